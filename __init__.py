@@ -1,0 +1,1 @@
+"""stacked_emotion: multi-label emotion classification with a stack of encoders."""

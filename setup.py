@@ -1,0 +1,68 @@
+"""Packaging of stacked_emotion: the repository root is the package."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+
+test = [
+    "pytest>=8",
+    "pytest-xdist>=3.6",
+    "scikit-learn>=1.4",
+    "peft>=0.18",
+    "matplotlib>=3.8",
+    "onnx>=1.17",
+    "onnxscript>=0.5",
+    "onnxruntime>=1.20",
+]
+onnx = ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"]
+
+setup(
+    name="stacked_emotion",
+    version="0.1.0",
+    description="Multi-label emotion classification with a stack of fine-tuned encoders",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8")
+    if (HERE / "README.md").exists()
+    else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    package_dir={"stacked_emotion": "."},
+    packages=[
+        "stacked_emotion",
+        "stacked_emotion.trainer",
+        "stacked_emotion.trainer.losses",
+        "stacked_emotion.trainer.metrics",
+        "stacked_emotion.trainer.stages",
+        "stacked_emotion.inference",
+        "stacked_emotion.hub_card",
+        "stacked_emotion.recipes",
+    ],
+    package_data={
+        "stacked_emotion": ["py.typed"],
+        "stacked_emotion.recipes": ["*.yaml", "sample/*"],
+        "stacked_emotion.hub_card": ["*.md", "*.j2", "space/*"],
+    },
+    install_requires=[
+        "torch>=2.6",
+        "transformers>=5.5",
+        "huggingface-hub>=1.3",
+        "datasets>=4.0",
+        "evaluate>=0.4.6",
+        "accelerate>=1.10",
+        "safetensors>=0.5",
+        "scikit-learn>=1.4",
+        "numpy>=1.26",
+        "pyyaml>=6.0",
+    ],
+    extras_require={
+        "test": test,
+        "onnx": onnx,
+        "plots": ["matplotlib>=3.8"],
+        "space": ["gradio>=5.0"],
+        "peft": ["peft>=0.18"],
+        "dev": [*test, "ruff>=0.12", "mypy>=1.15", "types-PyYAML"],
+    },
+    entry_points={"console_scripts": ["stacked-emotion=stacked_emotion.cli:main"]},
+)
