@@ -1,0 +1,240 @@
+"""The stack's own layers, in the order the data goes through them.
+
+Sizes in the comments: B texts, S sequence, W words, E encoders, H the sum of the encoders' hidden
+sizes, L labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "gelu": nn.functional.gelu,
+    "relu": torch.relu,
+}
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over dimension 1 of the places where the mask is 1; zero where there is none.
+
+    Args:
+        values: (batch, places, size).
+        mask: (batch, places) of 0 and 1.
+    """
+    weights = mask.to(values.dtype).unsqueeze(-1)
+    return (values * weights).sum(1) / weights.sum(1).clamp(min=1.0)
+
+
+def masked_softmax(scores: Tensor, mask: Tensor, dim: int) -> Tensor:
+    """Softmax over the places where the mask is true; all zero where there is none."""
+    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    return torch.softmax(scores, dim) * mask.to(scores.dtype)
+
+
+class ZeroStartLinear(nn.Linear):
+    """A linear layer whose initial weights and bias are zero."""
+
+
+class EncoderHead(nn.Module):
+    """The head an encoder was fine-tuned with: hidden states to label logits.
+
+    Args:
+        hidden_size: width of the encoder.
+        num_labels: number of labels.
+        pooling: "mean" over the attended sub-words, or the "first" one.
+        activation: None for one linear layer; else a dense layer with this activation before it.
+        dropout: probability before the output layer.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_labels: int,
+        pooling: str,
+        activation: str | None,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.pooling = pooling
+        self.activation = activation
+        if activation is not None:
+            self.dense = nn.Linear(hidden_size, hidden_size)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(hidden_size, num_labels)
+
+    def forward(self, hidden_states: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, S, hidden) and (B, S) to logits (B, L)."""
+        if self.pooling == "mean":
+            pooled = masked_mean(hidden_states, attention_mask)
+        else:
+            pooled = hidden_states[:, 0]
+        if self.activation is not None:
+            pooled = _ACTIVATIONS[self.activation](self.dense(pooled))
+        return self.output(self.dropout(pooled))
+
+
+def pool_words(hidden_states: Tensor, word_index: Tensor, words: int) -> Tensor:
+    """Average the sub-words of each word.
+
+    Args:
+        hidden_states: (B, S, hidden).
+        word_index: (B, S), 1-based word of each sub-word, 0 for none.
+        words: number of words W to return.
+
+    Returns:
+        (B, W, hidden); zero for a word without a sub-word.
+    """
+    places = torch.arange(1, words + 1, device=word_index.device)
+    belongs = (word_index.unsqueeze(1) == places[None, :, None]).to(hidden_states.dtype)
+    sums = torch.bmm(belongs, hidden_states)
+    return sums / belongs.sum(-1, keepdim=True).clamp(min=1.0)
+
+
+class StackNorm(nn.Module):
+    """Layer norm of each encoder's part of the stacked embeddings; absent parts stay zero."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.sizes = list(sizes)
+        self.norms = nn.ModuleList(nn.LayerNorm(size) for size in self.sizes)
+
+    def presence(self, word_embeddings: Tensor) -> Tensor:
+        """(B, W, H) to (B, W, E): whether the encoder has a vector for the word."""
+        parts = word_embeddings.split(self.sizes, dim=-1)
+        return torch.stack([(part != 0).any(-1) for part in parts], dim=-1)
+
+    def forward(self, word_embeddings: Tensor, presence: Tensor) -> Tensor:
+        """(B, W, H) and (B, W, E) to (B, W, H)."""
+        parts = word_embeddings.split(self.sizes, dim=-1)
+        normed = [
+            norm(part) * presence[..., index, None].to(part.dtype)
+            for index, (norm, part) in enumerate(zip(self.norms, parts, strict=True))
+        ]
+        return torch.cat(normed, dim=-1)
+
+
+class MetaLearner(nn.Module):
+    """Learns, word by word, how far to trust each encoder.
+
+    The gates of a text are the mean of its words' gates; `label_trust` tilts them label by label:
+    weight of encoder e for label l is proportional to gate_e * exp(label_trust_el). Gates start
+    uniform and label trust at zero, so that `meta_logits` start as the plain average.
+
+    Args:
+        stacked_size: H.
+        encoders: E.
+        labels: L.
+        hidden_size: width d of the hidden layer, which is the meta vector.
+        dropout: probability on its input.
+        learned: False for uniform gates and no meta vector (the ablation).
+    """
+
+    def __init__(
+        self,
+        stacked_size: int,
+        encoders: int,
+        labels: int,
+        hidden_size: int,
+        dropout: float,
+        learned: bool = True,
+    ) -> None:
+        super().__init__()
+        self.learned = learned
+        if learned:
+            self.dropout = nn.Dropout(dropout)
+            self.hidden = nn.Linear(stacked_size, hidden_size)
+            self.gate = ZeroStartLinear(hidden_size, encoders)
+            self.label_trust = nn.Parameter(torch.zeros(encoders, labels))
+
+    def forward(
+        self, stacked: Tensor, word_mask: Tensor, encoder_mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Gates, label weights and meta vectors.
+
+        Args:
+            stacked: (B, W, H) normed stacked embeddings.
+            word_mask: (B, W).
+            encoder_mask: (B, E) bool, False for an encoder left out of the text.
+
+        Returns:
+            gates (B, W, E), weights (B, E, L) that sum to 1 over the encoders, and the meta
+            vectors (B, W, d) or None.
+        """
+        if self.learned:
+            vectors = nn.functional.gelu(self.hidden(self.dropout(stacked)))
+            scores = self.gate(vectors)
+        else:
+            vectors = None
+            scores = stacked.new_zeros(*stacked.shape[:2], encoder_mask.shape[-1])
+        gates = masked_softmax(scores, encoder_mask.unsqueeze(1), -1)
+        uniform = masked_softmax(torch.zeros_like(scores[:, 0]), encoder_mask, -1)
+        has_words = word_mask.any(1, keepdim=True)
+        text_gates = torch.where(has_words, masked_mean(gates, word_mask), uniform)
+        weights = text_gates.unsqueeze(-1)
+        if self.learned:
+            weights = weights * torch.exp(self.label_trust)
+        return gates, weights / weights.sum(1, keepdim=True).clamp(min=1e-6), vectors
+
+
+class BidirectionalLSTM(nn.Module):
+    """Two one-directional LSTMs; the reverse one starts at each text's own last word.
+
+    Equal to a packed bidirectional LSTM, and exportable, which a packed one is not.
+
+    Args:
+        input_size: width of a word.
+        hidden_size: width of each direction.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.forward_lstm = nn.LSTM(input_size, hidden_size, batch_first=True)
+        self.backward_lstm = nn.LSTM(input_size, hidden_size, batch_first=True)
+
+    def forward(self, inputs: Tensor, word_mask: Tensor) -> Tensor:
+        """(B, W, input) and (B, W) to (B, W, 2 * hidden), zero beyond the last word."""
+        places = torch.arange(inputs.shape[1], device=inputs.device)
+        lengths = word_mask.sum(1, keepdim=True)
+        reverse = torch.where(places < lengths, lengths - 1 - places, places)
+        onward, _ = self.forward_lstm(inputs)
+        index = reverse.unsqueeze(-1)
+        flipped = inputs.gather(1, index.expand(-1, -1, inputs.shape[2]))
+        backward, _ = self.backward_lstm(flipped)
+        backward = backward.gather(1, index.expand(-1, -1, backward.shape[2]))
+        states = torch.cat([onward, backward], dim=-1)
+        return states * word_mask.to(states.dtype).unsqueeze(-1)
+
+
+class AttentionPooling(nn.Module):
+    """Masked attention over the words: their states to one vector a text."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(hidden_size, 1)
+
+    def forward(self, states: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, W, hidden) and (B, W) to (B, hidden) and the attention (B, W)."""
+        attention = masked_softmax(self.score(states).squeeze(-1), word_mask.bool(), -1)
+        return torch.bmm(attention.unsqueeze(1), states).squeeze(1), attention
+
+
+class EmotionClassifier(nn.Module):
+    """Two layers from the pooled text to label logits; its output layer may start at zero."""
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_labels: int, dropout: float, zero_start: bool
+    ) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.dense = nn.Linear(input_size, hidden_size)
+        output = ZeroStartLinear if zero_start else nn.Linear
+        self.output = output(hidden_size, num_labels)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(B, input) to (B, L)."""
+        hidden = nn.functional.gelu(self.dense(self.dropout(pooled)))
+        return self.output(self.dropout(hidden))
