@@ -1,1 +1,88 @@
-"""Losses, one per file."""
+"""Losses for multi-label emotion classification, chosen by name."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from ..label_statistics import LabelStatistics
+from .asymmetric import AsymmetricLoss
+from .base import EmotionLoss
+from .binary_cross_entropy import BinaryCrossEntropyLoss, WeightedBinaryCrossEntropyLoss
+from .contrastive import ContrastiveLoss
+from .correlation import CORRELATION_PRIORS, CorrelationLoss, plutchik_correlation
+from .focal import FocalLoss
+from .hybrid import HybridLoss
+from .label_correlation_aware import LabelCorrelationAwareLoss
+
+LOSSES: dict[str, type[EmotionLoss]] = {
+    loss.name: loss
+    for loss in (
+        BinaryCrossEntropyLoss,
+        WeightedBinaryCrossEntropyLoss,
+        FocalLoss,
+        AsymmetricLoss,
+        LabelCorrelationAwareLoss,
+        HybridLoss,
+    )
+}
+
+
+def loss_options(name: str) -> dict[str, Any]:
+    """Options of a loss and their default values.
+
+    Args:
+        name: one of `LOSSES`.
+
+    Returns:
+        Option name to default.
+
+    Raises:
+        ValueError: unknown loss.
+    """
+    if name not in LOSSES:
+        raise ValueError(f"Unknown loss {name!r}; known: {', '.join(LOSSES)}.")
+    parameters = inspect.signature(LOSSES[name]).parameters.values()
+    return {entry.name: entry.default for entry in parameters if entry.name != "statistics"}
+
+
+def build_loss(name: str, statistics: LabelStatistics, **options: Any) -> EmotionLoss:
+    """Build a loss by its name, as a recipe gives it.
+
+    Args:
+        name: one of `LOSSES`: `bce`, `weighted_bce`, `focal`, `asymmetric`, `lca`, `hybrid`.
+        statistics: label statistics of the training split.
+        **options: the loss's own options; see `loss_options`.
+
+    Returns:
+        The loss.
+
+    Raises:
+        ValueError: unknown loss or option (the known ones are listed), or a bad value.
+    """
+    known = loss_options(name)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(
+            f"Unknown option{'s' if len(unknown) > 1 else ''} {', '.join(unknown)} of the loss "
+            f"{name!r}; known: {', '.join(known) or 'none, it has no options'}."
+        )
+    return LOSSES[name](statistics, **options)
+
+
+__all__ = [
+    "CORRELATION_PRIORS",
+    "LOSSES",
+    "AsymmetricLoss",
+    "BinaryCrossEntropyLoss",
+    "ContrastiveLoss",
+    "CorrelationLoss",
+    "EmotionLoss",
+    "FocalLoss",
+    "HybridLoss",
+    "LabelCorrelationAwareLoss",
+    "WeightedBinaryCrossEntropyLoss",
+    "build_loss",
+    "loss_options",
+    "plutchik_correlation",
+]

@@ -1,0 +1,275 @@
+"""Label statistics of a training split: prevalence, phi matrix and class weights.
+
+They are computed once, from the training rows only, and feed the losses
+(`stacked_emotion.trainer.losses`), the model's config and the model card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+ClassWeightMethod = Literal["none", "inverse", "sqrt_inverse", "effective_number"]
+CLASS_WEIGHT_METHODS: tuple[str, ...] = get_args(ClassWeightMethod)
+
+
+def check_binary_labels(
+    labels: Any, label_names: Sequence[str] | None = None, *, what: str = "labels"
+) -> np.ndarray:
+    """Return multi-label annotations as 0/1 integers, or say which entry is wrong.
+
+    Args:
+        labels: `(rows, labels)` array of 0/1 values (bool, int or float).
+        label_names: names of the columns, for the message and the expected width.
+        what: how the message calls the array.
+
+    Returns:
+        `(rows, labels)` int64 array.
+
+    Raises:
+        ValueError: wrong shape, no rows or labels, NaN, or a value other than 0 and 1.
+    """
+    array = np.asarray(labels)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(
+            f"{what} must be a (rows, labels) table with at least one row and one label, "
+            f"got shape {array.shape}."
+        )
+    if label_names is not None and array.shape[1] != len(label_names):
+        raise ValueError(
+            f"{what} have {array.shape[1]} columns, but there are {len(label_names)} label names: "
+            f"{', '.join(label_names)}."
+        )
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{what} must be numbers 0 and 1, got values of type {array.dtype}.")
+    wrong = np.argwhere((array != 0) & (array != 1))
+    if len(wrong):
+        row, column = (int(index) for index in wrong[0])
+        label = repr(label_names[column]) if label_names is not None else str(column)
+        raise ValueError(
+            f"{what}: row {row}, label {label} is {array[row, column]!s}, but every entry must be "
+            f"0 or 1 ({len(wrong)} such {'entry' if len(wrong) == 1 else 'entries'} in all)."
+        )
+    return array.astype(np.int64)
+
+
+def phi_matrix(labels: np.ndarray) -> np.ndarray:
+    """Phi coefficients (Pearson correlation of binary variables) of all label pairs.
+
+    `phi_ij = (n·n_ij − n_i·n_j) / sqrt(n_i(n − n_i)·n_j(n − n_j))`. A label that is on in no row
+    or in every row has no correlation: 0 with every other label, 1 with itself, never NaN. The
+    matrix is positive semi-definite.
+
+    Args:
+        labels: `(rows, labels)` 0/1 array.
+
+    Returns:
+        `(labels, labels)` float64, symmetric, diagonal 1.
+    """
+    table = np.asarray(labels, dtype=np.float64)
+    rows = table.shape[0]
+    positives = table.sum(axis=0)
+    deviation = np.sqrt(positives * (rows - positives))
+    covariance = rows * (table.T @ table) - np.outer(positives, positives)
+    scale = np.outer(deviation, deviation)
+    phi = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
+    phi = np.clip(phi, -1.0, 1.0)
+    np.fill_diagonal(phi, 1.0)
+    return phi
+
+
+def shrink_correlation(correlation: np.ndarray, shrinkage: float) -> np.ndarray:
+    """Shrink a correlation matrix uniformly toward the identity.
+
+    `(1 − s)·R + s·I`: the diagonal stays 1, and a positive semi-definite matrix stays so, because
+    its eigenvalues become `(1 − s)·λ + s`.
+
+    Args:
+        correlation: `(labels, labels)` matrix.
+        shrinkage: `s` in [0, 1]; 0 keeps the matrix, 1 gives the identity.
+
+    Returns:
+        `(labels, labels)` float64.
+
+    Raises:
+        ValueError: `correlation` is not square or `shrinkage` is outside [0, 1].
+    """
+    matrix = np.asarray(correlation, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"The correlation matrix must be square, got shape {matrix.shape}.")
+    if not 0.0 <= shrinkage <= 1.0:
+        raise ValueError(f"shrinkage must lie in [0, 1], got {shrinkage}.")
+    return (1.0 - shrinkage) * matrix + shrinkage * np.eye(len(matrix))
+
+
+def class_weights(
+    positives: np.ndarray | Sequence[int],
+    rows: int,
+    method: str = "none",
+    *,
+    power: float | None = None,
+    cap: float = 10.0,
+    beta: float | None = None,
+) -> np.ndarray:
+    """Weight of the positive class of each label, the `pos_weight` of a weighted BCE.
+
+    * `none`: 1.
+    * `inverse`: negatives / positives, which balances the two classes.
+    * `sqrt_inverse`: the square root of that.
+    * `effective_number`: E(negatives) / E(positives) with the effective number of samples
+      `E(n) = (1 − βⁿ) / (1 − β)` (Cui et al. 2019, "Class-Balanced Loss Based on Effective Number
+      of Samples", CVPR).
+
+    A label without positives or without negatives gets 1: there is nothing to balance, and
+    log(pos_weight), which is taken off the classifier's bias after training, must not move it.
+
+    Args:
+        positives: `(labels,)` number of positive rows of each label.
+        rows: number of rows.
+        method: one of `CLASS_WEIGHT_METHODS`.
+        power: exponent on the ratio instead of the method's own (1, or 0.5 for `sqrt_inverse`).
+        cap: weights are kept within [1/cap, cap].
+        beta: β of `effective_number`; by default (rows − 1) / rows.
+
+    Returns:
+        `(labels,)` float64 weights, all positive.
+
+    Raises:
+        ValueError: unknown method, counts outside [0, rows], or an option out of range.
+    """
+    if method not in CLASS_WEIGHT_METHODS:
+        raise ValueError(
+            f"Unknown class weighting {method!r}; known: {', '.join(CLASS_WEIGHT_METHODS)}."
+        )
+    counts = np.asarray(positives, dtype=np.float64)
+    if counts.ndim != 1 or not np.all((counts >= 0) & (counts <= rows)):
+        raise ValueError(
+            f"positives must be one count in [0, {rows}] per label, got {counts.tolist()}."
+        )
+    if not cap >= 1.0:
+        raise ValueError(f"The cap of the class weights must be at least 1, got {cap}.")
+    if method == "none":
+        if power is not None:
+            raise ValueError('power has no meaning with class weighting "none"; leave it out.')
+        return np.ones_like(counts)
+    if power is not None and not (np.isfinite(power) and power >= 0):
+        raise ValueError(f"power must be a number of at least 0, got {power}.")
+
+    degenerate = (counts == 0) | (counts == rows)
+    safe = np.where(degenerate, 1.0, counts)
+    negatives = np.where(degenerate, 1.0, rows - counts)
+    exponent = power if power is not None else (0.5 if method == "sqrt_inverse" else 1.0)
+    if method == "effective_number":
+        base = (rows - 1) / rows if beta is None else beta
+        if not 0.0 <= base < 1.0:
+            raise ValueError(f"beta must lie in [0, 1), got {base}.")
+        ratio = (1.0 - base**negatives) / (1.0 - base**safe)
+    else:
+        ratio = negatives / safe
+    return np.where(degenerate, 1.0, np.clip(ratio**exponent, 1.0 / cap, cap))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelStatistics:
+    """What the losses, the config and the card know of the training labels.
+
+    Attributes:
+        label_names: names of the labels, in the order of the classifier's outputs.
+        rows: number of training rows.
+        positives: `(labels,)` int64, positive rows of each label.
+        prevalence: `(labels,)` float64, `positives / rows`.
+        correlation: `(labels, labels)` float64 phi matrix, diagonal 1, not shrunk.
+
+    Example:
+        ```python
+        >>> statistics = LabelStatistics.from_labels([[1, 0], [1, 1], [0, 0], [0, 0]], ["a", "b"])
+        >>> statistics.prevalence.tolist()
+        [0.5, 0.25]
+
+        ```
+    """
+
+    label_names: tuple[str, ...]
+    rows: int
+    positives: np.ndarray
+    prevalence: np.ndarray
+    correlation: np.ndarray
+
+    def __post_init__(self) -> None:
+        width = len(self.label_names)
+        if len(set(self.label_names)) != width:
+            raise ValueError(f"Label names must differ from each other, got {self.label_names}.")
+        shapes = {"positives": (width,), "prevalence": (width,), "correlation": (width, width)}
+        for field, shape in shapes.items():
+            array = np.array(getattr(self, field))
+            if array.shape != shape:
+                raise ValueError(f"{field} must have shape {shape}, got {array.shape}.")
+            if not np.all(np.isfinite(array)):
+                raise ValueError(f"{field} holds a NaN or an infinite value.")
+            array.setflags(write=False)
+            object.__setattr__(self, field, array)
+
+    @classmethod
+    def from_labels(cls, labels: Any, label_names: Sequence[str]) -> LabelStatistics:
+        """Count the labels of a training split.
+
+        Args:
+            labels: `(rows, labels)` array of 0/1.
+            label_names: names of the columns.
+
+        Returns:
+            The statistics of these rows.
+
+        Raises:
+            ValueError: wrong shape, NaN or a value other than 0 and 1, naming row and label.
+        """
+        names = tuple(str(name) for name in label_names)
+        table = check_binary_labels(labels, names)
+        positives = table.sum(axis=0)
+        return cls(
+            label_names=names,
+            rows=len(table),
+            positives=positives,
+            prevalence=positives / len(table),
+            correlation=phi_matrix(table),
+        )
+
+    @property
+    def num_labels(self) -> int:
+        """Number of labels."""
+        return len(self.label_names)
+
+    def pos_weight(
+        self,
+        method: str = "none",
+        *,
+        power: float | None = None,
+        cap: float = 10.0,
+        beta: float | None = None,
+    ) -> np.ndarray:
+        """`class_weights` of these labels, `(labels,)`."""
+        return class_weights(self.positives, self.rows, method, power=power, cap=cap, beta=beta)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The statistics as plain lists and numbers, for JSON."""
+        return {
+            "label_names": list(self.label_names),
+            "rows": self.rows,
+            "positives": self.positives.tolist(),
+            "prevalence": self.prevalence.tolist(),
+            "correlation": self.correlation.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LabelStatistics:
+        """The statistics that `to_dict` wrote."""
+        return cls(
+            label_names=tuple(values["label_names"]),
+            rows=int(values["rows"]),
+            positives=np.asarray(values["positives"], dtype=np.int64),
+            prevalence=np.asarray(values["prevalence"], dtype=np.float64),
+            correlation=np.asarray(values["correlation"], dtype=np.float64),
+        )

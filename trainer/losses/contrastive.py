@@ -1,0 +1,158 @@
+"""Supervised contrastive part of the hybrid loss."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed import _functional_collectives as functional_collectives
+from torch.nn import functional as F
+
+from ..label_statistics import LabelStatistics
+from .base import EmotionLoss
+
+
+class GatheredRows(NamedTuple):
+    """Rows of all ranks, padded to the largest rank.
+
+    Attributes:
+        embedding: `(all rows, width)`, with a gradient that reaches the rank it came from.
+        labels: `(all rows, labels)`.
+        valid: `(all rows,)` bool, False for padding.
+        first: index of this rank's first row.
+        world_size: number of ranks.
+    """
+
+    embedding: Tensor
+    labels: Tensor
+    valid: Tensor
+    first: int
+    world_size: int
+
+
+def gather_rows(embedding: Tensor, labels: Tensor) -> GatheredRows:
+    """Bring the rows of all ranks together, with gradient; ranks may hold unequal numbers.
+
+    Every rank must call it, and every rank must run the backward pass of what it returns. Without
+    `torch.distributed` the rows come back as they are.
+
+    Args:
+        embedding: `(rows, width)` of this rank.
+        labels: `(rows, labels)` of this rank, same type.
+
+    Returns:
+        The rows of all ranks.
+    """
+    rows, width = embedding.shape
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        valid = torch.ones(rows, dtype=torch.bool, device=embedding.device)
+        return GatheredRows(embedding, labels, valid, first=0, world_size=1)
+
+    world_size, rank = dist.get_world_size(), dist.get_rank()
+    largest = torch.tensor([rows], device=embedding.device)
+    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    block = max(int(largest), 1)
+
+    packed = torch.cat([embedding, labels, embedding.new_ones(rows, 1)], dim=1)
+    packed = F.pad(packed, (0, 0, 0, block - rows))
+    gathered = _all_gather_with_gradient(packed)
+    return GatheredRows(
+        embedding=gathered[:, :width],
+        labels=gathered[:, width:-1].detach(),
+        valid=gathered[:, -1].detach() > 0.5,
+        first=rank * block,
+        world_size=world_size,
+    )
+
+
+def _all_gather_with_gradient(tensor: Tensor) -> Tensor:
+    gather = getattr(functional_collectives, "all_gather_single_autograd", None)
+    if gather is None:  # older releases of torch know it by this name
+        gather = functional_collectives.all_gather_tensor_autograd
+    everyone: Any = dist.group.WORLD
+    gathered = gather(tensor.contiguous(), gather_dim=0, group=everyone)
+    return functional_collectives.wait_tensor(gathered)
+
+
+class ContrastiveLoss(EmotionLoss):
+    """Supervised contrastive loss with pairs weighted by the Jaccard of their label sets.
+
+    With z the L2-normalised embeddings, J_ij = |Y_i ∩ Y_j| / |Y_i ∪ Y_j| (0 for i = j and for two
+    empty sets) and w_ij = J_ij / Σ_k J_ik,
+    `ℓ_i = −Σ_j w_ij · log( exp(z_i·z_j/τ) / Σ_{k≠i} exp(z_i·z_k/τ) )`, and the loss is the mean of
+    ℓ_i over the anchors i that share a label with another row. Without such an anchor it is 0
+    with a zero gradient. Khosla et al. (2020), equation 2, is the case of one label per row; the
+    Jaccard weights follow Lin et al. (2023).
+
+    Over ranks, the rows of all of them are gathered with gradient. Each rank sums ℓ_i over its own
+    anchors and multiplies by ranks / anchors of all ranks, so the mean over ranks of values and
+    gradients is that of the whole batch in one process, uneven ranks included.
+
+    Args:
+        statistics: label statistics of the training split.
+        temperature: τ, above 0.
+    """
+
+    name: ClassVar[str] = "contrastive"
+    citation: ClassVar[str] = """@inproceedings{khosla2020supervised,
+  title = {Supervised Contrastive Learning},
+  author = {Khosla, Prannay and Teterwak, Piotr and Wang, Chen and Sarna, Aaron and Tian, Yonglong
+            and Isola, Phillip and Maschinot, Aaron and Liu, Ce and Krishnan, Dilip},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume = {33},
+  year = {2020}
+}
+@inproceedings{lin2023contrastive,
+  title = {An Effective Deployment of Contrastive Learning in Multi-label Text Classification},
+  author = {Lin, Nankai and Qin, Guanqiu and Wang, Gang and Zhou, Dong and Yang, Aimin},
+  booktitle = {Findings of the Association for Computational Linguistics: ACL 2023},
+  year = {2023}
+}"""
+
+    def __init__(self, statistics: LabelStatistics, temperature: float = 0.1) -> None:
+        super().__init__(statistics)
+        if not temperature > 0:
+            raise ValueError(
+                f"temperature of the contrastive loss must be above 0, got {temperature}."
+            )
+        self.temperature = float(temperature)
+
+    @property
+    def uses_embedding(self) -> bool:
+        """True."""
+        return True
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The temperature."""
+        return {"temperature": self.temperature}
+
+    def components(
+        self, logits: Tensor, labels: Tensor, embedding: Tensor | None
+    ) -> dict[str, Tensor]:
+        """`{"contrastive": scalar}`."""
+        if embedding is None:
+            raise ValueError("The contrastive loss needs an embedding.")
+        anchors = F.normalize(embedding, dim=1, eps=1e-6)
+        others = gather_rows(anchors, labels)
+        everyone = others.valid.to(labels.dtype)
+
+        label_counts = (others.labels * everyone[:, None]).sum(0)
+        shared = others.labels * (label_counts > 1.5).to(labels.dtype)
+        anchor_count = ((shared.sum(1) > 0) & others.valid).sum().clamp_min(1)
+
+        rows = torch.arange(len(anchors), device=anchors.device)
+        candidates = others.valid[None, :].repeat(len(anchors), 1)
+        candidates[rows, others.first + rows] = False
+
+        intersection = labels @ others.labels.T
+        union = labels.sum(1)[:, None] + others.labels.sum(1)[None, :] - intersection
+        jaccard = intersection / union.clamp_min(1.0) * candidates
+        weights = jaccard / jaccard.sum(1, keepdim=True).clamp_min(1e-12)
+
+        similarity = anchors @ others.embedding.T / self.temperature
+        similarity = similarity.masked_fill(~candidates, torch.finfo(similarity.dtype).min / 2)
+        log_softmax = similarity.log_softmax(dim=1)
+        per_pair = torch.where(weights > 0, weights * log_softmax, 0.0)
+        return {"contrastive": -per_pair.sum() * (others.world_size / anchor_count)}
