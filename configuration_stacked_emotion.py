@@ -49,6 +49,7 @@ class StackedEmotionConfig(PreTrainedConfig):
             `{"pooling": "mean" | "first", "activation": None | "tanh" | "gelu" | "relu"}`. With an
             activation the head has a dense layer before its output layer.
         stacking_level: "word", or "sentence" to stack one mean vector a text.
+        use_word_embeddings: stack the word vectors; else only the encoders' logits.
         use_meta_learner: learn gates and a meta vector; else every encoder has the same gate.
         use_lstm: run the Bi-LSTM over the words; else they are pooled as they are.
         use_classifier: add the classifier's logits to `meta_logits`; else these are the logits.
@@ -91,6 +92,7 @@ class StackedEmotionConfig(PreTrainedConfig):
     encoders: dict[str, Any] = field(default_factory=dict)
     encoder_heads: dict[str, Any] = field(default_factory=dict)
     stacking_level: str = "word"
+    use_word_embeddings: bool = True
     use_meta_learner: bool = True
     use_lstm: bool = True
     use_classifier: bool = True

@@ -1,0 +1,75 @@
+"""Learning rates by part of the model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
+
+REFERENCE_WIDTH = 768
+REFERENCE_LEARNING_RATE = 2.5e-5
+_LAYER = re.compile(r"(?:^|\.)(?:layer|layers)\.(\d+)\.")
+
+
+def width_scaled_learning_rate(hidden_size: int) -> float:
+    """Learning rate of an encoder from its width: 2.5e-5 * (768 / width)^2.
+
+    Our choice: it gives the usual 2.5e-5 for BERT-base, and the 1e-4 and 2e-4 that small encoders
+    of width 384 and 256 were seen to want.
+    """
+    return REFERENCE_LEARNING_RATE * (REFERENCE_WIDTH / hidden_size) ** 2
+
+
+def layer_of(parameter_name: str) -> int | None:
+    """The encoder layer a parameter is in, counted from 0; None for embeddings and the like."""
+    match = _LAYER.search(parameter_name)
+    return int(match.group(1)) if match else None
+
+
+def parameter_groups(
+    model: StackedEmotionForSequenceClassification,
+    encoder_learning_rates: dict[str, float],
+    head_factor: float,
+    weight_decay: float,
+    layer_decay: float = 1.0,
+) -> list[dict[str, Any]]:
+    """Optimizer groups: one a learning rate and weight decay.
+
+    Args:
+        model: the stack.
+        encoder_learning_rates: by encoder name, of its top layer.
+        head_factor: learning rate of everything else over the largest of them.
+        weight_decay: on matrices; biases and norms have none.
+        layer_decay: learning rate of a layer over that of the layer above it.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    other = head_factor * max(encoder_learning_rates.values())
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        rate = other
+        for encoder, base in encoder_learning_rates.items():
+            if f"encoder_{encoder}." in name:
+                depth = model.get_encoder(encoder).config.num_hidden_layers
+                layer = layer_of(name)
+                below = depth if layer is None else depth - 1 - layer
+                rate = base * layer_decay**below
+            elif f"head_{encoder}." in name:
+                rate = base * head_factor
+        decay = weight_decay if parameter.dim() > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    return [
+        {"params": members, "lr": rate, "weight_decay": decay}
+        for (rate, decay), members in groups.items()
+    ]
+
+
+def top_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters that are neither an encoder's nor an encoder head's, with their names."""
+    for name, parameter in model.named_parameters():
+        if ".encoder_" not in f".{name}" and ".head_" not in f".{name}":
+            yield name, parameter

@@ -1,0 +1,229 @@
+"""What every stage works on: the data, the tokenizer, the folds and the folders of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from transformers import TrainingArguments
+
+from ...tokenization_stacked_emotion import StackedEmotionTokenizer
+from ..arguments import TrainingRecipe
+from ..collator import EncodedTexts
+from ..data import LabelledTexts, load_labelled_texts, warn_about_overlap
+from ..errors import UserError
+from ..feature_cache import fingerprint
+from ..folds import stratified_folds
+from ..label_statistics import LabelStatistics
+
+_DONE = "done.json"
+
+
+@dataclass
+class RunContext:
+    """The data and folders of a run.
+
+    Attributes:
+        recipe: all arguments.
+        splits: labelled texts by split: train, and validation and test where they are given.
+        tokenizer: the stack's tokenizer.
+        encoded: the encoded texts by split.
+    """
+
+    recipe: TrainingRecipe
+    splits: dict[str, LabelledTexts]
+    tokenizer: StackedEmotionTokenizer
+    encoded: dict[str, EncodedTexts] = field(repr=False)
+
+    @classmethod
+    def load(cls, recipe: TrainingRecipe) -> RunContext:
+        """Read and check the data, and encode it."""
+        train = load_labelled_texts(recipe.data, "train")
+        if train is None:
+            raise UserError("No training texts: give --train_file or a dataset_name.")
+        splits = {"train": train}
+        for split in ("validation", "test"):
+            texts = load_labelled_texts(recipe.data, split, train.label_names)
+            if texts is not None:
+                warn_about_overlap(train, texts)
+                splits[split] = texts
+        stack = recipe.stack
+        revisions = dict(text.partition("=")[::2] for text in stack.encoder_revisions)
+        tokenizers = {}
+        for name, source in stack.sources().items():
+            part = StackedEmotionTokenizer.from_tokenizers(
+                {name: source}, revision=revisions.get(name, "main")
+            )
+            tokenizers[name] = part
+        tokenizer = merge_tokenizers(tokenizers, recipe)
+        encoded = {
+            split: EncodedTexts.from_texts(tokenizer, texts.texts, texts.labels)
+            for split, texts in splits.items()
+        }
+        return cls(recipe, splits, tokenizer, encoded)
+
+    @property
+    def names(self) -> list[str]:
+        """Encoder names in the order of the stack."""
+        return self.tokenizer.encoder_names
+
+    @property
+    def label_names(self) -> list[str]:
+        """The labels, in the order of the logits."""
+        return self.splits["train"].label_names
+
+    @property
+    def output(self) -> Path:
+        """The folder of the run."""
+        return Path(self.recipe.stages.output_dir)
+
+    @property
+    def held_out_splits(self) -> list[str]:
+        """The splits that are only scored."""
+        return [split for split in ("validation", "test") if split in self.splits]
+
+    @cached_property
+    def statistics(self) -> LabelStatistics:
+        """Label statistics of the training split."""
+        train = self.splits["train"]
+        return LabelStatistics.from_labels(train.labels, train.label_names)
+
+    @cached_property
+    def fold_of_row(self) -> np.ndarray:
+        """(training rows,) fold of each row, label-stratified.
+
+        With `cross_fit: 0` the folds still choose epochs and thresholds of the layers on top.
+        """
+        stages = self.recipe.stages
+        folds = stages.cross_fit or 5
+        return stratified_folds(self.splits["train"].labels, folds, stages.seed)
+
+    @property
+    def folds(self) -> int:
+        """Number of folds."""
+        return int(self.fold_of_row.max()) + 1
+
+    @cached_property
+    def data_fingerprint(self) -> str:
+        """Of the training texts and labels and the tokenizer."""
+        states = [backend.to_str() for backend in self.tokenizer.backends.values()]
+        settings = {
+            "names": self.names,
+            "prefixes": self.tokenizer.encoder_prefixes,
+            "placeholders": self.tokenizer.placeholders,
+            "normalisation": self.tokenizer.normalisation,
+            "max_length": self.tokenizer.model_max_length,
+        }
+        return fingerprint(self.splits["train"].fingerprint(), settings, *states)
+
+    def training_arguments(self, folder: Path, **options: Any) -> TrainingArguments:
+        """Arguments for a `Trainer` of this run, quiet unless the recipe asks for more."""
+        stages = self.recipe.stages
+        warmup = options.pop("warmup_share", 0.0)
+        report_to = [] if stages.report_to == ["none"] else stages.report_to
+        return TrainingArguments(
+            output_dir=str(folder),
+            lr_scheduler_type="linear",
+            warmup_steps=warmup,
+            logging_steps=stages.logging_steps,
+            report_to=report_to or "none",
+            bf16=stages.bf16,
+            fp16=stages.fp16,
+            train_sampling_strategy="group_by_length",
+            remove_unused_columns=False,
+            label_names=["labels"],
+            dataloader_pin_memory=torch.cuda.is_available(),
+            **options,
+        )
+
+
+def merge_tokenizers(
+    parts: dict[str, StackedEmotionTokenizer], recipe: TrainingRecipe
+) -> StackedEmotionTokenizer:
+    """One tokenizer from tokenizers of one encoder each, with the recipe's settings."""
+    stack = recipe.stack
+    limit = min([stack.max_length, *(part.model_max_length for part in parts.values())])
+    return StackedEmotionTokenizer(
+        list(parts),
+        {name: part.backends[name] for name, part in parts.items()},
+        {name: part.encoder_pad_ids[name] for name, part in parts.items()},
+        encoder_prefixes=stack.prefixes(),
+        placeholders=stack.placeholders(),
+        normalisation=stack.normalisation,
+        model_max_length=limit,
+    )
+
+
+def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """Do a piece of work unless its finished result is there.
+
+    The work gets a folder of its own and returns a JSON-able record; when it is done, the record is
+    written last, so that a killed run does it again, from what it finds in the folder.
+
+    Args:
+        folder: the folder of the result.
+        key: fingerprint of everything the result depends on; another key clears the folder.
+        work: what to do.
+
+    Returns:
+        The record, with `seconds`.
+    """
+    state = PartialState()
+    record = read_record(folder, key)
+    state.wait_for_everyone()
+    if record is not None:
+        return record
+    if state.is_main_process:
+        started = folder / "started.txt"
+        if folder.exists() and not (started.exists() and started.read_text() == key):
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        started.write_text(key)
+    state.wait_for_everyone()
+    begin = time.monotonic()
+    record = work(folder) | {"key": key}
+    record["seconds"] = round(time.monotonic() - begin, 2)
+    if state.is_main_process:
+        write_json(folder / _DONE, record)
+    state.wait_for_everyone()
+    return record
+
+
+def read_record(folder: Path, key: str) -> dict[str, Any] | None:
+    """The record of a finished piece of work with that key, or None."""
+    try:
+        record = json.loads((folder / _DONE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and record.get("key") == key else None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that the file is either the old one or the whole new one."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}); run the stage that makes it again."
+        ) from error

@@ -1,0 +1,207 @@
+"""Stage `encoders`: each encoder fine-tuned on the labels, by folds and on all rows."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import logging
+
+from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..arguments import pairs
+from ..collator import EncodedTextCollator, EncodedTexts
+from ..errors import UserError
+from ..feature_cache import file_digest, fingerprint
+from ..losses import build_loss
+from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning_rate
+from ..stacked_emotion_trainer import StackedEmotionTrainer
+from .context import RunContext, run_once
+
+logger = logging.get_logger(__name__)
+
+
+def run_encoders(context: RunContext) -> dict[str, Any]:
+    """Fine-tune every encoder, a fold at a time, then on all training rows.
+
+    Returns:
+        Seconds and settings by encoder and part (`fold_0` …, `final`).
+    """
+    records: dict[str, Any] = {}
+    chosen = context.recipe.stages.train_encoders or context.names
+    if unknown := sorted(set(chosen) - set(context.names)):
+        raise UserError(f"train_encoders names {unknown}, which are not among {context.names}.")
+    for index, name in enumerate(context.names):
+        if name not in chosen:
+            continue
+        records[name] = {}
+        for part, rows in encoder_parts(context).items():
+            logger.warning_once(f"Stage encoders: {name}, {part}, {len(rows)} texts.")
+            records[name][part] = run_once(
+                encoder_folder(context, name, part),
+                encoder_key(context, name, part),
+                partial(_fine_tune, context, index, rows),
+            )
+    return records
+
+
+def encoder_parts(context: RunContext) -> dict[str, np.ndarray]:
+    """The training rows of each part: one a fold, and `final` with all."""
+    folds = context.fold_of_row
+    parts = {}
+    if context.recipe.stages.cross_fit:
+        parts = {f"fold_{fold}": np.flatnonzero(folds != fold) for fold in range(context.folds)}
+    return parts | {"final": np.arange(len(folds))}
+
+
+def encoder_folder(context: RunContext, name: str, part: str) -> Path:
+    """Where a fine-tuned encoder is."""
+    return context.output / "encoders" / name / part
+
+
+def load_fine_tuned(
+    context: RunContext, name: str, part: str
+) -> StackedEmotionForSequenceClassification:
+    """The stack of one encoder that this stage left in a folder.
+
+    Raises:
+        UserError: the stage has not run.
+    """
+    folder = encoder_folder(context, name, part)
+    if not (folder / "model.safetensors").exists():
+        raise UserError(
+            f"There is no fine-tuned encoder in {folder}: run the stage encoders first "
+            "(leave --stage out to run all)."
+        )
+    return StackedEmotionForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+
+
+def weights_digest(context: RunContext, name: str, part: str) -> str:
+    """Digest of a fine-tuned encoder's weights."""
+    folder = encoder_folder(context, name, part)
+    return fingerprint([file_digest(path) for path in sorted(folder.glob("*.safetensors"))])
+
+
+def encoder_settings(context: RunContext, name: str) -> dict[str, Any]:
+    """Epochs, learning rate and loss of an encoder, as the recipe gives them."""
+    stages = context.recipe.stages
+    epochs = pairs("encoder_epochs_by_name", stages.encoder_epochs_by_name)
+    rates = pairs("encoder_learning_rates", stages.encoder_learning_rates)
+    rate = rates.get(name, stages.encoder_learning_rate)
+    return {
+        "source": context.recipe.stack.sources()[name],
+        "epochs": float(epochs.get(name, stages.encoder_epochs)),
+        "learning_rate": None if rate is None else float(rate),
+        "frozen_layers": int(
+            pairs("encoder_frozen_layers", stages.encoder_frozen_layers).get(name, -1)
+        ),
+        "head_factor": stages.encoder_head_factor,
+        "layer_decay": stages.encoder_layer_decay,
+        "batch_size": stages.encoder_batch_size,
+        "weight_decay": stages.encoder_weight_decay,
+        "warmup": stages.encoder_warmup,
+        "loss": stages.encoder_loss,
+        "loss_options": stages.options_of("encoder"),
+        "dropout": 0.1,
+        "seed": stages.seed,
+    }
+
+
+def encoder_key(context: RunContext, name: str, part: str) -> str:
+    """Fingerprint of everything a fine-tuned encoder depends on."""
+    stages = context.recipe.stages
+    folds = [part, stages.cross_fit, stages.seed] if part != "final" else ["final"]
+    return fingerprint(context.data_fingerprint, encoder_settings(context, name), folds)
+
+
+def start_at_prevalence(
+    model: StackedEmotionForSequenceClassification, name: str, prevalence: np.ndarray
+) -> None:
+    """Set the bias of an encoder's head to the log-odds of the labels' prevalence."""
+    share = torch.from_numpy(np.clip(prevalence, 1e-4, 1 - 1e-4))
+    head = model.get_encoder_head(name)
+    with torch.no_grad():
+        head.output.bias.copy_(torch.log(share / (1 - share)))
+
+
+def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) -> dict[str, Any]:
+    name, stages = context.names[index], context.recipe.stages
+    settings = encoder_settings(context, name)
+    attention = stages.attn_implementation
+    if attention is None and not torch.cuda.is_available():
+        attention = "eager"
+    torch.manual_seed(stages.seed)
+    revision = pairs("encoder_revisions", context.recipe.stack.encoder_revisions).get(name)
+    model = StackedEmotionForSequenceClassification.from_encoders(
+        {name: settings["source"]},
+        labels=context.label_names,
+        attn_implementation=attention,
+        hub_options={} if revision is None else {"revision": revision},
+        use_meta_learner=False,
+        use_lstm=False,
+        use_classifier=False,
+        contrastive_dim=0,
+        dropout=settings["dropout"],
+    )
+    start_at_prevalence(model, name, context.statistics.prevalence)
+    width = model.config.encoders[name].hidden_size
+    rate = settings["learning_rate"] or width_scaled_learning_rate(width)
+    texts: EncodedTexts = context.encoded["train"].select(rows).column(index)
+    _freeze(model, name, settings["frozen_layers"])
+    trainer = StackedEmotionTrainer(
+        model=model,
+        args=context.training_arguments(
+            folder / "checkpoints",
+            num_train_epochs=settings["epochs"],
+            learning_rate=rate,
+            per_device_train_batch_size=settings["batch_size"],
+            weight_decay=settings["weight_decay"],
+            warmup_share=settings["warmup"],
+            gradient_checkpointing=stages.gradient_checkpointing,
+            save_strategy="epoch",
+            save_total_limit=1,
+            seed=stages.seed,
+        ),
+        train_dataset=texts,
+        data_collator=EncodedTextCollator(),
+        loss=build_loss(settings["loss"], context.statistics, **settings["loss_options"]),
+        optimizer_groups=parameter_groups(
+            model,
+            {name: rate},
+            settings["head_factor"],
+            settings["weight_decay"],
+            settings["layer_decay"],
+        ),
+    )
+    checkpoints = folder / "checkpoints"
+    last = get_last_checkpoint(str(checkpoints)) if checkpoints.exists() else None
+    trainer.train(resume_from_checkpoint=last)
+    model.config._attn_implementation = None
+    trainer.save_model(str(folder))
+    if PartialState().is_main_process:
+        _drop_checkpoints(checkpoints)
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return {"settings": settings | {"learning_rate": rate}, "losses": losses}
+
+
+def _freeze(model: StackedEmotionForSequenceClassification, name: str, frozen_layers: int) -> None:
+    """Leave only the encoder's upper layers and its head to be trained."""
+    model.requires_grad_(False)
+    model.get_encoder(name).requires_grad_(True)
+    model.get_encoder_head(name).requires_grad_(True)
+    if frozen_layers < 0:
+        return
+    for key, parameter in model.get_encoder(name).named_parameters():
+        layer = layer_of(key)
+        if layer is None or layer < frozen_layers:
+            parameter.requires_grad_(False)
+
+
+def _drop_checkpoints(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)

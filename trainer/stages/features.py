@@ -1,0 +1,119 @@
+"""The features of a run: what the fine-tuned encoders say of every text, computed once."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.linear_model import RidgeClassifier
+from sklearn.preprocessing import StandardScaler
+from transformers.utils import logging
+
+from ...configuration_stacked_emotion import StackedEmotionConfig
+from ..feature_cache import (
+    CacheLayout,
+    FeatureCache,
+    FeatureCacheWriter,
+    fingerprint,
+    open_cache,
+)
+from ..metrics.scores import average_precision
+from .context import RunContext
+from .encoders import encoder_folder, load_fine_tuned, weights_digest
+
+logger = logging.get_logger(__name__)
+
+
+def training_features(context: RunContext) -> FeatureCache:
+    """Features of the training rows, each from encoders that did not see the row.
+
+    With `cross_fit: 0` they come from the final encoders, which did.
+    """
+    folds = context.fold_of_row
+    if not context.recipe.stages.cross_fit:
+        parts = {"final": np.arange(len(folds))}
+    else:
+        parts = {f"fold_{fold}": np.flatnonzero(folds == fold) for fold in range(context.folds)}
+    return _features(context, "train", parts)
+
+
+def scored_features(context: RunContext, split: str) -> FeatureCache:
+    """Features of a split that is only scored, from the final encoders."""
+    rows = np.arange(len(context.splits[split]))
+    return _features(context, split, {"final": rows})
+
+
+def probe_gaps(context: RunContext, features: FeatureCache) -> dict[str, float]:
+    """How far the folds' feature spaces are from one another, by encoder.
+
+    For each fold a linear (ridge) probe is fitted on the text means of the other folds, whose
+    features come from other encoders, and scored on this fold's. The gap is the macro average
+    precision of the fold's own head minus that of the probe: near 0 where the spaces agree, large
+    where features of different folds cannot be mixed.
+
+    Returns:
+        Gap in macro average precision by encoder; empty without cross-fitting.
+    """
+    if not context.recipe.stages.cross_fit:
+        return {}
+    folds, labels = context.fold_of_row, context.splits["train"].labels
+    gaps = {}
+    for index, name in enumerate(context.names):
+        means = features.text_means(index)
+        probed = np.zeros(labels.shape)
+        for fold in range(context.folds):
+            inside = folds == fold
+            scaler = StandardScaler().fit(means[~inside])
+            for label in range(labels.shape[1]):
+                truth = labels[~inside, label]
+                if truth.min() == truth.max():
+                    continue
+                probe = RidgeClassifier(alpha=100.0).fit(scaler.transform(means[~inside]), truth)
+                probed[inside, label] = probe.decision_function(scaler.transform(means[inside]))
+        own = features.encoder_logits()[:, index]
+        columns = range(labels.shape[1])
+        gaps[name] = float(
+            np.mean(
+                [
+                    average_precision(labels[:, c], own[:, c])
+                    - average_precision(labels[:, c], probed[:, c])
+                    for c in columns
+                ]
+            )
+        )
+    return gaps
+
+
+def _features(context: RunContext, split: str, parts: dict[str, np.ndarray]) -> FeatureCache:
+    encoded, labels = context.encoded[split], context.splits[split].labels
+    digests = {
+        name: {part: weights_digest(context, name, part) for part in parts}
+        for name in context.names
+    }
+    sizes = _hidden_sizes(context)
+    layout = CacheLayout(tuple(encoded.word_counts), sizes, len(context.label_names))
+    key = fingerprint(
+        context.data_fingerprint,
+        context.splits[split].fingerprint(),
+        digests,
+        {part: rows.tolist() for part, rows in parts.items()},
+        layout.dtype,
+    )
+    folder = context.output / "features" / split
+    found = open_cache(folder, layout, key, labels)
+    if found is not None:
+        return found
+    writer = FeatureCacheWriter(folder, layout, key)
+    for index, name in enumerate(context.names):
+        for part, rows in parts.items():
+            model = load_fine_tuned(context, name, part)
+            writer.fill(model, encoded, rows, index, description=f"{split}: {name}, {part}")
+    writer.finish()
+    return FeatureCache(folder, layout, labels)
+
+
+def _hidden_sizes(context: RunContext) -> tuple[int, ...]:
+    return tuple(
+        StackedEmotionConfig.from_pretrained(encoder_folder(context, name, "final"))
+        .encoders[name]
+        .hidden_size
+        for name in context.names
+    )

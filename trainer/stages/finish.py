@@ -1,0 +1,192 @@
+"""The end of a run: the model folder, and every figure."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+from transformers.utils import logging
+
+from ..feature_cache import FeatureCache
+from ..results import System, compare, environment, rare_labels, to_markdown
+from ..thresholds import ThresholdChoice, choose_thresholds
+from .context import RunContext, read_json, write_json
+from .features import scored_features, training_features
+from .meta_and_head import out_of_fold_logits, scored_logits, stage_folder
+from .top import build_stack, load_top, read_top, sigmoid
+
+logger = logging.get_logger(__name__)
+
+
+def finish_run(context: RunContext, records: dict[str, Any], begin: float) -> dict[str, Any]:
+    """Score every system, write `results.json`, `results.md` and the finished `model/`.
+
+    Args:
+        context: the run.
+        records: what each stage returned.
+        begin: `time.monotonic()` at the start.
+
+    Returns:
+        The results.
+    """
+    systems = all_systems(context)
+    results = score_systems(context, systems, records)
+    results["seconds"] = round(time.monotonic() - begin, 1)
+    final = systems[-1]
+    save_model(context, final)
+    write_json(context.output / "results.json", results)
+    write_json(context.output / "training_args.json", context.recipe.to_dict())
+    (context.output / "results.md").write_text(to_markdown(results), encoding="utf-8")
+    _save_predictions(context, final)
+    return results
+
+
+def all_systems(context: RunContext) -> list[System]:
+    """Single encoders, their average, the stack after `meta`, after `head`, after `joint`.
+
+    The thresholds of each are chosen by the same rule on its own out-of-fold predictions.
+    """
+    features = training_features(context).encoder_logits()
+    scored = {
+        split: scored_features(context, split).encoder_logits() for split in context.held_out_splits
+    }
+    systems = []
+    for index, name in enumerate(context.names):
+        systems.append(
+            System(
+                name,
+                _thresholds(context, features[:, index]),
+                {split: logits[None, :, index] for split, logits in scored.items()},
+            )
+        )
+    systems.append(
+        System(
+            "average",
+            _thresholds(context, features.mean(1)),
+            {split: logits.mean(1)[None] for split, logits in scored.items()},
+        )
+    )
+    for stage, title in (("meta", "meta"), ("head", "stack")):
+        if not (stage_folder(context, stage) / "done.json").exists():
+            continue
+        systems.append(
+            System(
+                title,
+                _thresholds(context, out_of_fold_logits(context, stage)),
+                {split: scored_logits(context, stage, split) for split in context.held_out_splits},
+            )
+        )
+    if (stage_folder(context, "joint") / "done.json").exists():
+        systems.append(
+            System(
+                "joint",
+                systems[-1].thresholds,
+                {
+                    split: load_file(stage_folder(context, "joint") / f"{split}.safetensors")[
+                        "logits"
+                    ]
+                    for split in context.held_out_splits
+                },
+            )
+        )
+    return systems
+
+
+def score_systems(
+    context: RunContext, systems: list[System], records: dict[str, Any]
+) -> dict[str, Any]:
+    """All figures of a run as plain values."""
+    names, statistics = context.label_names, context.statistics
+    rare = rare_labels(statistics.prevalence.tolist(), names)
+    table: dict[str, Any] = {system.name: {} for system in systems}
+    comparisons: dict[str, Any] = {}
+    for split in context.held_out_splits:
+        labels = context.splits[split].labels.astype(np.int64)
+        for system in systems:
+            table[system.name][split] = system.scores(split, labels, names, rare)
+        singles = systems[: len(context.names)]
+        best = max(singles, key=lambda system: system.thresholds.score)
+        final = systems[-1]
+        comparisons[split] = {
+            f"{final.name} - {other.name}": compare(final, other, split, labels)
+            for other in (best, systems[len(singles)])
+            if other is not final
+        }
+    final = systems[-1]
+    encoders = context.recipe.stack.sources()
+    seconds = {
+        f"encoders, {name}": sum(part["seconds"] for part in parts.values())
+        for name, parts in records.get("encoders", {}).items()
+    } | {stage: record["seconds"] for stage, record in records.items() if stage != "encoders"}
+    return {
+        "format": 1,
+        "recipe": context.recipe.to_dict(),
+        "labels": names,
+        "rare_labels": rare,
+        "splits": context.held_out_splits,
+        "data": {
+            split: {
+                "source": texts.source,
+                "rows": len(texts),
+                "fingerprint": texts.fingerprint(),
+                "prevalence": dict(zip(names, texts.labels.mean(0).round(4).tolist(), strict=True)),
+            }
+            for split, texts in context.splits.items()
+        }
+        | {"dataset_name": context.recipe.data.dataset_name},
+        "encoders": {name: {"source": source} for name, source in encoders.items()},
+        "loss": records.get("head", {}).get("loss"),
+        "stages": records,
+        "systems": table,
+        "comparisons": comparisons,
+        "thresholds": dict(zip(names, final.thresholds.thresholds.tolist(), strict=True)),
+        "threshold_choices": {system.name: system.thresholds.to_dict() for system in systems},
+        "environment": environment(),
+        "seconds_by_part": seconds,
+    }
+
+
+def save_model(context: RunContext, final: System) -> Path:
+    """Write the finished model and its tokenizer to `<output_dir>/model`."""
+    folder = context.output / "model"
+    joint = stage_folder(context, "joint")
+    stage = "head" if (stage_folder(context, "head") / "done.json").exists() else "meta"
+    record = read_json(stage_folder(context, stage) / "done.json")
+    model = build_stack(context, record["stack_words"])
+    if (joint / "done.json").exists():
+        model = type(model).from_pretrained(joint / "model")
+    else:
+        seed = context.recipe.stages.head_seeds[0]
+        load_top(model, read_top(stage_folder(context, stage) / f"seed_{seed}.safetensors"))
+        if stage == "meta":
+            model.config.use_classifier = False
+    model.config.thresholds = [float(value) for value in final.thresholds.thresholds]
+    model.config._attn_implementation = None
+    model.save_pretrained(folder)
+    context.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _thresholds(context: RunContext, logits: np.ndarray) -> ThresholdChoice:
+    stages = context.recipe.stages
+    return choose_thresholds(
+        sigmoid(logits),
+        context.splits["train"].labels.astype(np.int64),
+        stages.threshold_objective,
+        candidates=stages.threshold_candidates,
+    )
+
+
+def _save_predictions(context: RunContext, final: System) -> None:
+    """Probabilities and labels of the scored splits, for the plots; no texts."""
+    for split in context.held_out_splits:
+        features: FeatureCache = scored_features(context, split)
+        np.savez_compressed(
+            context.output / f"predictions_{split}.npz",
+            probabilities=final.probabilities(split)[0].astype(np.float32),
+            labels=context.splits[split].labels,
+            encoder_logits=features.encoder_logits(),
+        )

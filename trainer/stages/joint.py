@@ -1,0 +1,98 @@
+"""Stage `joint`: the whole stack trained end to end from what stage `head` left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from safetensors.numpy import save_file
+from transformers.trainer_utils import get_last_checkpoint
+
+from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..collator import EncodedTextCollator, EncodedTexts
+from ..feature_cache import fingerprint
+from ..losses import build_loss
+from ..parameter_groups import parameter_groups
+from ..stacked_emotion_trainer import StackedEmotionTrainer
+from .context import RunContext, read_json, run_once
+from .meta_and_head import stage_folder
+from .top import build_stack, load_top, read_top
+
+
+def run_joint(context: RunContext) -> dict[str, Any]:
+    """Train end to end with a small learning rate, for a number of epochs the recipe fixes.
+
+    The encoders have seen every training row by now, so nothing can be chosen on out-of-fold
+    predictions here: epochs and thresholds are not, the thresholds stay those of stage `head`.
+    """
+    stages = context.recipe.stages
+    key = fingerprint(
+        read_json(stage_folder(context, "head") / "done.json")["key"],
+        [stages.joint_epochs, stages.joint_learning_rate, stages.joint_head_factor],
+        [stages.loss, stages.options_of("head"), stages.encoder_batch_size],
+    )
+    return run_once(stage_folder(context, "joint"), key, lambda folder: _train(context, folder))
+
+
+@torch.inference_mode()
+def predict_encoded(
+    model: StackedEmotionForSequenceClassification, texts: EncodedTexts, batch_size: int = 64
+) -> np.ndarray:
+    """Logits of encoded texts, (rows, labels) float32, in their order."""
+    model.eval()
+    collate = EncodedTextCollator()
+    order = np.argsort(texts.lengths, kind="stable")
+    logits = np.zeros((len(texts), model.config.num_labels), np.float32)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        batch = collate([texts[int(row)] for row in rows])
+        batch.pop("labels", None)
+        batch = {name: value.to(model.device) for name, value in batch.items()}
+        logits[rows] = model(**batch).logits.float().cpu().numpy()
+    return logits
+
+
+def _train(context: RunContext, folder: Any) -> dict[str, Any]:
+    stages = context.recipe.stages
+    head = read_json(stage_folder(context, "head") / "done.json")
+    seed = stages.head_seeds[0]
+    model = build_stack(context, head["stack_words"])
+    load_top(model, read_top(stage_folder(context, "head") / f"seed_{seed}.safetensors"))
+    rate = stages.joint_learning_rate
+    checkpoints = folder / "checkpoints"
+    trainer = StackedEmotionTrainer(
+        model=model,
+        args=context.training_arguments(
+            checkpoints,
+            num_train_epochs=stages.joint_epochs,
+            learning_rate=rate,
+            per_device_train_batch_size=stages.encoder_batch_size,
+            weight_decay=stages.encoder_weight_decay,
+            warmup_share=stages.encoder_warmup,
+            gradient_checkpointing=stages.gradient_checkpointing,
+            save_strategy="epoch",
+            save_total_limit=1,
+            seed=seed,
+            ddp_find_unused_parameters=True,
+        ),
+        train_dataset=context.encoded["train"],
+        data_collator=EncodedTextCollator(),
+        loss=build_loss(stages.loss, context.statistics, **stages.options_of("head")),
+        optimizer_groups=parameter_groups(
+            model,
+            dict.fromkeys(context.names, rate),
+            stages.joint_head_factor,
+            stages.encoder_weight_decay,
+            stages.encoder_layer_decay,
+        ),
+    )
+    last = get_last_checkpoint(str(checkpoints)) if checkpoints.exists() else None
+    trainer.train(resume_from_checkpoint=last)
+    trainer.save_model(str(folder / "model"))
+    for split in context.held_out_splits:
+        logits = predict_encoded(model, context.encoded[split])
+        if PartialState().is_main_process:
+            save_file({"logits": logits[None]}, folder / f"{split}.safetensors")
+    return {"thresholds": head["thresholds"], "stack_words": head["stack_words"]}

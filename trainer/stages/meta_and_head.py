@@ -1,0 +1,181 @@
+"""Stages `meta` and `head`: the layers on top of the encoders, on cached features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import PartialState
+from safetensors.numpy import load_file, save_file
+from transformers.utils import logging
+
+from ..errors import UserError
+from ..feature_cache import FeatureCache, fingerprint
+from ..losses import build_loss
+from .context import RunContext, run_once
+from .encoders import weights_digest
+from .features import probe_gaps, scored_features, training_features
+from .top import (
+    META_PARTS,
+    HeldOutLogits,
+    StopAfterEpochs,
+    TopPlan,
+    build_stack,
+    choose_epoch,
+    load_top,
+    predict_features,
+    read_top,
+    reset_top,
+    save_top,
+    top_state,
+    train_top,
+)
+
+logger = logging.get_logger(__name__)
+
+
+def run_meta(context: RunContext) -> dict[str, Any]:
+    """Train the meta-learner by itself to predict the labels.
+
+    Returns:
+        The chosen epoch, the objective by epoch, the probe gaps and the seconds.
+    """
+    return _run_stage(context, "meta")
+
+
+def run_head(context: RunContext) -> dict[str, Any]:
+    """Train the Bi-LSTM and the classifier with the hybrid loss, from the meta-learner on.
+
+    Returns:
+        The chosen epoch, the objective by epoch, the thresholds and the seconds.
+    """
+    if not (stage_folder(context, "meta") / "done.json").exists():
+        raise UserError(
+            f"Stage head starts from stage meta, which has not run in {context.output}."
+        )
+    return _run_stage(context, "head")
+
+
+def stage_folder(context: RunContext, stage: str) -> Path:
+    """Where a stage keeps its weights and out-of-fold logits."""
+    return context.output / stage
+
+
+def out_of_fold_logits(context: RunContext, stage: str) -> np.ndarray:
+    """(training rows, labels) logits of the stage at its chosen epoch, out of fold."""
+    return load_file(stage_folder(context, stage) / "out_of_fold.safetensors")["logits"]
+
+
+def scored_logits(context: RunContext, stage: str, split: str) -> np.ndarray:
+    """(seeds, rows, labels) logits of a split that is only scored."""
+    return load_file(stage_folder(context, stage) / f"{split}.safetensors")["logits"]
+
+
+def top_plan(context: RunContext, stage: str) -> TopPlan:
+    """What the recipe says of a stage."""
+    stages = context.recipe.stages
+    if stage == "meta":
+        loss = build_loss(stages.meta_loss, context.statistics, **stages.options_of("meta"))
+        return TopPlan(
+            "meta_logits", META_PARTS, stages.meta_epochs, stages.meta_learning_rate, loss
+        )
+    loss = build_loss(stages.loss, context.statistics, **stages.options_of("head"))
+    return TopPlan("logits", (), stages.head_epochs, stages.head_learning_rate, loss)
+
+
+def _run_stage(context: RunContext, stage: str) -> dict[str, Any]:
+    features = training_features(context)
+    for split in context.held_out_splits:
+        scored_features(context, split)
+    key = _stage_key(context, stage)
+    return run_once(
+        stage_folder(context, stage), key, lambda folder: _train(context, stage, features, folder)
+    )
+
+
+def _stage_key(context: RunContext, stage: str) -> str:
+    stages, plan = context.recipe.stages, top_plan(context, stage)
+    before = _stage_key(context, "meta") if stage == "head" else ""
+    names = ("final",) if not stages.cross_fit else (f"fold_{context.folds - 1}", "final")
+    return fingerprint(
+        before,
+        context.data_fingerprint,
+        [weights_digest(context, name, part) for name in context.names for part in names],
+        [context.splits[split].fingerprint() for split in context.held_out_splits],
+        context.recipe.stack.config_options(),
+        {
+            "plan": [plan.epochs, plan.learning_rate, plan.loss.name, plan.loss.get_config_dict()],
+            "batch": [stages.top_batch_size, stages.top_weight_decay, stages.top_warmup],
+            "seeds": stages.head_seeds,
+            "folds": [stages.cross_fit, stages.seed],
+            "thresholds": [stages.threshold_objective, stages.threshold_candidates],
+            "gap": stages.probe_gap_limit,
+        },
+    )
+
+
+def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path) -> dict[str, Any]:
+    """Out-of-fold runs that choose the epoch and the thresholds, then one run a seed."""
+    stages, plan = context.recipe.stages, top_plan(context, stage)
+    gaps = probe_gaps(context, features)
+    stack_words = all(gap <= stages.probe_gap_limit for gap in gaps.values())
+    if not stack_words:
+        logger.warning(
+            "The folds' feature spaces differ (probe gaps %s): only logits are stacked.", gaps
+        )
+    model = build_stack(context, stack_words)
+    state = PartialState()
+    model.to(state.device)
+    folds, labels = context.fold_of_row, context.splits["train"].labels
+    shape = (plan.epochs + 1, *labels.shape)
+    held_out = np.zeros(shape, np.float32)
+    first_seed = stages.head_seeds[0]
+    for fold in range(context.folds):
+        logger.warning_once(f"Stage {stage}: fold {fold + 1} of {context.folds}.")
+        _start(context, model, stage, first_seed, f"fold_{fold}")
+        inside = np.flatnonzero(folds == fold)
+        keeper = HeldOutLogits(model, features.select(inside), plan.output)
+        outside = features.select(np.flatnonzero(folds != fold))
+        train_top(context, model, outside, plan, first_seed, [keeper])
+        held_out[:, inside] = np.stack(keeper.logits)
+        if state.is_main_process:
+            save_top(model, folder / f"fold_{fold}.safetensors")
+    epoch, scores, choice = choose_epoch(
+        held_out, labels, stages.threshold_objective, stages.threshold_candidates
+    )
+    logs: dict[int, list[dict[str, Any]]] = {}
+    scored: dict[str, list[np.ndarray]] = {split: [] for split in context.held_out_splits}
+    for seed in stages.head_seeds:
+        logger.warning_once(f"Stage {stage}: seed {seed}, {epoch} epochs on all rows.")
+        _start(context, model, stage, seed, f"seed_{seed}")
+        if epoch:
+            logs[seed] = train_top(context, model, features, plan, seed, [StopAfterEpochs(epoch)])
+        if state.is_main_process:
+            save_top(model, folder / f"seed_{seed}.safetensors")
+        for split in context.held_out_splits:
+            scored[split].append(
+                predict_features(model, scored_features(context, split), plan.output)
+            )
+    if state.is_main_process:
+        save_file({"logits": held_out[epoch]}, folder / "out_of_fold.safetensors")
+        for split, logits in scored.items():
+            save_file({"logits": np.stack(logits)}, folder / f"{split}.safetensors")
+    return {
+        "epoch": epoch,
+        "objective_by_epoch": scores,
+        "thresholds": choice.to_dict(),
+        "probe_gaps": gaps,
+        "stack_words": stack_words,
+        "loss": {"name": plan.loss.name, "config": plan.loss.get_config_dict()},
+        "log": logs.get(first_seed, []),
+    }
+
+
+def _start(context: RunContext, model: Any, stage: str, seed: int, part: str) -> None:
+    """Where a run of the stage begins: from scratch, or from what stage `meta` left."""
+    reset_top(model, seed)
+    if stage == "head":
+        state = read_top(stage_folder(context, "meta") / f"{part}.safetensors")
+        learned = {name: value for name, value in state.items() if name.startswith(META_PARTS)}
+        load_top(model, top_state(model) | learned)

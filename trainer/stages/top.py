@@ -1,0 +1,256 @@
+"""What stages `meta` and `head` share: training the layers on top on cached features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import TrainerCallback
+
+from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..collator import FeatureCollator
+from ..errors import UserError
+from ..feature_cache import FeatureCache
+from ..losses import EmotionLoss
+from ..parameter_groups import top_parameters
+from ..stacked_emotion_trainer import StackedEmotionTrainer
+from ..thresholds import choose_thresholds, objective_score
+from .context import RunContext
+from .encoders import encoder_folder
+
+META_PARTS = ("stacked.meta_learner.", "stacked.stack_norm.")
+
+
+@dataclass
+class TopPlan:
+    """How a stage trains the layers on top.
+
+    Attributes:
+        output: the output that is trained and scored, "logits" or "meta_logits".
+        parts: beginnings of the names of the parameters that are trained; empty for all on top.
+        epochs: most epochs.
+        learning_rate: peak of the linear schedule.
+        loss: the loss.
+    """
+
+    output: str
+    parts: tuple[str, ...]
+    epochs: int
+    learning_rate: float
+    loss: EmotionLoss = field(repr=False)
+
+
+def build_stack(
+    context: RunContext, stack_words: bool = True
+) -> StackedEmotionForSequenceClassification:
+    """The stack on the final fine-tuned encoders, its other layers untrained.
+
+    Raises:
+        UserError: stage `encoders` has not run.
+    """
+    sources = {}
+    for name in context.names:
+        folder = encoder_folder(context, name, "final")
+        if not (folder / "model.safetensors").exists():
+            raise UserError(
+                f"There is no fine-tuned encoder in {folder}: run stage encoders first."
+            )
+        sources[name] = folder
+    statistics = context.statistics
+    return StackedEmotionForSequenceClassification.from_encoders(
+        sources,
+        labels=context.label_names,
+        label_prevalence=statistics.prevalence.tolist(),
+        label_correlation=statistics.correlation.tolist(),
+        use_word_embeddings=stack_words,
+        **context.recipe.stack.config_options(),
+    )
+
+
+def reset_top(model: StackedEmotionForSequenceClassification, seed: int) -> None:
+    """Give everything on top of the encoders its initial weights again."""
+    torch.manual_seed(seed)
+    stacked = model.stacked
+    tops = [
+        child
+        for name, child in stacked.named_children()
+        if not name.startswith(("encoder_", "head_"))
+    ]
+    if model.config.use_classifier:
+        tops.append(model.classifier)
+    for top in tops:
+        top.apply(_forget_initialisation)
+        top.apply(model._init_weights)
+
+
+def _forget_initialisation(module: nn.Module) -> None:
+    for parameter in module.parameters(recurse=False):
+        if hasattr(parameter, "_is_hf_initialized"):
+            del parameter._is_hf_initialized
+    if hasattr(module, "_is_hf_initialized"):
+        del module._is_hf_initialized
+
+
+def top_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights on top of the encoders and their heads."""
+    return {name: value.detach().cpu().clone() for name, value in top_parameters(model)}
+
+
+def load_top(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Put back what `top_state` took."""
+    parameters = dict(top_parameters(model))
+    if set(parameters) != set(state):
+        raise UserError(
+            "These weights belong to another stack: they differ in "
+            f"{sorted(set(parameters) ^ set(state))[:4]}. Remove the stage's folder and run again."
+        )
+    with torch.no_grad():
+        for name, value in state.items():
+            parameters[name].copy_(value)
+
+
+def save_top(model: nn.Module, path: Path) -> None:
+    """Save the weights on top as safetensors."""
+    save_file(top_state(model), path)
+
+
+def read_top(path: Path) -> dict[str, torch.Tensor]:
+    """Read what `save_top` wrote."""
+    return load_file(path)
+
+
+@torch.inference_mode()
+def predict_features(
+    model: StackedEmotionForSequenceClassification,
+    features: FeatureCache,
+    output: str = "logits",
+    batch_size: int = 128,
+) -> np.ndarray:
+    """Logits of cached texts, (rows, labels) float32, in their order."""
+    model.eval()
+    collate = FeatureCollator()
+    device = model.device
+    order = np.argsort(features.lengths, kind="stable")
+    logits = np.zeros((len(features), model.config.num_labels), np.float32)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        batch = collate([features[int(row)] for row in rows])
+        batch.pop("labels", None)
+        batch = {key: value.to(device) for key, value in batch.items()}
+        logits[rows] = model(**batch)[output].float().cpu().numpy()
+    return logits
+
+
+class HeldOutLogits(TrainerCallback):
+    """Keeps the logits of held-out rows after every epoch, step 0 first."""
+
+    def __init__(
+        self,
+        model: StackedEmotionForSequenceClassification,
+        features: FeatureCache,
+        output: str,
+    ) -> None:
+        self.model, self.features, self.output = model, features, output
+        self.logits: list[np.ndarray] = []
+
+    def _keep(self) -> None:
+        self.logits.append(predict_features(self.model, self.features, self.output))
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        """Step 0 is a candidate."""
+        self._keep()
+
+    def on_epoch_end(self, *args: Any, **kwargs: Any) -> None:
+        """One candidate an epoch."""
+        self._keep()
+        self.model.train()
+
+
+class StopAfterEpochs(TrainerCallback):
+    """Stops when so many epochs of a longer schedule are done."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Ask for the stop."""
+        if round(state.epoch) >= self.epochs:
+            control.should_training_stop = True
+        return control
+
+
+def train_top(
+    context: RunContext,
+    model: StackedEmotionForSequenceClassification,
+    features: FeatureCache,
+    plan: TopPlan,
+    seed: int,
+    callbacks: list[TrainerCallback],
+) -> list[dict[str, Any]]:
+    """Train the layers on top in place.
+
+    Returns:
+        The trainer's log: loss and its parts by step.
+    """
+    stages = context.recipe.stages
+    model.requires_grad_(False)
+    for name, parameter in top_parameters(model):
+        parameter.requires_grad_(not plan.parts or name.startswith(plan.parts))
+    trainer = StackedEmotionTrainer(
+        model=model,
+        args=context.training_arguments(
+            context.output / "trainer",
+            num_train_epochs=plan.epochs,
+            learning_rate=plan.learning_rate,
+            per_device_train_batch_size=stages.top_batch_size,
+            weight_decay=stages.top_weight_decay,
+            warmup_share=stages.top_warmup,
+            save_strategy="no",
+            seed=seed,
+            disable_tqdm=True,
+        ),
+        train_dataset=features,
+        data_collator=FeatureCollator(),
+        loss=plan.loss,
+        optimised=plan.output,
+        callbacks=callbacks,
+    )
+    trainer.train()
+    return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+def choose_epoch(
+    logits_by_epoch: np.ndarray, labels: np.ndarray, objective: str, candidates: list[str]
+) -> tuple[int, list[float], Any]:
+    """The epoch whose out-of-fold logits score best at thresholds chosen on them.
+
+    Args:
+        logits_by_epoch: (epochs + 1, rows, labels), epoch 0 being the start.
+        labels: (rows, labels).
+        objective: see `thresholds.OBJECTIVES`.
+        candidates: kinds of thresholds to try.
+
+    Returns:
+        The epoch, the objective of every epoch, and the `ThresholdChoice` at the best.
+    """
+    scores, choices = [], []
+    for logits in logits_by_epoch:
+        probabilities = sigmoid(logits)
+        choice = choose_thresholds(probabilities, labels, objective, candidates=candidates)
+        decisions = (probabilities >= choice.thresholds).astype(int)
+        held_out = choice.out_of_fold.get(choice.kind)
+        score = objective_score(labels, decisions, objective) if held_out is None else held_out
+        scores.append(float(score))
+        choices.append(choice)
+    best = int(np.argmax(scores))
+    return best, scores, choices[best]
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probabilities in float64."""
+    return 1.0 / (1.0 + np.exp(-np.asarray(logits, np.float64)))

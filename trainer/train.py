@@ -1,0 +1,78 @@
+"""`accelerate launch -m stacked_emotion.trainer.train --config recipe.yaml …`: all stages."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from accelerate import PartialState
+from transformers.utils import logging
+
+from .arguments import TrainingRecipe, parse_recipe
+from .errors import UserError
+from .results import to_markdown
+from .stages.context import RunContext
+from .stages.encoders import run_encoders
+from .stages.finish import finish_run
+from .stages.joint import run_joint
+from .stages.meta_and_head import run_head, run_meta
+
+RUNNERS: dict[str, Callable[[RunContext], dict[str, Any]]] = {
+    "encoders": run_encoders,
+    "meta": run_meta,
+    "head": run_head,
+    "joint": run_joint,
+}
+
+
+def train(recipe: TrainingRecipe) -> dict[str, Any]:
+    """Run the stages of a recipe that are not finished yet.
+
+    Args:
+        recipe: all arguments.
+
+    Returns:
+        The results, as in `<output_dir>/results.json`; with `--stage` and no `head` among the
+        stages done so far, only the stages' records.
+
+    Raises:
+        UserError: bad data, options or folders, each with how to mend it.
+    """
+    begin = time.monotonic()
+    context = RunContext.load(recipe)
+    context.output.mkdir(parents=True, exist_ok=True)
+    chosen = recipe.stages.stage or [
+        stage for stage in RUNNERS if stage != "joint" or recipe.stages.joint
+    ]
+    records: dict[str, Any] = {}
+    for stage, run in RUNNERS.items():
+        if stage in chosen:
+            records[stage] = run(context)
+    if "head" not in chosen and "joint" not in chosen:
+        return {"stages": records}
+    for stage in ("encoders", "meta", "head"):
+        if stage not in records:
+            records[stage] = RUNNERS[stage](context)
+    if PartialState().is_main_process:
+        return finish_run(context, records, begin)
+    return {"stages": records}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the module; returns the exit code."""
+    logging.set_verbosity_warning()
+    try:
+        results = train(parse_recipe(arguments))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if PartialState().is_main_process and "systems" in results:
+        print(to_markdown(results))
+        print(f"The finished model is in {results['recipe']['output_dir']}/model.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
