@@ -1,1 +1,1 @@
-"""Placeholder docstring."""
+"""Training recipes: YAML files, one a language or domain, and the embedded sample."""

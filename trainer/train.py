@@ -60,9 +60,15 @@ def train(recipe: TrainingRecipe) -> dict[str, Any]:
     return {"stages": records}
 
 
+def quieten() -> None:
+    """Leave out the loading bars and reports of transformers; the stages say what they do."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the module; returns the exit code."""
-    logging.set_verbosity_warning()
+    quieten()
     try:
         results = train(parse_recipe(arguments))
     except UserError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -162,6 +163,12 @@ def merge_tokenizers(
         normalisation=stack.normalisation,
         model_max_length=limit,
     )
+
+
+def announce(message: str) -> None:
+    """Tell the user on stderr what begins now, from the main process only."""
+    if PartialState().is_main_process:
+        print(message, file=sys.stderr, flush=True)
 
 
 def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from transformers.trainer_utils import get_last_checkpoint
-from transformers.utils import logging
 
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..arguments import pairs
@@ -20,9 +19,7 @@ from ..feature_cache import file_digest, fingerprint
 from ..losses import build_loss
 from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning_rate
 from ..stacked_emotion_trainer import StackedEmotionTrainer
-from .context import RunContext, run_once
-
-logger = logging.get_logger(__name__)
+from .context import RunContext, announce, run_once
 
 
 def run_encoders(context: RunContext) -> dict[str, Any]:
@@ -40,7 +37,7 @@ def run_encoders(context: RunContext) -> dict[str, Any]:
             continue
         records[name] = {}
         for part, rows in encoder_parts(context).items():
-            logger.warning_once(f"Stage encoders: {name}, {part}, {len(rows)} texts.")
+            announce(f"Stage encoders: {name}, {part}, {len(rows)} texts.")
             records[name][part] = run_once(
                 encoder_folder(context, name, part),
                 encoder_key(context, name, part),

@@ -13,7 +13,7 @@ from transformers.utils import logging
 from ..errors import UserError
 from ..feature_cache import FeatureCache, fingerprint
 from ..losses import build_loss
-from .context import RunContext, run_once
+from .context import RunContext, announce, run_once
 from .encoders import weights_digest
 from .features import probe_gaps, scored_features, training_features
 from .top import (
@@ -132,7 +132,7 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
     held_out = np.zeros(shape, np.float32)
     first_seed = stages.head_seeds[0]
     for fold in range(context.folds):
-        logger.warning_once(f"Stage {stage}: fold {fold + 1} of {context.folds}.")
+        announce(f"Stage {stage}: fold {fold + 1} of {context.folds}.")
         _start(context, model, stage, first_seed, f"fold_{fold}")
         inside = np.flatnonzero(folds == fold)
         keeper = HeldOutLogits(model, features.select(inside), plan.output)
@@ -147,7 +147,7 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
     logs: dict[int, list[dict[str, Any]]] = {}
     scored: dict[str, list[np.ndarray]] = {split: [] for split in context.held_out_splits}
     for seed in stages.head_seeds:
-        logger.warning_once(f"Stage {stage}: seed {seed}, {epoch} epochs on all rows.")
+        announce(f"Stage {stage}: seed {seed}, {epoch} epochs on all rows.")
         _start(context, model, stage, seed, f"seed_{seed}")
         if epoch:
             logs[seed] = train_top(context, model, features, plan, seed, [StopAfterEpochs(epoch)])

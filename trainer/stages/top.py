@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..collator import FeatureCollator
@@ -220,6 +220,7 @@ def train_top(
         optimised=plan.output,
         callbacks=callbacks,
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     return [entry for entry in trainer.state.log_history if "loss" in entry]
 

@@ -1,0 +1,228 @@
+"""`stacked-emotion`: the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+USER_MISTAKE = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: the words after the program's name; by default those of this process.
+
+    Returns:
+        The exit code: 0 when all went well, 1 for a failure, 2 for a mistake in what was asked,
+        130 when interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    if words[:1] == ["train"]:  # its options are those of the recipe
+        return _run(lambda _: _train(words[1:]), argparse.Namespace(), debug)
+    parser = build_parser()
+    if not words:
+        parser.print_help()
+        return USER_MISTAKE
+    options = parser.parse_args(words)
+    return _run(options.run, options, debug)
+
+
+def _run(command: Any, options: argparse.Namespace, debug: bool) -> int:
+    from .trainer.errors import UserError
+
+    try:
+        return int(command(options) or 0)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it was.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 0
+    except (UserError, OSError, ValueError) as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return USER_MISTAKE
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands but `train`, whose options are a recipe's."""
+    parser = argparse.ArgumentParser(
+        prog="stacked-emotion",
+        description="Multi-label emotion classification with a stack of fine-tuned encoders.",
+        epilog="`stacked-emotion COMMAND --help` says more; --debug shows an error's traceback.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo", help="train and use a tiny stack on the embedded sample, in a few minutes"
+    )
+    demo.add_argument("--output_dir", type=Path, default=Path("outputs/demo"))
+    demo.set_defaults(run=_demo)
+
+    commands.add_parser(
+        "train", help="train a stack by a recipe", add_help=False
+    )  # taken before parsing
+
+    evaluate = commands.add_parser("evaluate", help="score a model on labelled texts")
+    evaluate.add_argument("--model", required=True, help="folder or Hub id")
+    evaluate.add_argument("--revision", help="commit, tag or branch of a Hub id")
+    evaluate.add_argument("--test_file", required=True, help="labelled texts, as for training")
+    evaluate.add_argument("--text_column")
+    evaluate.add_argument("--labels_column")
+    evaluate.add_argument("--output", type=Path, help="write all figures to this JSON file")
+    evaluate.add_argument("--backend", default="auto", help="auto, torch, onnx or openvino")
+    evaluate.set_defaults(run=_evaluate)
+
+    predict = commands.add_parser(
+        "predict", help="emotions of texts: arguments, a file, or lines of standard input"
+    )
+    predict.add_argument("texts", nargs="*", metavar="TEXT")
+    predict.add_argument("--model", required=True, help="folder or Hub id")
+    predict.add_argument("--revision", help="commit, tag or branch of a Hub id")
+    predict.add_argument("--input", help="a CSV, TSV, JSONL or Parquet file")
+    predict.add_argument("--output", help="where the answers go, in one of these formats")
+    predict.add_argument("--text_column", help="the column of texts of --input")
+    predict.add_argument("--backend", default="auto", help="auto, torch, onnx or openvino")
+    predict.add_argument(
+        "--format", choices=("auto", "bars", "jsonl"), default="auto",
+        help="bars on a terminal, one JSON object a line elsewhere",
+    )  # fmt: skip
+    predict.set_defaults(run=_predict)
+    return parser
+
+
+def _train(words: Sequence[str]) -> int:
+    from .trainer.train import main as train_main
+
+    return train_main(words)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from .trainer.demo import run_demo
+
+    run_demo(options.output_dir)
+    print(
+        f"\nThe model is in {options.output_dir / 'model'}. Next:\n"
+        "  with real encoders and data   stacked-emotion train --config semeval2018_arabic "
+        "--output_dir runs/arabic\n"
+        "  with your own labels          copy recipes/your_labels.yaml, then "
+        "stacked-emotion train --config my_recipe.yaml\n"
+        f"  your own texts                stacked-emotion predict --model "
+        f"{options.output_dir / 'model'} 'نص من عندك'"
+    )
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from .inference import StackedEmotionPredictor
+    from .trainer.data import DataArguments, load_labelled_texts
+    from .trainer.metrics.scores import emotion_scores
+    from .trainer.results import environment
+
+    predictor = StackedEmotionPredictor.from_pretrained(
+        options.model, backend=options.backend, revision=options.revision
+    )
+    names = list(predictor.labels)
+    data = DataArguments(
+        test_file=options.test_file,
+        text_column=options.text_column,
+        labels_column=options.labels_column,
+        label_names=names,
+    )
+    texts = load_labelled_texts(data, "test", names)
+    assert texts is not None
+    scores = emotion_scores(
+        texts.labels.astype(int),
+        predictor.predict_proba(texts.texts),
+        list(predictor.thresholds),
+        names,
+    )
+    print(score_table(scores, names, dict(zip(names, predictor.thresholds, strict=True))))
+    if options.output:
+        report = {
+            "model": str(options.model),
+            "revision": options.revision,
+            "data": {
+                "source": texts.source,
+                "rows": len(texts),
+                "fingerprint": texts.fingerprint(),
+            },
+            "scores": scores,
+            "environment": environment(),
+        }
+        options.output.write_text(
+            json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    return 0
+
+
+def score_table(
+    scores: dict[str, float], label_names: Sequence[str], thresholds: dict[str, float]
+) -> str:
+    """All figures of one model as Markdown: overall, then class-wise."""
+    overall = [name for name in scores if not name.endswith(tuple(f"_{n}" for n in label_names))]
+    lines = ["| metric | value |", "| --- | --- |"]
+    lines += [f"| {name} | {scores[name]:.4f} |" for name in overall]
+    lines += [
+        "",
+        "| label | support | precision | recall | F1 | AP | threshold |",
+        "|" + " --- |" * 7,
+    ]
+    for name in label_names:
+        cells = " | ".join(
+            f"{scores[f'{kind}_{name}']:.3f}" for kind in ("precision", "recall", "f1", "ap")
+        )
+        lines.append(
+            f"| {name} | {scores[f'support_{name}']:.0f} | {cells} | {thresholds[name]:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from .inference import StackedEmotionPredictor, predict_file
+    from .trainer.errors import UserError
+
+    if options.input or options.output:
+        if options.texts or not (options.input and options.output):
+            raise UserError("Give --input and --output together, and no texts beside them.")
+        predict_file(
+            options.model,
+            options.input,
+            options.output,
+            text_column=options.text_column,
+            backend=options.backend,
+            revision=options.revision,
+        )
+        return 0
+    texts = options.texts or [line.rstrip("\n") for line in sys.stdin]
+    if not texts:
+        raise UserError("There is nothing to predict: give texts, --input, or lines on stdin.")
+    predictor = StackedEmotionPredictor.from_pretrained(
+        options.model, backend=options.backend, revision=options.revision
+    )
+    show_bars = options.format == "bars" or (options.format == "auto" and sys.stdout.isatty())
+    thresholds = dict(zip(predictor.labels, predictor.thresholds, strict=True))
+    for text, answer in zip(texts, predictor.predict(texts), strict=True):
+        if show_bars:
+            from .trainer.demo import bars
+
+            scores = [{"label": name, "score": score} for name, score in answer.scores.items()]
+            print(f"\n  {text}\n{bars(scores, thresholds)}")
+        else:
+            row = {"text": text, "labels": list(answer.labels), "scores": answer.scores}
+            print(json.dumps(row, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
