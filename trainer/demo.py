@@ -13,7 +13,7 @@ from .baselines import constant_system, tfidf_system
 from .data import DataArguments, LabelledTexts, load_labelled_texts
 from .results import HEADLINES
 from .tiny_encoders import make_tiny_encoders
-from .train import quieten, train
+from .train import quieten, run_training
 
 CAPTION = (
     "Synthetic texts and tiny encoders with random weights: these figures prove the plumbing, not "
@@ -54,7 +54,7 @@ def run_demo(output_dir: Path) -> dict[str, Any]:
          files["validation"], "--output_dir", str(output_dir), "--encoders",
          *(f"{name}={folder}" for name, folder in encoders.items())]
     )  # fmt: skip
-    results = train(recipe)
+    results = run_training(recipe)
     print(demo_table(results, texts, data))
     print(f"\n{CAPTION}\n")
     model = output_dir / "model"

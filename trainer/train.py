@@ -27,7 +27,7 @@ RUNNERS: dict[str, Callable[[RunContext], dict[str, Any]]] = {
 }
 
 
-def train(recipe: TrainingRecipe) -> dict[str, Any]:
+def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
     """Run the stages of a recipe that are not finished yet.
 
     Args:
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the module; returns the exit code."""
     quieten()
     try:
-        results = train(parse_recipe(arguments))
+        results = run_training(parse_recipe(arguments))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
