@@ -317,6 +317,8 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             dtype = self.pooling.score.weight.dtype
             word_embeddings = word_embeddings.to(dtype)
             encoder_logits = encoder_logits.to(dtype)
+        if not config.use_word_embeddings:
+            word_embeddings = torch.zeros_like(word_embeddings)
         if config.stacking_level == "sentence":
             word_embeddings = masked_mean(word_embeddings, word_mask).unsqueeze(1)
             word_mask = word_mask.any(1, keepdim=True).to(word_mask.dtype)
