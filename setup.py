@@ -62,7 +62,7 @@ setup(
         "plots": ["matplotlib>=3.8"],
         "space": ["gradio>=5.0"],
         "peft": ["peft>=0.18"],
-        "dev": [*test, "ruff>=0.12", "mypy>=1.15", "types-PyYAML"],
+        "dev": [*test, "ruff>=0.12", "mypy>=1.15", "types-PyYAML", "types-setuptools"],
     },
     entry_points={"console_scripts": ["stacked-emotion=stacked_emotion.cli:main"]},
 )
