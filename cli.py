@@ -27,8 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    if words[:1] == ["train"]:  # its options are those of the recipe
-        return _run(lambda _: _train(words[1:]), argparse.Namespace(), debug)
+    if words[:1] in (["train"], ["ablate"]):  # their options are those of the recipe
+        command = _train if words[0] == "train" else _ablate
+        return _run(lambda _: command(words[1:]), argparse.Namespace(), debug)
     parser = build_parser()
     if not words:
         parser.print_help()
@@ -69,9 +70,10 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--output_dir", type=Path, default=Path("outputs/demo"))
     demo.set_defaults(run=_demo)
 
+    commands.add_parser("train", help="train a stack by a recipe", add_help=False)
     commands.add_parser(
-        "train", help="train a stack by a recipe", add_help=False
-    )  # taken before parsing
+        "ablate", help="train and score the stack without each of its parts", add_help=False
+    )
 
     evaluate = commands.add_parser("evaluate", help="score a model on labelled texts")
     evaluate.add_argument("--model", required=True, help="folder or Hub id")
@@ -105,6 +107,12 @@ def _train(words: Sequence[str]) -> int:
     from .trainer.train import main as train_main
 
     return train_main(words)
+
+
+def _ablate(words: Sequence[str]) -> int:
+    from .trainer.ablation import main as ablation_main
+
+    return ablation_main(words)
 
 
 def _demo(options: argparse.Namespace) -> int:

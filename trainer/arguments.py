@@ -107,6 +107,9 @@ class StageArguments:
     """What the stages do. Lengths are in epochs, the schedules are linear with warm-up."""
 
     output_dir: str = _option("outputs/run", "Where everything of the run goes.")
+    encoders_from: str | None = _option(
+        None, "Take fine-tuned encoders and features from this run's folder (ablations share them)."
+    )
     stage: list[str] = _option([], "Only these stages: encoders, meta, head, joint.")
     joint: bool = _option(False, "Run the joint stage after head.")
     seed: int = _option(0, "Seed of the folds and of the encoders.")

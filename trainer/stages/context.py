@@ -89,6 +89,11 @@ class RunContext:
         return Path(self.recipe.stages.output_dir)
 
     @property
+    def shared(self) -> Path:
+        """The folder with the fine-tuned encoders and the features."""
+        return Path(self.recipe.stages.encoders_from or self.recipe.stages.output_dir)
+
+    @property
     def held_out_splits(self) -> list[str]:
         """The splits that are only scored."""
         return [split for split in ("validation", "test") if split in self.splits]

@@ -57,7 +57,7 @@ def encoder_parts(context: RunContext) -> dict[str, np.ndarray]:
 
 def encoder_folder(context: RunContext, name: str, part: str) -> Path:
     """Where a fine-tuned encoder is."""
-    return context.output / "encoders" / name / part
+    return context.shared / "encoders" / name / part
 
 
 def load_fine_tuned(

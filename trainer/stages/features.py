@@ -97,7 +97,7 @@ def _features(context: RunContext, split: str, parts: dict[str, np.ndarray]) -> 
         {part: rows.tolist() for part, rows in parts.items()},
         layout.dtype,
     )
-    folder = context.output / "features" / split
+    folder = context.shared / "features" / split
     found = open_cache(folder, layout, key, labels)
     if found is not None:
         return found
