@@ -1,0 +1,316 @@
+"""The model's exactness: starts as the ensemble; no score depends on batch, padding or order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_models import FAMILIES, LABELS, NASTY_TEXTS, build_stack
+from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, pipeline
+
+from stacked_emotion import (
+    StackedEmotionForSequenceClassification,
+    StackedEmotionModel,
+    StackedEmotionTokenizer,
+)
+
+TEXTS = [*NASTY_TEXTS, "فرحان جدا اليوم", "لا أعرف ماذا أفعل، خائف من كل شيء 😢"]
+
+
+def logits_of(model: Any, tokenizer: Any, texts: list[str], **options: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model(**tokenizer(texts, padding=True, return_tensors="pt", **options)).logits
+
+
+def one_by_one(model: Any, tokenizer: Any) -> torch.Tensor:
+    return torch.cat([logits_of(model, tokenizer, [text]) for text in TEXTS])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_untrained_stack_is_the_average(family: str, family_folders: dict[str, Path]) -> None:
+    others = [name for name in FAMILIES if name != family][:1]
+    folders = {"b": family_folders[family], "a": family_folders[others[0]]}
+    model = StackedEmotionForSequenceClassification.from_encoders(folders, labels=LABELS)
+    tokenizer = StackedEmotionTokenizer.from_tokenizers(folders, model_max_length=48)
+    with torch.no_grad():
+        output = model(**tokenizer(TEXTS, padding=True, return_tensors="pt"), output_gates=True)
+    average = output.encoder_logits.mean(1)
+    assert average.abs().max() > 1e-3
+    torch.testing.assert_close(output.logits, average, atol=1e-6, rtol=0)
+    torch.testing.assert_close(output.gates, torch.full_like(output.gates, 0.5))
+    alone = torch.cat([logits_of(model, tokenizer, [text]) for text in TEXTS])
+    torch.testing.assert_close(alone, output.logits, atol=1e-5, rtol=0)
+
+
+def test_scores_do_not_depend_on_the_batch(tiny_stack: Any) -> None:
+    model, tokenizer = tiny_stack
+    alone = one_by_one(model, tokenizer)
+    assert alone.isfinite().all()
+    assert (alone.std(0) > 1e-3).all()
+    torch.testing.assert_close(logits_of(model, tokenizer, TEXTS), alone, atol=1e-5, rtol=0)
+    backwards = logits_of(model, tokenizer, TEXTS[::-1]).flip(0)
+    torch.testing.assert_close(backwards, alone, atol=1e-5, rtol=0)
+    padded = logits_of(model, tokenizer, TEXTS, pad_to_multiple_of=64)
+    torch.testing.assert_close(padded, alone, atol=1e-5, rtol=0)
+
+
+def test_scores_do_not_depend_on_the_pad_id(tiny_stack: Any) -> None:
+    model, tokenizer = tiny_stack
+    batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        before = model(**batch).logits
+        batch["input_ids"][batch["attention_mask"] == 0] = 3
+        torch.testing.assert_close(model(**batch).logits, before, atol=0, rtol=0)
+
+
+def test_collator_and_pipeline_agree(tiny_stack: Any, tiny_stack_folder: Path) -> None:
+    model, tokenizer = tiny_stack
+    expected = torch.sigmoid(one_by_one(model, tokenizer))
+    batch = DataCollatorWithPadding(tokenizer)([tokenizer(text) for text in TEXTS])
+    with torch.no_grad():
+        collated = torch.sigmoid(model(**batch).logits)
+    torch.testing.assert_close(collated, expected, atol=1e-5, rtol=0)
+    classify = pipeline("text-classification", model=str(tiny_stack_folder), top_k=None)
+    for size in (1, 2, 8):
+        answers = classify(TEXTS, batch_size=size)
+        scores = torch.tensor(
+            [[{s["label"]: s["score"] for s in answer}[name] for name in LABELS] for answer in answers]
+        )
+        torch.testing.assert_close(scores, expected, atol=1e-5, rtol=0)
+
+
+def test_attention_implementations_agree(tiny_encoder_folders: dict[str, Path]) -> None:
+    eager, tokenizer = build_stack(tiny_encoder_folders, attn_implementation="eager")
+    sdpa, _ = build_stack(tiny_encoder_folders, attn_implementation="sdpa")
+    assert sdpa.get_encoder("alpha").config._attn_implementation == "sdpa"
+    assert eager.get_encoder("alpha").config._attn_implementation == "eager"
+    torch.testing.assert_close(
+        one_by_one(sdpa, tokenizer), one_by_one(eager, tokenizer), atol=1e-5, rtol=0
+    )
+
+
+def test_an_encoder_without_sdpa_falls_back_alone(family_folders: dict[str, Path]) -> None:
+    folders = {"deberta": family_folders["deberta-v2"], "bert": family_folders["bert"]}
+    model, _ = build_stack(folders, attn_implementation="sdpa")
+    assert model.get_encoder("deberta").config._attn_implementation == "eager"
+    assert model.get_encoder("bert").config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"stacking_level": "sentence"},
+        {"use_lstm": False},
+        {"use_meta_learner": False},
+        {"use_classifier": False},
+        {"ensemble_start": False},
+        {"contrastive_dim": 0},
+        {"use_word_embeddings": False},
+    ],
+)
+def test_feature_path_equals_the_encoders(
+    options: dict[str, Any], tiny_encoder_folders: dict[str, Path]
+) -> None:
+    model, tokenizer = build_stack(tiny_encoder_folders, **options)
+    batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        direct = model(**batch)
+        embeddings, mask, encoder_logits, *_ = model.stacked.encode(**batch)
+        cached = model(
+            word_embeddings=embeddings, word_mask=mask, encoder_logits=encoder_logits
+        )
+    torch.testing.assert_close(cached.logits, direct.logits, atol=1e-6, rtol=0)
+    torch.testing.assert_close(one_by_one(model, tokenizer), direct.logits, atol=1e-5, rtol=0)
+
+
+def test_bi_lstm_equals_the_packed_one() -> None:
+    from stacked_emotion.layers_stacked_emotion import BidirectionalLSTM
+
+    torch.manual_seed(0)
+    ours = BidirectionalLSTM(6, 5)
+    packed = torch.nn.LSTM(6, 5, batch_first=True, bidirectional=True)
+    for name, parameter in ours.forward_lstm.named_parameters():
+        getattr(packed, name).data.copy_(parameter)
+    for name, parameter in ours.backward_lstm.named_parameters():
+        getattr(packed, f"{name}_reverse").data.copy_(parameter)
+    inputs, lengths = torch.randn(4, 9, 6), torch.tensor([9, 1, 5, 7])
+    mask = (torch.arange(9) < lengths[:, None]).long()
+    sequence = torch.nn.utils.rnn.pack_padded_sequence(
+        inputs, lengths, batch_first=True, enforce_sorted=False
+    )
+    expected, _ = torch.nn.utils.rnn.pad_packed_sequence(packed(sequence)[0], batch_first=True)
+    torch.testing.assert_close(ours(inputs, mask), expected, atol=1e-6, rtol=0)
+
+
+def test_outputs_and_requests(tiny_stack: Any) -> None:
+    model, tokenizer = tiny_stack
+    batch = tokenizer(TEXTS[:4], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        plain = model(**batch)
+        asked = model(**batch, output_gates=True, output_hidden_states=True)
+        base = model.stacked(**batch)
+        as_tuple = model(**batch, return_dict=False)
+    assert plain.gates is None
+    assert plain.hidden_states is None
+    torch.testing.assert_close(asked.logits, plain.logits, atol=1e-5, rtol=0)
+    sequence = batch["input_ids"].shape[1]
+    assert len(asked.hidden_states) == 3
+    for name, states in zip(model.config.encoder_names, asked.hidden_states, strict=True):
+        assert len(states) == 3
+        assert states[-1].shape == (4, sequence, model.config.encoders[name].hidden_size)
+    torch.testing.assert_close(asked.gates.sum(-1), torch.ones_like(asked.gates[..., 0]))
+    words = base.word_mask.sum(1)
+    assert base.last_hidden_state.shape[-1] == model.config.hidden_size
+    assert base.pooler_output.shape == (4, model.config.hidden_size)
+    assert words.tolist() == batch["word_index"].amax((1, 2)).tolist()
+    assert torch.equal(as_tuple[0], plain.logits)
+    given = model.decide(torch.logit(torch.tensor([[0.31, 0.49, 0.7], [0.29, 0.5, 0.69]])))
+    assert given.tolist() == [[True, False, True], [False, True, False]]
+
+
+def test_wrong_inputs_are_told(tiny_stack: Any) -> None:
+    model, tokenizer = tiny_stack
+    batch = dict(tokenizer(TEXTS[:2], padding=True, return_tensors="pt"))
+    with pytest.raises(ValueError, match="word_index is missing"):
+        model(**{key: value for key, value in batch.items() if key != "word_index"})
+    with pytest.raises(ValueError, match=r"batch, sequence, 3"):
+        model(**{key: value[..., :2] for key, value in batch.items()})
+    with pytest.raises(ValueError, match="labels have the shape"):
+        model(**batch, labels=torch.zeros(2, 5))
+    with pytest.raises(ValueError, match="same folder"):
+        model(**{**batch, "input_ids": batch["input_ids"] + 10_000})
+    with pytest.raises(ValueError, match="word_embeddings"):
+        model(word_embeddings=torch.zeros(1, 2, 5), word_mask=torch.ones(1, 2),
+              encoder_logits=torch.zeros(1, 3, 3))  # fmt: skip
+    with pytest.raises(KeyError, match="nope"):
+        model.get_encoder("nope")
+
+
+@pytest.mark.parametrize("family", ["bert", "xlm-roberta", "electra", "distilbert", "deberta-v2"])
+def test_fine_tuned_heads_are_taken_over(
+    family: str, family_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    torch.manual_seed(3)
+    stock = AutoModelForSequenceClassification.from_pretrained(
+        family_folders[family],
+        id2label=dict(enumerate(LABELS)),
+        label2id={name: index for index, name in enumerate(LABELS)},
+        problem_type="multi_label_classification",
+    ).eval()
+    stock.save_pretrained(tmp_path)
+    tokenizer = StackedEmotionTokenizer.from_tokenizers({"one": family_folders[family]})
+    stack = StackedEmotionForSequenceClassification.from_encoders({"one": tmp_path}, labels=LABELS)
+    batch = tokenizer(["فرحان جدا", "a b c"], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = stock(
+            input_ids=batch["input_ids"][..., 0], attention_mask=batch["attention_mask"][..., 0]
+        ).logits
+        torch.testing.assert_close(stack(**batch).logits, expected, atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match="fine-tuned on the labels"):
+        StackedEmotionForSequenceClassification.from_encoders({"one": tmp_path}, labels=["x", "y"])
+    again = StackedEmotionForSequenceClassification.from_encoders({"two": stack}, labels=LABELS)
+    with torch.no_grad():
+        torch.testing.assert_close(again(**batch).logits, expected, atol=1e-5, rtol=0)
+
+
+def test_training_with_checkpointing_reaches_every_part(
+    tiny_encoder_folders: dict[str, Path],
+) -> None:
+    model, tokenizer = build_stack(tiny_encoder_folders, dropout=0.0, encoder_dropout=0.0,
+                                   word_dropout=0.0)  # fmt: skip
+    for name in model.config.encoder_names:
+        for module in model.get_encoder(name).modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+    batch = tokenizer(TEXTS[-2:], padding=True, return_tensors="pt")
+    labels = torch.tensor([[1.0, 0, 0], [0, 0, 1.0]])
+
+    def gradients() -> dict[str, torch.Tensor]:
+        model.zero_grad()
+        output = model.train()(**batch, labels=labels)
+        (output.loss + output.embedding.pow(2).mean()).backward()
+        return {
+            name: parameter.grad.clone()
+            for name, parameter in model.named_parameters()
+            if parameter.grad is not None
+        }
+
+    plain = gradients()
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    checkpointed = gradients()
+    assert set(plain) == set(checkpointed)
+    silent = {name for name, _ in model.named_parameters()} - set(plain)
+    assert not [name for name in silent if "pooler" not in name and "token_type" not in name]
+    for name, gradient in plain.items():
+        torch.testing.assert_close(checkpointed[name], gradient, atol=1e-6, rtol=1e-4)
+
+
+def test_dropouts_only_act_in_training(tiny_encoder_folders: dict[str, Path]) -> None:
+    model, tokenizer = build_stack(tiny_encoder_folders, encoder_dropout=0.5, word_dropout=0.5)
+    batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        assert torch.equal(model(**batch).logits, model(**batch).logits)
+        model.train()
+        first, second = model(**batch).logits, model(**batch).logits
+    assert first.isfinite().all()
+    assert not torch.equal(first, second)
+
+
+def test_citizen_of_transformers(tiny_stack: Any) -> None:
+    model, _ = tiny_stack
+    assert "BertLayer" in model._no_split_modules
+    assert isinstance(model.get_input_embeddings(), torch.nn.Embedding)
+    assert model.accepts_loss_kwargs is False
+    with pytest.raises(NotImplementedError, match="get_encoder"):
+        model.resize_token_embeddings(10)
+    assert isinstance(model.stack, StackedEmotionModel)
+
+
+def test_lora_on_the_encoders(tiny_encoder_folders: dict[str, Path]) -> None:
+    peft = pytest.importorskip("peft")
+    folders = {"zeta": tiny_encoder_folders["zeta"], "alpha": tiny_encoder_folders["alpha"]}
+    model, tokenizer = build_stack(folders)
+    batch = tokenizer(TEXTS[-2:], padding=True, return_tensors="pt")
+    before = model(**batch).logits.detach()
+    adapted = peft.get_peft_model(
+        model, peft.LoraConfig(target_modules=["query", "value"], r=4, modules_to_save=["classifier"])
+    ).eval()
+    torch.testing.assert_close(adapted(**batch).logits, before, atol=1e-6, rtol=0)
+    adapted.train()(**batch, labels=torch.ones(2, 3)).loss.backward()
+    touched = {name for name, p in adapted.named_parameters() if p.grad is not None}
+    assert any("encoder_zeta" in name and "lora_B" in name for name in touched)
+    assert any("encoder_alpha" in name and "lora_B" in name for name in touched)
+    assert not [name for name in touched if "lora" not in name and "modules_to_save" not in name]
+
+
+def test_export_runs_at_other_lengths(tiny_encoder_folders: dict[str, Path]) -> None:
+    """Encoders, stacking and meta-learner; torch.export freezes the time axis of an LSTM."""
+    folders = {"zeta": tiny_encoder_folders["zeta"], "alpha": tiny_encoder_folders["alpha"]}
+    model, tokenizer = build_stack(folders, attn_implementation="eager", use_lstm=False)
+
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(
+            self, input_ids: torch.Tensor, attention_mask: torch.Tensor, word_index: torch.Tensor
+        ) -> torch.Tensor:
+            return self.model(input_ids, attention_mask, word_index).logits
+
+    batch = tokenizer(TEXTS[:4], padding=True, return_tensors="pt")
+    auto = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
+    inputs = tuple(batch[key] for key in tokenizer.model_input_names)
+    program = torch.export.export(Logits(), inputs, dynamic_shapes=(auto, auto, auto)).module()
+    for texts in (["a b", "كل سنه وانتي بخير"], [*TEXTS], ["x " * 40] * 3):
+        other = tokenizer(texts, padding=True, return_tensors="pt")
+        with torch.no_grad():
+            torch.testing.assert_close(
+                program(*(other[key] for key in tokenizer.model_input_names)),
+                model(**other).logits,
+                atol=1e-5,
+                rtol=0,
+            )
