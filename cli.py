@@ -82,7 +82,6 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--text_column")
     evaluate.add_argument("--labels_column")
     evaluate.add_argument("--output", type=Path, help="write all figures to this JSON file")
-    evaluate.add_argument("--backend", default="auto", help="auto, torch, onnx or openvino")
     evaluate.set_defaults(run=_evaluate)
 
     predict = commands.add_parser(
@@ -94,7 +93,10 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--input", help="a CSV, TSV, JSONL or Parquet file")
     predict.add_argument("--output", help="where the answers go, in one of these formats")
     predict.add_argument("--text_column", help="the column of texts of --input")
-    predict.add_argument("--backend", default="auto", help="auto, torch, onnx or openvino")
+    predict.add_argument(
+        "--explain", metavar="LABEL", nargs="?", const="",
+        help="show each word's contribution to a label, by default to the most likely one",
+    )  # fmt: skip
     predict.add_argument(
         "--format", choices=("auto", "bars", "jsonl"), default="auto",
         help="bars on a terminal, one JSON object a line elsewhere",
@@ -137,9 +139,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from .trainer.metrics.scores import emotion_scores
     from .trainer.results import environment
 
-    predictor = StackedEmotionPredictor.from_pretrained(
-        options.model, backend=options.backend, revision=options.revision
-    )
+    predictor = StackedEmotionPredictor.from_pretrained(options.model, revision=options.revision)
     names = list(predictor.labels)
     data = DataArguments(
         test_file=options.test_file,
@@ -149,11 +149,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     )
     texts = load_labelled_texts(data, "test", names)
     assert texts is not None
+    probabilities = predictor.predict_proba(texts.texts)
     scores = emotion_scores(
         texts.labels.astype(int),
-        predictor.predict_proba(texts.texts),
-        list(predictor.thresholds),
-        names,
+        probabilities,
+        label_names=names,
+        decisions=predictor.decide(probabilities).astype(int),
     )
     print(score_table(scores, names, dict(zip(names, predictor.thresholds, strict=True))))
     if options.output:
@@ -197,7 +198,7 @@ def score_table(
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from .inference import StackedEmotionPredictor, predict_file
+    from .inference import StackedEmotionPredictor, explain, predict_file
     from .trainer.errors import UserError
 
     if options.input or options.output:
@@ -208,24 +209,23 @@ def _predict(options: argparse.Namespace) -> int:
             options.input,
             options.output,
             text_column=options.text_column,
-            backend=options.backend,
             revision=options.revision,
         )
         return 0
     texts = options.texts or [line.rstrip("\n") for line in sys.stdin]
     if not texts:
         raise UserError("There is nothing to predict: give texts, --input, or lines on stdin.")
-    predictor = StackedEmotionPredictor.from_pretrained(
-        options.model, backend=options.backend, revision=options.revision
-    )
+    predictor = StackedEmotionPredictor.from_pretrained(options.model, revision=options.revision)
+    if options.explain is not None:
+        for text in texts:
+            print(explain(predictor, text, options.explain or None).to_text() + "\n")
+        return 0
     show_bars = options.format == "bars" or (options.format == "auto" and sys.stdout.isatty())
-    thresholds = dict(zip(predictor.labels, predictor.thresholds, strict=True))
     for text, answer in zip(texts, predictor.predict(texts), strict=True):
         if show_bars:
             from .trainer.demo import bars
 
-            scores = [{"label": name, "score": score} for name, score in answer.scores.items()]
-            print(f"\n  {text}\n{bars(scores, thresholds)}")
+            print(f"\n  {text}\n{bars(answer.scores, answer.labels)}")
         else:
             row = {"text": text, "labels": list(answer.labels), "scores": answer.scores}
             print(json.dumps(row, ensure_ascii=False))

@@ -64,6 +64,10 @@ class StackedEmotionConfig(PreTrainedConfig):
         word_dropout: probability that a word is left out of the stack while training.
         initializer_range: standard deviation of the linear layers' initial weights.
         thresholds: one probability a label, above or at which the label is given.
+        decision: "threshold": a label is given at or above its threshold. "expected_jaccard": of
+            the k most likely labels, the k >= 1 of the highest expected Jaccard with the true set,
+            each label counting as likely as not at its threshold.
+        decision_scale: slope of the log-odds in "expected_jaccard".
         label_prevalence: share of the training texts with each label.
         class_weights: weight of the positives of each label in training.
         label_correlation: (labels, labels) phi coefficients of the training labels.
@@ -106,6 +110,8 @@ class StackedEmotionConfig(PreTrainedConfig):
     word_dropout: float = 0.1
     initializer_range: float = 0.02
     thresholds: list[float] | None = None
+    decision: str = "threshold"
+    decision_scale: float = 1.0
     label_prevalence: list[float] | None = None
     class_weights: list[float] | None = None
     label_correlation: list[list[float]] | None = None
@@ -192,6 +198,9 @@ class StackedEmotionConfig(PreTrainedConfig):
             _require(0.0 <= value < 1.0, name, value, "in [0, 1)")
         levels = ("word", "sentence")
         _require(self.stacking_level in levels, "stacking_level", self.stacking_level, f"{levels}")
+        ways = ("threshold", "expected_jaccard")
+        _require(self.decision in ways, "decision", self.decision, f"one of {ways}")
+        _require(self.decision_scale > 0, "decision_scale", self.decision_scale, "above 0")
         self._check_labels()
 
     def _check_encoders(self) -> None:

@@ -566,17 +566,31 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
         return output if return_dict else output.to_tuple()
 
     def decide(self, logits: Tensor) -> Tensor:
-        """Apply the stored thresholds (0.5 where there are none).
+        """The labels given to each text, by `config.decision`.
+
+        By thresholds (0.5 where none are stored), or, for "expected_jaccard", of the k most likely
+        labels the k >= 1 that maximises the expected intersection over the expected union with
+        the true set, each label counting as likely as not at its threshold.
 
         Args:
             logits: (B, L).
 
         Returns:
-            (B, L) bool: the labels given to each text.
+            (B, L) bool.
         """
+        logits = logits.double()
         thresholds = self.config.thresholds or [0.5] * self.config.num_labels
-        probabilities = torch.sigmoid(logits.float())
-        return probabilities >= torch.tensor(thresholds, device=logits.device)
+        limits = torch.tensor(thresholds, device=logits.device, dtype=logits.dtype)
+        if self.config.decision == "threshold":
+            return torch.sigmoid(logits) >= limits
+        shifted = logits - torch.logit(limits.clamp(1e-6, 1 - 1e-6))
+        likely = torch.sigmoid(self.config.decision_scale * shifted)
+        ranked, order = likely.sort(dim=-1, descending=True, stable=True)
+        sums = ranked.cumsum(-1)
+        counts = torch.arange(1, sums.shape[-1] + 1, device=sums.device)
+        best = (sums / (counts + sums[:, -1:] - sums)).argmax(-1, keepdim=True)
+        chosen = torch.arange(sums.shape[-1], device=sums.device) <= best
+        return torch.zeros_like(chosen).scatter(-1, order, chosen)
 
 
 @dataclass

@@ -124,7 +124,9 @@ def test_prefixes_placeholders_and_normalisation(tiny_encoder_folders: dict[str,
     encoding = tokenizer(text, return_word_offsets=True, return_tensors="np")
     assert encoding["word_offsets"] == [(0, 4), (5, len(text))]
     assert tokenizer.encoder_tokens(text)["alpha"] == plain.encoder_tokens("مستخدم جداا")["alpha"]
-    assert tokenizer.encoder_tokens(text)["zeta"] == plain.encoder_tokens("query: @abc جداا")["zeta"]
+    assert (
+        tokenizer.encoder_tokens(text)["zeta"] == plain.encoder_tokens("query: @abc جداا")["zeta"]
+    )
     prefix = len(plain.encoder_tokens("query:")["zeta"]) - 1
     assert (encoding["word_index"][0, :prefix, 0] == 0).all()
     assert encoding["word_index"][0, :, 1].max() == 2
@@ -159,10 +161,10 @@ def test_damaged_files_are_told(tiny_stack_folder: Path, tmp_path: Path) -> None
     folder = tmp_path / "copy"
     shutil.copytree(tiny_stack_folder, folder)
     (folder / "tokenizers/mid/tokenizer.json").write_text("{")
-    with pytest.raises(OSError, match=r"tokenizers/mid/tokenizer.json"):
+    with pytest.raises(OSError, match=r"tokenizers/mid/tokenizer\.json"):
         StackedEmotionTokenizer.from_pretrained(folder)
     (folder / "tokenizers/mid/tokenizer.json").unlink()
-    with pytest.raises(OSError, match="tokenizer.json"):
+    with pytest.raises(OSError, match=r"tokenizer\.json"):
         StackedEmotionTokenizer.from_pretrained(folder)
     (folder / "tokenizer_config.json").write_text(json.dumps({"vocab": 3}))
     with pytest.raises(OSError, match="encoder_names"):

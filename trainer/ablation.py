@@ -137,7 +137,7 @@ def _score(context: RunContext, systems: dict[str, System]) -> dict[str, Any]:
         "splits": context.held_out_splits,
         "systems": table,
         "comparisons": comparisons,
-        "thresholds": {name: system.thresholds.to_dict() for name, system in systems.items()},
+        "decisions": {name: system.decision.to_dict() for name, system in systems.items()},
         "recipe": context.recipe.to_dict(),
         "environment": environment(),
     }

@@ -16,6 +16,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from .data_arguments import DataArguments
+from .decisions import DECISIONS
 from .errors import UserError, did_you_mean
 from .losses import LOSSES, loss_options
 from .thresholds import OBJECTIVES
@@ -127,7 +128,10 @@ class StageArguments:
     threshold_objective: str = _option(
         "jaccard+macro_f1", f"What thresholds maximise: {OBJECTIVES}."
     )
-    threshold_candidates: list[str] = _option(["global", "shrunk"], "Kinds of thresholds to try.")
+    decisions: list[str] = _option(
+        list(DECISIONS),
+        f"Ways of giving labels to choose from, out of fold: {', '.join(DECISIONS)}.",
+    )
     logging_steps: int = _option(20, "Steps between two log lines.")
     report_to: list[str] = _option(["none"], "Where the Trainer reports: tensorboard, none, …")
     bf16: bool = _option(False, "Train in bf16 mixed precision (GPU).")
@@ -159,11 +163,11 @@ class StageArguments:
     encoder_loss: str = _option("weighted_bce", f"Loss of stage encoders: {', '.join(LOSSES)}.")
     encoder_loss_options: list[str] = _option([], "option=value of that loss.")
 
-    meta_epochs: int = _option(4, "Most epochs of stage meta.")
+    meta_epochs: int = _option(3, "Most epochs of stage meta.")
     meta_learning_rate: float = _option(1e-3, "Stage meta.")
     meta_loss: str = _option("weighted_bce", "Loss of stage meta.")
     meta_loss_options: list[str] = _option([], "option=value of that loss.")
-    head_epochs: int = _option(6, "Most epochs of stage head; 0 is a candidate.")
+    head_epochs: int = _option(4, "Most epochs of stage head; 0 is a candidate.")
     head_learning_rate: float = _option(5e-4, "Stage head.")
     top_batch_size: int = _option(32, "Texts a step and device, stages meta and head.")
     top_weight_decay: float = _option(0.01, "Stages meta and head.")
@@ -190,6 +194,8 @@ class StageArguments:
             raise UserError(f"cross_fit is {self.cross_fit}; it must be 0 or at least 2.")
         if not self.head_seeds:
             raise UserError("head_seeds is empty; at least one seed is needed.")
+        if unknown := sorted(set(self.decisions) - set(DECISIONS)) or not self.decisions:
+            raise UserError(f"decisions: {unknown} is unknown; known are {', '.join(DECISIONS)}.")
         if self.threshold_objective not in OBJECTIVES:
             raise UserError(
                 f"threshold_objective {self.threshold_objective!r} is unknown; known are "

@@ -8,10 +8,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 
 from .data import LabelledTexts
+from .decisions import Decision, choose_decision
 from .folds import stratified_folds
 from .metrics.scores import jaccard_per_row
 from .results import System
-from .thresholds import best_global_threshold, choose_thresholds
 
 
 def constant_system(train: LabelledTexts, scored: dict[str, LabelledTexts]) -> System:
@@ -27,7 +27,7 @@ def constant_system(train: LabelledTexts, scored: dict[str, LabelledTexts]) -> S
         answers, key=lambda one: jaccard_per_row(labels, np.tile(one, (len(labels), 1))).mean()
     )
     logit = np.where(best == 1, 10.0, -10.0).astype(np.float32)
-    choice = best_global_threshold(np.tile(1 / (1 + np.exp(-logit)), (len(labels), 1)), labels)
+    choice = Decision("global", np.full(len(logit), 0.5))
     return System(
         "most frequent labels",
         choice,
@@ -38,14 +38,13 @@ def constant_system(train: LabelledTexts, scored: dict[str, LabelledTexts]) -> S
 def tfidf_system(
     train: LabelledTexts,
     scored: dict[str, LabelledTexts],
-    objective: str,
     candidates: list[str],
     folds: int = 5,
     seed: int = 0,
 ) -> System:
     """TF-IDF of words and character n-grams, one logistic regression a label.
 
-    Its thresholds are chosen on out-of-fold predictions by the same rule as the stack's.
+    Its decision is chosen on out-of-fold predictions by the same rule as the stack's.
     """
     labels = train.labels.astype(np.int64)
     fold_of_row = stratified_folds(labels, folds, seed)
@@ -55,7 +54,7 @@ def tfidf_system(
         inside = fold_of_row == fold
         held_out[inside] = _fit_predict(texts[~inside], labels[~inside], [texts[inside]])[0]
     every = _fit_predict(texts, labels, [np.array(part.texts, object) for part in scored.values()])
-    choice = choose_thresholds(held_out, labels, objective, candidates=candidates)
+    choice = choose_decision(_logit(held_out), labels, candidates)
     return System(
         "TF-IDF + logistic regression",
         choice,

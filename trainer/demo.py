@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,17 @@ SENTENCES = (
 _PIPELINE = """
 import json, sys
 sys.modules["stacked_emotion"] = None  # the folder alone has to do
+import torch
 from transformers import pipeline
 classify = pipeline("text-classification", model=sys.argv[1], trust_remote_code=True, top_k=None)
-print(json.dumps(classify(json.loads(sys.argv[2]))))
+model, answers = classify.model, []
+for found in classify(json.loads(sys.argv[2])):
+    scores = {entry["label"]: entry["score"] for entry in found}
+    names = [model.config.id2label[index] for index in range(model.config.num_labels)]
+    given = model.decide(torch.logit(torch.tensor([[scores[name] for name in names]])))[0]
+    labels = [name for name, chosen in zip(names, given.tolist()) if chosen]
+    answers.append({"scores": scores, "labels": labels})
+print(json.dumps(answers))
 """
 
 
@@ -59,9 +68,8 @@ def run_demo(output_dir: Path) -> dict[str, Any]:
     print(f"\n{CAPTION}\n")
     model = output_dir / "model"
     print(f"{model}, loaded by transformers.pipeline in a process that cannot import this package:")
-    for text, scores in zip(SENTENCES, pipeline_scores(model, SENTENCES), strict=True):
-        print(f"\n  {text}")
-        print(bars(scores, results["thresholds"]))
+    for text, answer in zip(SENTENCES, pipeline_scores(model, SENTENCES), strict=True):
+        print(f"\n  {text}\n{bars(answer['scores'], answer['labels'])}")
     return results
 
 
@@ -70,12 +78,9 @@ def demo_table(results: dict[str, Any], train_texts: LabelledTexts, data: DataAr
     validation = load_labelled_texts(data, "validation", train_texts.label_names)
     assert validation is not None
     scored = {"validation": validation}
-    recipe = results["recipe"]
     baselines = (
         constant_system(train_texts, scored),
-        tfidf_system(
-            train_texts, scored, recipe["threshold_objective"], recipe["threshold_candidates"]
-        ),
+        tfidf_system(train_texts, scored, results["recipe"]["decisions"]),
     )
     rows = {
         system.name: system.scores(
@@ -92,8 +97,8 @@ def demo_table(results: dict[str, Any], train_texts: LabelledTexts, data: DataAr
     return "\n".join(lines)
 
 
-def pipeline_scores(model: Path, texts: tuple[str, ...]) -> list[list[dict[str, Any]]]:
-    """Scores of `pipeline("text-classification")` in a fresh process without this package."""
+def pipeline_scores(model: Path, texts: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Scores and labels by the plain pipeline, in a fresh process without this package."""
     command = [sys.executable, "-c", _PIPELINE, str(model.resolve()), json.dumps(list(texts))]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
@@ -101,12 +106,17 @@ def pipeline_scores(model: Path, texts: tuple[str, ...]) -> list[list[dict[str, 
     return json.loads(answer.stdout.strip().splitlines()[-1])
 
 
-def bars(scores: list[dict[str, Any]], thresholds: dict[str, float], width: int = 30) -> str:
-    """Scores as bars, most likely first; `*` marks the labels above their thresholds."""
-    longest = max(len(entry["label"]) for entry in scores)
+def bars(scores: Mapping[str, float], labels: Sequence[str], width: int = 30) -> str:
+    """Scores as bars, most likely first; `*` marks the labels that are given.
+
+    Args:
+        scores: probability by label.
+        labels: the labels given.
+        width: of a bar of 1.
+    """
+    longest = max(map(len, scores))
     lines = []
-    for entry in sorted(scores, key=lambda one: -one["score"]):
-        mark = "*" if entry["score"] >= thresholds[entry["label"]] else " "
-        bar = "█" * round(entry["score"] * width)
-        lines.append(f"  {mark} {entry['label']:<{longest}} {entry['score']:.2f} {bar}")
+    for label, score in sorted(scores.items(), key=lambda entry: -entry[1]):
+        mark = "*" if label in labels else " "
+        lines.append(f"  {mark} {label:<{longest}} {score:.2f} {'█' * round(score * width)}")
     return "\n".join(lines)

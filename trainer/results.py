@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from .decisions import Decision
 from .metrics.bootstrap import paired_bootstrap
 from .metrics.scores import emotion_scores
-from .thresholds import ThresholdChoice
 
 HEADLINES = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "hamming_loss")
 PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "huggingface-hub")
@@ -24,16 +24,16 @@ PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "hugg
 
 @dataclass
 class System:
-    """One system to score: logits of each split, one set a seed, and its thresholds.
+    """One system to score: logits of each split, one set a seed, and how it decides.
 
     Attributes:
         name: as in the tables.
-        thresholds: chosen on out-of-fold training predictions.
+        decision: chosen on out-of-fold training predictions.
         logits: by split, (seeds, rows, labels).
     """
 
     name: str
-    thresholds: ThresholdChoice
+    decision: Decision
     logits: dict[str, np.ndarray] = field(repr=False)
 
     def probabilities(self, split: str) -> np.ndarray:
@@ -42,7 +42,7 @@ class System:
 
     def decisions(self, split: str) -> np.ndarray:
         """(seeds, rows, labels) of 0 and 1."""
-        return (self.probabilities(split) >= self.thresholds.thresholds).astype(np.int64)
+        return self.decision.decide(self.logits[split])
 
     def scores(
         self, split: str, labels: np.ndarray, label_names: Sequence[str], rare: Sequence[str]
@@ -52,8 +52,8 @@ class System:
         `rare_ap` is the mean average precision of the rare labels.
         """
         runs = [
-            emotion_scores(labels, run, self.thresholds.thresholds, label_names)
-            for run in self.probabilities(split)
+            emotion_scores(labels, run, label_names=label_names, decisions=decided)
+            for run, decided in zip(self.probabilities(split), self.decisions(split), strict=True)
         ]
         for run in runs:
             if rare:

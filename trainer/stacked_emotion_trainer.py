@@ -84,13 +84,15 @@ class StackedEmotionTrainer(Trainer):
         if self.emotion_loss is None:
             loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels.float())
             return (loss, outputs) if return_outputs else loss
+        if self.emotion_loss.weights_positives:
+            logits = logits + torch.log(self.emotion_loss.pos_weight).to(logits.dtype)
         parts = self.emotion_loss(
-            logits + torch.log(self.emotion_loss.pos_weight).to(logits.dtype),
+            logits,
             labels,
             embedding=outputs.get("embedding"),
             row_mask=row_mask,
         )
-        loss = torch.stack(list(parts.values())).sum()
+        loss = sum(parts.values())
         if model.training:
             for name, part in parts.items():
                 self._part_sums[name] = self._part_sums.get(name, 0.0) + part.detach().float()

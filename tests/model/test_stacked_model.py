@@ -76,7 +76,10 @@ def test_collator_and_pipeline_agree(tiny_stack: Any, tiny_stack_folder: Path) -
     for size in (1, 2, 8):
         answers = classify(TEXTS, batch_size=size)
         scores = torch.tensor(
-            [[{s["label"]: s["score"] for s in answer}[name] for name in LABELS] for answer in answers]
+            [
+                [{s["label"]: s["score"] for s in answer}[name] for name in LABELS]
+                for answer in answers
+            ]
         )
         torch.testing.assert_close(scores, expected, atol=1e-5, rtol=0)
 
@@ -119,9 +122,7 @@ def test_feature_path_equals_the_encoders(
     with torch.no_grad():
         direct = model(**batch)
         embeddings, mask, encoder_logits, *_ = model.stacked.encode(**batch)
-        cached = model(
-            word_embeddings=embeddings, word_mask=mask, encoder_logits=encoder_logits
-        )
+        cached = model(word_embeddings=embeddings, word_mask=mask, encoder_logits=encoder_logits)
     torch.testing.assert_close(cached.logits, direct.logits, atol=1e-6, rtol=0)
     torch.testing.assert_close(one_by_one(model, tokenizer), direct.logits, atol=1e-5, rtol=0)
 
@@ -276,7 +277,8 @@ def test_lora_on_the_encoders(tiny_encoder_folders: dict[str, Path]) -> None:
     batch = tokenizer(TEXTS[-2:], padding=True, return_tensors="pt")
     before = model(**batch).logits.detach()
     adapted = peft.get_peft_model(
-        model, peft.LoraConfig(target_modules=["query", "value"], r=4, modules_to_save=["classifier"])
+        model,
+        peft.LoraConfig(target_modules=["query", "value"], r=4, modules_to_save=["classifier"]),
     ).eval()
     torch.testing.assert_close(adapted(**batch).logits, before, atol=1e-6, rtol=0)
     adapted.train()(**batch, labels=torch.ones(2, 3)).loss.backward()

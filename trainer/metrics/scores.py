@@ -164,6 +164,7 @@ def emotion_scores(
     predictions: Any,
     thresholds: float | Sequence[float] | np.ndarray | None = None,
     label_names: Sequence[str] | None = None,
+    decisions: Any = None,
 ) -> dict[str, float]:
     """All scores of one prediction set, as a flat dict.
 
@@ -173,6 +174,8 @@ def emotion_scores(
         thresholds: one for all labels or one per label; a label is on where its probability is at
             least its threshold. None means that `predictions` are decisions.
         label_names: names of the labels; with them the per-class scores are returned too.
+        decisions: `(rows, labels)` of 0/1 that were made otherwise than by thresholds;
+            `predictions` are then probabilities.
 
     Returns:
         * `jaccard`: mean per-sample Jaccard, both sets empty counts 1.
@@ -190,7 +193,10 @@ def emotion_scores(
     """
     truth = check_binary(references, "references")
     scores: np.ndarray | None = None
-    if thresholds is None:
+    if decisions is not None:
+        scores = check_scores(predictions)
+        decisions = check_binary(decisions, "decisions")
+    elif thresholds is None:
         decisions = check_binary(
             predictions, "predictions", " If these are probabilities, pass thresholds=0.5."
         )

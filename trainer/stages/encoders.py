@@ -60,6 +60,21 @@ def encoder_folder(context: RunContext, name: str, part: str) -> Path:
     return context.shared / "encoders" / name / part
 
 
+def fine_tuned_folder(context: RunContext, name: str, part: str) -> Path:
+    """The folder of a fine-tuned encoder that is there.
+
+    Raises:
+        UserError: the stage has not run.
+    """
+    folder = encoder_folder(context, name, part)
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(
+            f"There is no fine-tuned encoder in {folder}: run the stage encoders first "
+            "(leave --stage out to run all)."
+        )
+    return folder
+
+
 def load_fine_tuned(
     context: RunContext, name: str, part: str
 ) -> StackedEmotionForSequenceClassification:
@@ -68,18 +83,13 @@ def load_fine_tuned(
     Raises:
         UserError: the stage has not run.
     """
-    folder = encoder_folder(context, name, part)
-    if not (folder / "model.safetensors").exists():
-        raise UserError(
-            f"There is no fine-tuned encoder in {folder}: run the stage encoders first "
-            "(leave --stage out to run all)."
-        )
+    folder = fine_tuned_folder(context, name, part)
     return StackedEmotionForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
 
 
 def weights_digest(context: RunContext, name: str, part: str) -> str:
     """Digest of a fine-tuned encoder's weights."""
-    folder = encoder_folder(context, name, part)
+    folder = fine_tuned_folder(context, name, part)
     return fingerprint([file_digest(path) for path in sorted(folder.glob("*.safetensors"))])
 
 
@@ -178,8 +188,8 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.exists() else None
     trainer.train(resume_from_checkpoint=last)
     model.config._attn_implementation = None
-    trainer.save_model(str(folder))
     if PartialState().is_main_process:
+        model.save_pretrained(folder)
         _drop_checkpoints(checkpoints)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return {"settings": settings | {"learning_rate": rate}, "losses": losses}

@@ -17,7 +17,7 @@ from ..feature_cache import (
 )
 from ..metrics.scores import average_precision
 from .context import RunContext
-from .encoders import encoder_folder, load_fine_tuned, weights_digest
+from .encoders import fine_tuned_folder, load_fine_tuned, weights_digest
 
 logger = logging.get_logger(__name__)
 
@@ -112,7 +112,7 @@ def _features(context: RunContext, split: str, parts: dict[str, np.ndarray]) -> 
 
 def _hidden_sizes(context: RunContext) -> tuple[int, ...]:
     return tuple(
-        StackedEmotionConfig.from_pretrained(encoder_folder(context, name, "final"))
+        StackedEmotionConfig.from_pretrained(fine_tuned_folder(context, name, "final"))
         .encoders[name]
         .hidden_size
         for name in context.names

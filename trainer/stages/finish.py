@@ -10,13 +10,13 @@ import numpy as np
 from safetensors.numpy import load_file
 from transformers.utils import logging
 
+from ..decisions import Decision, choose_decision
 from ..feature_cache import FeatureCache
 from ..results import System, compare, environment, rare_labels, to_markdown
-from ..thresholds import ThresholdChoice, choose_thresholds
 from .context import RunContext, read_json, write_json
 from .features import scored_features, training_features
 from .meta_and_head import out_of_fold_logits, scored_logits, stage_folder
-from .top import build_stack, load_top, read_top, sigmoid
+from .top import build_stack, load_top, read_top
 
 logger = logging.get_logger(__name__)
 
@@ -47,7 +47,7 @@ def finish_run(context: RunContext, records: dict[str, Any], begin: float) -> di
 def all_systems(context: RunContext) -> list[System]:
     """Single encoders, their average, the stack after `meta`, after `head`, after `joint`.
 
-    The thresholds of each are chosen by the same rule on its own out-of-fold predictions.
+    How each decides is chosen by the same rule on its own out-of-fold predictions.
     """
     features = training_features(context).encoder_logits()
     scored = {
@@ -58,14 +58,14 @@ def all_systems(context: RunContext) -> list[System]:
         systems.append(
             System(
                 name,
-                _thresholds(context, features[:, index]),
+                _decision(context, features[:, index]),
                 {split: logits[None, :, index] for split, logits in scored.items()},
             )
         )
     systems.append(
         System(
             "average",
-            _thresholds(context, features.mean(1)),
+            _decision(context, features.mean(1)),
             {split: logits.mean(1)[None] for split, logits in scored.items()},
         )
     )
@@ -75,7 +75,7 @@ def all_systems(context: RunContext) -> list[System]:
         systems.append(
             System(
                 title,
-                _thresholds(context, out_of_fold_logits(context, stage)),
+                _decision(context, out_of_fold_logits(context, stage)),
                 {split: scored_logits(context, stage, split) for split in context.held_out_splits},
             )
         )
@@ -83,7 +83,7 @@ def all_systems(context: RunContext) -> list[System]:
         systems.append(
             System(
                 "joint",
-                systems[-1].thresholds,
+                systems[-1].decision,
                 {
                     split: load_file(stage_folder(context, "joint") / f"{split}.safetensors")[
                         "logits"
@@ -108,7 +108,7 @@ def score_systems(
         for system in systems:
             table[system.name][split] = system.scores(split, labels, names, rare)
         singles = systems[: len(context.names)]
-        best = max(singles, key=lambda system: system.thresholds.score)
+        best = max(singles, key=lambda system: system.decision.score)
         final = systems[-1]
         comparisons[split] = {
             f"{final.name} - {other.name}": compare(final, other, split, labels)
@@ -142,8 +142,8 @@ def score_systems(
         "stages": records,
         "systems": table,
         "comparisons": comparisons,
-        "thresholds": dict(zip(names, final.thresholds.thresholds.tolist(), strict=True)),
-        "threshold_choices": {system.name: system.thresholds.to_dict() for system in systems},
+        "thresholds": dict(zip(names, final.decision.thresholds.tolist(), strict=True)),
+        "decisions": {system.name: system.decision.to_dict() for system in systems},
         "environment": environment(),
         "seconds_by_part": seconds,
     }
@@ -163,21 +163,22 @@ def save_model(context: RunContext, final: System) -> Path:
         load_top(model, read_top(stage_folder(context, stage) / f"seed_{seed}.safetensors"))
         if stage == "meta":
             model.config.use_classifier = False
-    model.config.thresholds = [float(value) for value in final.thresholds.thresholds]
+    decision = final.decision
+    model.config.thresholds = [float(value) for value in decision.thresholds]
+    model.config.decision = "threshold"
+    if decision.kind == "expected_jaccard":
+        model.config.decision = "expected_jaccard"
+        model.config.decision_scale = decision.scale
     model.config._attn_implementation = None
     model.save_pretrained(folder)
     context.tokenizer.save_pretrained(folder)
     return folder
 
 
-def _thresholds(context: RunContext, logits: np.ndarray) -> ThresholdChoice:
+def _decision(context: RunContext, logits: np.ndarray) -> Decision:
     stages = context.recipe.stages
-    return choose_thresholds(
-        sigmoid(logits),
-        context.splits["train"].labels.astype(np.int64),
-        stages.threshold_objective,
-        candidates=stages.threshold_candidates,
-    )
+    labels = context.splits["train"].labels.astype(np.int64)
+    return choose_decision(logits, labels, stages.decisions, stages.threshold_objective)
 
 
 def _save_predictions(context: RunContext, final: System) -> None:

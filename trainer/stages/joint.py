@@ -90,9 +90,10 @@ def _train(context: RunContext, folder: Any) -> dict[str, Any]:
     )
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.exists() else None
     trainer.train(resume_from_checkpoint=last)
-    trainer.save_model(str(folder / "model"))
+    if PartialState().is_main_process:
+        model.save_pretrained(folder / "model")
     for split in context.held_out_splits:
         logits = predict_encoded(model, context.encoded[split])
         if PartialState().is_main_process:
             save_file({"logits": logits[None]}, folder / f"{split}.safetensors")
-    return {"thresholds": head["thresholds"], "stack_words": head["stack_words"]}
+    return {"decision": head["decision"], "stack_words": head["stack_words"]}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 from transformers.utils import logging
@@ -109,7 +110,7 @@ def _stage_key(context: RunContext, stage: str) -> str:
             "batch": [stages.top_batch_size, stages.top_weight_decay, stages.top_warmup],
             "seeds": stages.head_seeds,
             "folds": [stages.cross_fit, stages.seed],
-            "thresholds": [stages.threshold_objective, stages.threshold_candidates],
+            "thresholds": [stages.threshold_objective, stages.decisions],
             "gap": stages.probe_gap_limit,
         },
     )
@@ -131,6 +132,7 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
     shape = (plan.epochs + 1, *labels.shape)
     held_out = np.zeros(shape, np.float32)
     first_seed = stages.head_seeds[0]
+    states: list[list[dict[str, torch.Tensor]]] = []
     for fold in range(context.folds):
         announce(f"Stage {stage}: fold {fold + 1} of {context.folds}.")
         _start(context, model, stage, first_seed, f"fold_{fold}")
@@ -139,11 +141,13 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
         outside = features.select(np.flatnonzero(folds != fold))
         train_top(context, model, outside, plan, first_seed, [keeper])
         held_out[:, inside] = np.stack(keeper.logits)
-        if state.is_main_process:
-            save_top(model, folder / f"fold_{fold}.safetensors")
+        states.append(keeper.states)
     epoch, scores, choice = choose_epoch(
-        held_out, labels, stages.threshold_objective, stages.threshold_candidates
+        held_out, labels, stages.threshold_objective, stages.decisions
     )
+    if state.is_main_process:
+        for fold, kept in enumerate(states):
+            save_top(kept[epoch], folder / f"fold_{fold}.safetensors")
     logs: dict[int, list[dict[str, Any]]] = {}
     scored: dict[str, list[np.ndarray]] = {split: [] for split in context.held_out_splits}
     for seed in stages.head_seeds:
@@ -152,7 +156,7 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
         if epoch:
             logs[seed] = train_top(context, model, features, plan, seed, [StopAfterEpochs(epoch)])
         if state.is_main_process:
-            save_top(model, folder / f"seed_{seed}.safetensors")
+            save_top(top_state(model), folder / f"seed_{seed}.safetensors")
         for split in context.held_out_splits:
             scored[split].append(
                 predict_features(model, scored_features(context, split), plan.output)
@@ -164,7 +168,7 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
     return {
         "epoch": epoch,
         "objective_by_epoch": scores,
-        "thresholds": choice.to_dict(),
+        "decision": choice.to_dict(),
         "probe_gaps": gaps,
         "stack_words": stack_words,
         "loss": {"name": plan.loss.name, "config": plan.loss.get_config_dict()},

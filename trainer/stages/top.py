@@ -14,14 +14,13 @@ from transformers import PrinterCallback, TrainerCallback
 
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..collator import FeatureCollator
+from ..decisions import Decision, choose_decision
 from ..errors import UserError
 from ..feature_cache import FeatureCache
 from ..losses import EmotionLoss
 from ..parameter_groups import top_parameters
 from ..stacked_emotion_trainer import StackedEmotionTrainer
-from ..thresholds import choose_thresholds, objective_score
 from .context import RunContext
-from .encoders import encoder_folder
 
 META_PARTS = ("stacked.meta_learner.", "stacked.stack_norm.")
 
@@ -114,9 +113,9 @@ def load_top(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
             parameters[name].copy_(value)
 
 
-def save_top(model: nn.Module, path: Path) -> None:
+def save_top(state: dict[str, torch.Tensor], path: Path) -> None:
     """Save the weights on top as safetensors."""
-    save_file(top_state(model), path)
+    save_file(state, path)
 
 
 def read_top(path: Path) -> dict[str, torch.Tensor]:
@@ -147,7 +146,7 @@ def predict_features(
 
 
 class HeldOutLogits(TrainerCallback):
-    """Keeps the logits of held-out rows after every epoch, step 0 first."""
+    """Keeps weights and logits of held-out rows after every epoch, step 0 first."""
 
     def __init__(
         self,
@@ -157,8 +156,10 @@ class HeldOutLogits(TrainerCallback):
     ) -> None:
         self.model, self.features, self.output = model, features, output
         self.logits: list[np.ndarray] = []
+        self.states: list[dict[str, torch.Tensor]] = []
 
     def _keep(self) -> None:
+        self.states.append(top_state(self.model))
         self.logits.append(predict_features(self.model, self.features, self.output))
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
@@ -227,27 +228,24 @@ def train_top(
 
 def choose_epoch(
     logits_by_epoch: np.ndarray, labels: np.ndarray, objective: str, candidates: list[str]
-) -> tuple[int, list[float], Any]:
-    """The epoch whose out-of-fold logits score best at thresholds chosen on them.
+) -> tuple[int, list[float], Decision]:
+    """The epoch whose out-of-fold logits score best, with the decision chosen on them.
 
     Args:
         logits_by_epoch: (epochs + 1, rows, labels), epoch 0 being the start.
         labels: (rows, labels).
-        objective: see `thresholds.OBJECTIVES`.
-        candidates: kinds of thresholds to try.
+        objective: what thresholds maximise, see `thresholds.OBJECTIVES`.
+        candidates: see `decisions.DECISIONS`.
 
     Returns:
-        The epoch, the objective of every epoch, and the `ThresholdChoice` at the best.
+        The epoch, the objective of every epoch (`decision_objective`, cross-validated), and the
+        `Decision` at the best.
     """
-    scores, choices = [], []
-    for logits in logits_by_epoch:
-        probabilities = sigmoid(logits)
-        choice = choose_thresholds(probabilities, labels, objective, candidates=candidates)
-        decisions = (probabilities >= choice.thresholds).astype(int)
-        held_out = choice.out_of_fold.get(choice.kind)
-        score = objective_score(labels, decisions, objective) if held_out is None else held_out
-        scores.append(float(score))
-        choices.append(choice)
+    choices = [
+        choose_decision(logits, labels.astype(np.int64), candidates, objective)
+        for logits in logits_by_epoch
+    ]
+    scores = [choice.score for choice in choices]
     best = int(np.argmax(scores))
     return best, scores, choices[best]
 
