@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..label_statistics import LabelStatistics
-from .base import EmotionLoss, mean_or_zero
+from .base import EmotionLoss
 
 
 class BinaryCrossEntropyLoss(EmotionLoss):
@@ -31,10 +31,9 @@ class BinaryCrossEntropyLoss(EmotionLoss):
     ) -> dict[str, Tensor]:
         """`{"bce": scalar}`."""
         pos_weight = self.pos_weight.to(logits) if self.weights_positives else None
-        values = F.binary_cross_entropy_with_logits(
-            logits, labels, pos_weight=pos_weight, reduction="none"
-        )
-        return {"bce": mean_or_zero(values)}
+        if not logits.numel():
+            return {"bce": logits.sum()}
+        return {"bce": F.binary_cross_entropy_with_logits(logits, labels, pos_weight=pos_weight)}
 
 
 class WeightedBinaryCrossEntropyLoss(BinaryCrossEntropyLoss):

@@ -52,14 +52,7 @@ def build_stack(
     Raises:
         UserError: stage `encoders` has not run.
     """
-    sources = {}
-    for name in context.names:
-        folder = encoder_folder(context, name, "final")
-        if not (folder / "model.safetensors").exists():
-            raise UserError(
-                f"There is no fine-tuned encoder in {folder}: run stage encoders first."
-            )
-        sources[name] = folder
+    sources = {name: fine_tuned_folder(context, name, "final") for name in context.names}
     statistics = context.statistics
     return StackedEmotionForSequenceClassification.from_encoders(
         sources,
