@@ -21,6 +21,7 @@ from ..losses import EmotionLoss
 from ..parameter_groups import top_parameters
 from ..stacked_emotion_trainer import StackedEmotionTrainer
 from .context import RunContext
+from .encoders import fine_tuned_folder
 
 META_PARTS = ("stacked.meta_learner.", "stacked.stack_norm.")
 
