@@ -6,26 +6,17 @@ sizes, L labels.
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    MODEL_MAPPING,
-    AutoConfig,
-    AutoModel,
-    AutoModelForSequenceClassification,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput, logging
 
 from .configuration_stacked_emotion import StackedEmotionConfig
+from .encoders_stacked_emotion import build_encoder, load_encoder
 from .layers_stacked_emotion import (
     AttentionPooling,
     BidirectionalLSTM,
@@ -37,70 +28,7 @@ from .layers_stacked_emotion import (
     masked_mean,
     pool_words,
 )
-
-logger = logging.get_logger(__name__)
-
-# Where stock classifiers keep their heads: dense layer, output layer, activation.
-_STOCK_HEADS = {
-    "bert": ("bert.pooler.dense", "classifier", "tanh"),
-    "roberta": ("classifier.dense", "classifier.out_proj", "tanh"),
-    "xlm-roberta": ("classifier.dense", "classifier.out_proj", "tanh"),
-    "camembert": ("classifier.dense", "classifier.out_proj", "tanh"),
-    "electra": ("classifier.dense", "classifier.out_proj", "gelu"),
-    "distilbert": ("pre_classifier", "classifier", "relu"),
-    "deberta-v2": ("pooler.dense", "classifier", "gelu"),
-}
-
-
-@dataclass
-class StackedEmotionModelOutput(ModelOutput):
-    """Output of `StackedEmotionModel`.
-
-    Args:
-        last_hidden_state: (B, W, hidden) states of the words after the Bi-LSTM.
-        pooler_output: (B, hidden) attention-pooled text.
-        embedding: (B, contrastive_dim) projection that the contrastive loss sees.
-        meta_logits: (B, L) logits of the meta-learner: the gated mean of the encoders' heads.
-        encoder_logits: (B, E, L) logits of each encoder's own head.
-        word_mask: (B, W) 1 for a word, 0 for padding.
-        gates: (B, W, E) trust in each encoder, on request.
-        word_attention: (B, W) weight of each word in the pooling, on request.
-        hidden_states: a tuple over encoders of tuples over layers, on request.
-        attentions: a tuple over encoders of tuples over layers, on request.
-    """
-
-    last_hidden_state: Tensor | None = None
-    pooler_output: Tensor | None = None
-    embedding: Tensor | None = None
-    meta_logits: Tensor | None = None
-    encoder_logits: Tensor | None = None
-    word_mask: Tensor | None = None
-    gates: Tensor | None = None
-    word_attention: Tensor | None = None
-    hidden_states: tuple[tuple[Tensor, ...], ...] | None = None
-    attentions: tuple[tuple[Tensor, ...], ...] | None = None
-
-
-@dataclass
-class StackedEmotionClassifierOutput(ModelOutput):
-    """Output of `StackedEmotionForSequenceClassification`.
-
-    Args:
-        loss: mean binary cross entropy, if labels are given.
-        logits: (B, L).
-        embedding, meta_logits, encoder_logits, gates, word_attention, hidden_states, attentions:
-            as in `StackedEmotionModelOutput`.
-    """
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    embedding: Tensor | None = None
-    meta_logits: Tensor | None = None
-    encoder_logits: Tensor | None = None
-    gates: Tensor | None = None
-    word_attention: Tensor | None = None
-    hidden_states: tuple[tuple[Tensor, ...], ...] | None = None
-    attentions: tuple[tuple[Tensor, ...], ...] | None = None
+from .outputs_stacked_emotion import StackedEmotionClassifierOutput, StackedEmotionModelOutput
 
 
 class StackedEmotionPreTrainedModel(PreTrainedModel):
@@ -193,7 +121,14 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
         """
         names = list(encoders)
         loaded = {
-            name: _load_encoder(name, source, labels, dtype, dict(hub_options or {}))
+            name: load_encoder(
+                name,
+                source,
+                labels,
+                dtype,
+                dict(hub_options or {}),
+                StackedEmotionForSequenceClassification,
+            )
             for name, source in encoders.items()
         }
         heads = {name: part.head_config for name, part in loaded.items() if part.head_config}
@@ -238,7 +173,7 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
         super().__init__(config)
         names, labels = config.encoder_names, config.num_labels
         for name in names:
-            self.add_module(f"encoder_{name}", _build_encoder(name, config.encoders[name]))
+            self.add_module(f"encoder_{name}", build_encoder(name, config.encoders[name]))
         for name in names:
             head = config.encoder_heads[name]
             size = config.encoders[name].hidden_size
@@ -591,82 +526,3 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
         best = (sums / (counts + sums[:, -1:] - sums)).argmax(-1, keepdim=True)
         chosen = torch.arange(sums.shape[-1], device=sums.device) <= best
         return torch.zeros_like(chosen).scatter(-1, order, chosen)
-
-
-@dataclass
-class _LoadedEncoder:
-    encoder: PreTrainedModel
-    head_config: dict[str, Any] | None = None
-    head_state: dict[str, Tensor] | None = None
-
-
-def _build_encoder(name: str, config: PreTrainedConfig) -> PreTrainedModel:
-    """An encoder with random weights, on whatever device and dtype is the default."""
-    model_class = MODEL_MAPPING[type(config)]
-    asked = config._attn_implementation
-    if asked == "sdpa" and not model_class._supports_sdpa:
-        logger.warning("The encoder %r (%s) has no sdpa attention: eager.", name, config.model_type)
-        config._attn_implementation = "eager"
-    options = {}
-    if "add_pooling_layer" in inspect.signature(model_class.__init__).parameters:
-        options["add_pooling_layer"] = False
-    return model_class(config, **options)
-
-
-def _load_encoder(
-    name: str,
-    source: str | os.PathLike[str] | PreTrainedModel,
-    labels: Sequence[str] | None,
-    dtype: torch.dtype,
-    hub_options: dict[str, Any],
-) -> _LoadedEncoder:
-    if isinstance(source, PreTrainedModel):
-        return _take_apart(name, source, labels)
-    config = AutoConfig.from_pretrained(source, **hub_options)
-    kinds = " ".join(config.architectures or [])
-    loader: Any = AutoModel
-    if config.model_type == StackedEmotionConfig.model_type:
-        loader = StackedEmotionForSequenceClassification
-    elif "ForSequenceClassification" in kinds and config.model_type in _STOCK_HEADS:
-        loader = AutoModelForSequenceClassification
-    model = loader.from_pretrained(source, dtype=dtype, **hub_options)
-    return _take_apart(name, model, labels)
-
-
-def _take_apart(name: str, model: PreTrainedModel, labels: Sequence[str] | None) -> _LoadedEncoder:
-    """The encoder of a model, and its head if it was fine-tuned on these labels."""
-    config = model.config
-    if isinstance(model, StackedEmotionPreTrainedModel):
-        if len(config.encoder_names) != 1:
-            raise ValueError(
-                f"The source of {name!r} is a stack of {config.encoder_names}; only a stack of one "
-                "encoder can be stacked again."
-            )
-        inner = config.encoder_names[0]
-        _check_labels(name, config, labels)
-        head = model.get_encoder_head(inner)
-        return _LoadedEncoder(
-            model.get_encoder(inner), dict(config.encoder_heads[inner]), head.state_dict()
-        )
-    layout = _STOCK_HEADS.get(config.model_type)
-    if layout is None or "ForSequenceClassification" not in type(model).__name__:
-        return _LoadedEncoder(model.base_model)
-    _check_labels(name, config, labels)
-    dense, output, activation = layout
-    state = model.state_dict()
-    head_state = {
-        f"{part}.{kind}": state[f"{key}.{kind}"]
-        for part, key in (("dense", dense), ("output", output))
-        for kind in ("weight", "bias")
-    }
-    head_config = {"pooling": "first", "activation": activation}
-    return _LoadedEncoder(model.base_model, head_config, head_state)
-
-
-def _check_labels(name: str, config: PreTrainedConfig, labels: Sequence[str] | None) -> None:
-    own = [config.id2label[index] for index in range(config.num_labels)]
-    if labels is not None and list(labels) != own:
-        raise ValueError(
-            f"The source of {name!r} was fine-tuned on the labels {own}, not on {list(labels)}; "
-            "give its bare encoder, or the labels in its order."
-        )

@@ -11,10 +11,6 @@ test = [
     "pytest-xdist>=3.6",
     "scikit-learn>=1.4",
     "peft>=0.18",
-    "matplotlib>=3.8",
-    "onnx>=1.17",
-    "onnxscript>=0.5",
-    "onnxruntime>=1.20",
 ]
 onnx = ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"]
 

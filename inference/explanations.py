@@ -115,6 +115,7 @@ def explain(predictor: StackedEmotionPredictor, text: str, label: str | None = N
             raise ValueError(f"The model has no label {label!r}; it has {predictor.labels}.")
         place = predictor.labels.index(label)
         (gradient,) = torch.autograd.grad(output.logits[0, place], embeddings)
+    score = float(scores[place].detach())
     contributions = (gradient * embeddings).sum(-1)[0].tolist()
     names = model.config.encoder_names
     sentence = output.gates.shape[1] != embeddings.shape[1]
@@ -126,4 +127,4 @@ def explain(predictor: StackedEmotionPredictor, text: str, label: str | None = N
         words.append(
             WordExplanation(text[start:end], start, end, gates, attention, contributions[index])
         )
-    return Explanation(text, label, float(scores[place]), words)
+    return Explanation(text, label, score, words)

@@ -1,0 +1,137 @@
+"""Where encoders come from: random ones from a config, pretrained ones with their heads."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.utils import logging
+
+from .configuration_stacked_emotion import StackedEmotionConfig
+
+logger = logging.get_logger(__name__)
+
+# Where stock classifiers keep their heads: dense layer, output layer, activation.
+_STOCK_HEADS = {
+    "bert": ("bert.pooler.dense", "classifier", "tanh"),
+    "roberta": ("classifier.dense", "classifier.out_proj", "tanh"),
+    "xlm-roberta": ("classifier.dense", "classifier.out_proj", "tanh"),
+    "camembert": ("classifier.dense", "classifier.out_proj", "tanh"),
+    "electra": ("classifier.dense", "classifier.out_proj", "gelu"),
+    "distilbert": ("pre_classifier", "classifier", "relu"),
+    "deberta-v2": ("pooler.dense", "classifier", "gelu"),
+}
+
+
+@dataclass
+class LoadedEncoder:
+    """A pretrained encoder, and the head it was fine-tuned with, if any."""
+
+    encoder: PreTrainedModel
+    head_config: dict[str, Any] | None = None
+    head_state: dict[str, Tensor] | None = None
+
+
+def build_encoder(name: str, config: PreTrainedConfig) -> PreTrainedModel:
+    """An encoder with random weights, on whatever device and dtype is the default."""
+    model_class = MODEL_MAPPING[type(config)]
+    asked = config._attn_implementation
+    if asked == "sdpa" and not model_class._supports_sdpa:
+        logger.warning("The encoder %r (%s) has no sdpa attention: eager.", name, config.model_type)
+        config._attn_implementation = "eager"
+    return model_class(config, **_without_pooler(config))
+
+
+def _without_pooler(config: PreTrainedConfig) -> dict[str, Any]:
+    """The argument that leaves the pooler out, where the model class has it."""
+    arguments = inspect.signature(MODEL_MAPPING[type(config)].__init__).parameters
+    return {"add_pooling_layer": False} if "add_pooling_layer" in arguments else {}
+
+
+def load_encoder(
+    name: str,
+    source: str | os.PathLike[str] | PreTrainedModel,
+    labels: Sequence[str] | None,
+    dtype: torch.dtype,
+    hub_options: dict[str, Any],
+    stack_class: type[PreTrainedModel],
+) -> LoadedEncoder:
+    """Load an encoder from a Hub id, a folder or a model.
+
+    Args:
+        name: its name in the stack, for messages.
+        source: a bare encoder, a stock sequence classifier, or a stack of one encoder.
+        labels: the labels its head has to have.
+        dtype: of the weights.
+        hub_options: `revision`, `token`, `cache_dir`, `local_files_only`.
+        stack_class: the class of a stack with its classifier.
+
+    Raises:
+        ValueError: a head for other labels, or a stack of several encoders.
+    """
+    if isinstance(source, PreTrainedModel):
+        return _take_apart(name, source, labels)
+    config = AutoConfig.from_pretrained(source, **hub_options)
+    kinds = " ".join(config.architectures or [])
+    options: dict[str, Any] = {}
+    loader: Any = AutoModel
+    if config.model_type == StackedEmotionConfig.model_type:
+        loader = stack_class
+    elif "ForSequenceClassification" in kinds and config.model_type in _STOCK_HEADS:
+        loader = AutoModelForSequenceClassification
+    else:
+        options = _without_pooler(config)
+    model = loader.from_pretrained(source, dtype=dtype, **options, **hub_options)
+    return _take_apart(name, model, labels)
+
+
+def _take_apart(name: str, model: PreTrainedModel, labels: Sequence[str] | None) -> LoadedEncoder:
+    """The encoder of a model, and its head if it was fine-tuned on these labels."""
+    config = model.config
+    if config.model_type == StackedEmotionConfig.model_type:
+        if len(config.encoder_names) != 1:
+            raise ValueError(
+                f"The source of {name!r} is a stack of {config.encoder_names}; only a stack of one "
+                "encoder can be stacked again."
+            )
+        inner = config.encoder_names[0]
+        _check_labels(name, config, labels)
+        head = model.get_encoder_head(inner)
+        return LoadedEncoder(
+            model.get_encoder(inner), dict(config.encoder_heads[inner]), head.state_dict()
+        )
+    layout = _STOCK_HEADS.get(config.model_type)
+    if layout is None or "ForSequenceClassification" not in type(model).__name__:
+        return LoadedEncoder(model.base_model)
+    _check_labels(name, config, labels)
+    dense, output, activation = layout
+    state = model.state_dict()
+    head_state = {
+        f"{part}.{kind}": state[f"{key}.{kind}"]
+        for part, key in (("dense", dense), ("output", output))
+        for kind in ("weight", "bias")
+    }
+    head_config = {"pooling": "first", "activation": activation}
+    return LoadedEncoder(model.base_model, head_config, head_state)
+
+
+def _check_labels(name: str, config: PreTrainedConfig, labels: Sequence[str] | None) -> None:
+    own = [config.id2label[index] for index in range(config.num_labels)]
+    if labels is not None and list(labels) != own:
+        raise ValueError(
+            f"The source of {name!r} was fine-tuned on the labels {own}, not on {list(labels)}; "
+            "give its bare encoder, or the labels in its order."
+        )
