@@ -32,13 +32,11 @@ setup(
         "stacked_emotion.trainer.metrics",
         "stacked_emotion.trainer.stages",
         "stacked_emotion.inference",
-        "stacked_emotion.hub_card",
         "stacked_emotion.recipes",
     ],
     package_data={
         "stacked_emotion": ["py.typed"],
         "stacked_emotion.recipes": ["*.yaml", "sample/*"],
-        "stacked_emotion.hub_card": ["*.md", "*.j2", "space/*"],
     },
     install_requires=[
         "torch>=2.6",
