@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: help install demo test test-slow test-lowest test-cluster test-browser lint format clean
+.PHONY: help install demo test test-slow test-lowest lint format clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -23,16 +23,16 @@ demo: $(INSTALLED)  ## train and use a tiny stack on the embedded sample
 	$(BIN)/stacked-emotion demo --output_dir outputs/demo
 
 test: $(INSTALLED)  ## the whole suite
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not lowest and not cluster and not browser"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(INSTALLED)  ## what takes minutes
 	$(BIN)/python -m pytest -q -m slow
 
-test-cluster: $(INSTALLED)  ## Ray and Spark in local mode
-	$(BIN)/python -m pytest -q -m cluster
-
-test-browser: $(INSTALLED)  ## the Gradio app in headless Chromium
-	$(BIN)/python -m pytest -q -m browser
+test-lowest:  ## configuration, tokenizer and model with the lowest admitted versions
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet torch==2.13.0
+	.venv-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[test]"
+	.venv-lowest/bin/python -m pytest -q tests/test_configuration.py tests/test_tokenization.py tests/model
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -44,4 +44,4 @@ format: $(INSTALLED)  ## let ruff format the code
 	$(BIN)/ruff format .
 
 clean:  ## remove what was made
-	rm -rf $(VENV) outputs build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-lowest outputs build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -41,8 +41,8 @@ setup(
     install_requires=[
         "torch>=2.6",
         "transformers>=5.5",
-        "huggingface-hub>=1.3",
-        "datasets>=4.0",
+        "huggingface-hub>=1.5",
+        "datasets>=4.1",
         "evaluate>=0.4.6",
         "accelerate>=1.10",
         "safetensors>=0.5",
