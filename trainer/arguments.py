@@ -264,7 +264,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         UserError: no such file, not YAML, or an unknown key, with the nearest known one.
     """
     file = Path(path)
-    if not file.exists():
+    if not file.is_file():
         inside = RECIPES / f"{file.name.removesuffix('.yaml')}.yaml"
         if not inside.exists():
             known = ", ".join(sorted(entry.stem for entry in RECIPES.glob("*.yaml")))

@@ -40,6 +40,14 @@ def test_the_command_line_wins_and_e5_is_known() -> None:
     assert recipe.stages.head_seeds == [5]
 
 
+def test_a_folder_of_that_name_is_no_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert read_recipe("demo")["text_column"] == "text"
+
+
 def test_mistakes_are_told(tmp_path: Path) -> None:
     (tmp_path / "typo.yaml").write_text("encoder_epoch: 3\n")
     with pytest.raises(UserError, match="encoder_epochs"):
