@@ -1,0 +1,50 @@
+"""From a training run to the Hub: model card, plots, publishing, endpoint handler and demo app."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_HOMES = {
+    "CardContent": "card",
+    "Publication": "publish",
+    "RunRecord": "run_record",
+    "card_content": "card",
+    "demo_app": "demo",
+    "plot_run": "plots",
+    "publish": "publish",
+    "publish_metric": "publish_metric",
+    "publish_space": "demo",
+    "terms_of": "terms",
+    "verify_published": "verification",
+}
+
+if TYPE_CHECKING:
+    from .card import CardContent, card_content
+    from .demo import demo_app, publish_space
+    from .plots import plot_run
+    from .publish import Publication, publish
+    from .publish_metric import publish_metric
+    from .run_record import RunRecord
+    from .terms import terms_of
+    from .verification import verify_published
+
+__all__ = [
+    "CardContent",
+    "Publication",
+    "RunRecord",
+    "card_content",
+    "demo_app",
+    "plot_run",
+    "publish",
+    "publish_metric",
+    "publish_space",
+    "terms_of",
+    "verify_published",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
