@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tokenizers
 from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase
 from transformers.utils import PaddingStrategy, cached_file, logging
 
+from .padding_stacked_emotion import (
+    arrange_batch,
+    check_texts,
+    pad_encodings,
+    padding_strategy,
+)
+from .tokenizer_files_stacked_emotion import read_tokenizers, take_backend, write_tokenizers
+from .vocabulary_stacked_emotion import StackedVocabulary
 from .words_stacked_emotion import (
     NORMALISATIONS,
     PLACEHOLDERS,
     AlignedBatchEncoder,
     EncoderText,
     WordSpan,
-    pad_rows,
 )
 
 logger = logging.get_logger(__name__)
 
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision")
 _PRIVATE_OPTIONS = ("_from_auto", "_from_pipeline", "_commit_hash", "code_revision", "use_fast")
-_SETTINGS = "tokenizer_config.json"
 
 
-class StackedEmotionTokenizer(PreTrainedTokenizerBase):
+class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
     """N fast tokenizers in one, which cut the same text into the same words.
 
     Each encoder's tokenizer reads the raw text. A sub-word belongs to the word it overlaps most.
@@ -124,7 +128,7 @@ class StackedEmotionTokenizer(PreTrainedTokenizerBase):
                 )
                 for name in self.encoder_names
             ],
-            [self.encoder_pad_ids[name] for name in self.encoder_names],
+            self._pad_ids(),
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> StackedEmotionTokenizer:
@@ -167,19 +171,7 @@ class StackedEmotionTokenizer(PreTrainedTokenizerBase):
                 if isinstance(source, PreTrainedTokenizerBase)
                 else AutoTokenizer.from_pretrained(source, **hub)
             )
-            backend = getattr(tokenizer, "backend_tokenizer", None)
-            if backend is None:
-                raise ValueError(
-                    f"The tokenizer of {name!r} ({type(tokenizer).__name__}) is not a fast one; "
-                    "convert it so that it has a tokenizer.json."
-                )
-            if tokenizer.pad_token_id is None:
-                raise ValueError(
-                    f"The tokenizer of {name!r} has no padding token; set pad_token before "
-                    "stacking it."
-                )
-            backends[name] = tokenizers.Tokenizer.from_str(backend.to_str())
-            encoder_pad_ids[name] = tokenizer.pad_token_id
+            backends[name], encoder_pad_ids[name] = take_backend(name, tokenizer)
             limits.append(tokenizer.model_max_length)
         return cls(list(sources), backends, encoder_pad_ids, model_max_length=min(limits), **kwargs)
 
@@ -220,18 +212,7 @@ class StackedEmotionTokenizer(PreTrainedTokenizerBase):
             "vocab_sizes": self.vocab_sizes,
             "pad_token": self.pad_token,
         }
-        written = []
-        for name, backend in self.backends.items():
-            target = folder / "tokenizers" / name / "tokenizer.json"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(backend.to_str(pretty=False), encoding="utf-8")
-            written.append(target)
-        target = folder / _SETTINGS
-        target.write_text(
-            json.dumps(settings, indent=2, ensure_ascii=False, sort_keys=True) + "\n",
-            encoding="utf-8",
-        )
-        written.append(target)
+        written = write_tokenizers(folder, settings, self.backends)
         written += custom_object_save(self, folder)
         return tuple(str(path) for path in written)
 
@@ -266,26 +247,7 @@ class StackedEmotionTokenizer(PreTrainedTokenizerBase):
         def fetch(name: str) -> str:
             return str(cached_file(location, name, subfolder=subfolder or "", **hub))
 
-        try:
-            settings = json.loads(Path(fetch(_SETTINGS)).read_text(encoding="utf-8"))
-            names = settings["encoder_names"]
-        except (ValueError, KeyError) as error:
-            raise OSError(
-                f"{_SETTINGS} of {location} is not that of a StackedEmotionTokenizer "
-                f"({type(error).__name__}: {error})."
-            ) from error
-        known = set(settings) - {"tokenizer_class", "auto_map", "vocab_sizes", "pad_token"}
-        settings = {key: settings[key] for key in known}
-        backends = {}
-        for name in names:
-            file = fetch(f"tokenizers/{name}/tokenizer.json")
-            try:
-                backends[name] = tokenizers.Tokenizer.from_file(file)
-            except Exception as error:  # the Rust library raises bare Exception
-                raise OSError(
-                    f"tokenizers/{name}/tokenizer.json of {location} cannot be read ({error}); "
-                    "download or save it again."
-                ) from error
+        settings, backends = read_tokenizers(fetch, location)
         kwargs.pop("name_or_path", None)
         return cls(backends=backends, name_or_path=location, **(settings | kwargs))
 
@@ -353,38 +315,21 @@ class StackedEmotionTokenizer(PreTrainedTokenizerBase):
                 "StackedEmotionTokenizer takes single texts: text pairs have no meaning for it."
             )
         single = isinstance(text, str)
-        texts = self._check_texts(text)
+        texts = check_texts(text)
         limit = self.model_max_length if max_length is None else max_length
         no_limit = truncation is False or truncation in (None, "do_not_truncate")
         arrays, lengths, spans = self._encoder.encode(
             texts, None if no_limit else limit, add_special_tokens
         )
-        padded = PaddingStrategy("longest" if padding is True else padding or "do_not_pad")
-        longest = int(lengths.max(initial=1))
-        target = longest
-        if padded == PaddingStrategy.MAX_LENGTH:
-            target = max(limit, longest)
-        if pad_to_multiple_of and padded != PaddingStrategy.DO_NOT_PAD:
-            target = -(-target // pad_to_multiple_of) * pad_to_multiple_of
-        if target > longest:
-            arrays = {
-                name: pad_rows(list(values), target, self._fill(name))
-                for name, values in arrays.items()
-            }
-        if padded == PaddingStrategy.DO_NOT_PAD and len(set(lengths.tolist())) > 1:
-            if return_tensors is not None:
-                raise ValueError(
-                    "These texts have different lengths and cannot make one tensor: pass "
-                    "padding=True, or return_tensors=None."
-                )
-            ragged: dict[str, Any] = {
-                name: [row[:length].tolist() for row, length in zip(values, lengths, strict=True)]
-                for name, values in arrays.items()
-            }
-        elif return_tensors is None:
-            ragged = {name: values.tolist() for name, values in arrays.items()}
-        else:
-            ragged = dict(arrays)
+        ragged = arrange_batch(
+            arrays,
+            lengths,
+            self._pad_ids(),
+            padding_strategy(padding),
+            limit,
+            pad_to_multiple_of,
+            as_lists=return_tensors is None,
+        )
         if single and return_tensors is None:
             ragged = {name: values[0] for name, values in ragged.items()}
         encoding = BatchEncoding(ragged, tensor_type=return_tensors)
@@ -392,26 +337,8 @@ class StackedEmotionTokenizer(PreTrainedTokenizerBase):
             encoding.data["word_offsets"] = spans[0] if single else spans
         return encoding
 
-    def _check_texts(self, text: Any) -> list[str]:
-        if isinstance(text, str):
-            return [text]
-        if not isinstance(text, Sequence | np.ndarray):
-            raise ValueError(f"text must be a str or a list of str, not {type(text).__name__}.")
-        texts = list(text)
-        for position, item in enumerate(texts):
-            if not isinstance(item, str):
-                raise ValueError(
-                    f"text[{position}] is {type(item).__name__} ({item!r}), not str: drop the row "
-                    "or turn it into a text."
-                )
-        if not texts:
-            raise ValueError("text is an empty list: there is nothing to encode.")
-        return texts
-
-    def _fill(self, name: str) -> list[int] | int:
-        if name != "input_ids":
-            return 0
-        return [self.encoder_pad_ids[encoder] for encoder in self.encoder_names]
+    def _pad_ids(self) -> list[int]:
+        return [self.encoder_pad_ids[name] for name in self.encoder_names]
 
     def pad(
         self,
@@ -433,110 +360,22 @@ class StackedEmotionTokenizer(PreTrainedTokenizerBase):
             return_tensors: "pt", "np" or None for lists.
             **kwargs: ignored.
         """
-        if not isinstance(encoded_inputs, Mapping):
-            rows = list(encoded_inputs)
-            encoded_inputs = {key: [row[key] for row in rows] for key in rows[0]}
-        batch: dict[str, Any] = dict(encoded_inputs)
-        if "input_ids" not in batch:
-            raise ValueError(f"pad needs input_ids; these encodings have {sorted(batch)}.")
-        arrays = {
-            name: [np.asarray(row, np.int64) for row in batch[name]]
-            for name in self.model_input_names
-            if name in batch
-        }
-        single = arrays["input_ids"][0].ndim == 1
-        if single:
-            arrays = {name: [np.stack(rows)] for name, rows in arrays.items()}
-        longest = max(len(row) for row in arrays["input_ids"])
-        strategy = PaddingStrategy("longest" if padding is True else padding or "do_not_pad")
-        if strategy == PaddingStrategy.MAX_LENGTH:
-            longest = max(longest, self.model_max_length if max_length is None else max_length)
-        if pad_to_multiple_of:
-            longest = -(-longest // pad_to_multiple_of) * pad_to_multiple_of
-        for name, rows in arrays.items():
-            if strategy == PaddingStrategy.DO_NOT_PAD:
-                batch[name] = [row.tolist() for row in rows]
-            else:
-                padded = pad_rows(rows, longest, self._fill(name))
-                batch[name] = padded if return_tensors else padded.tolist()
-            if single:
-                batch[name] = batch[name][0]
+        limit = self.model_max_length if max_length is None else max_length
+        batch = pad_encodings(
+            encoded_inputs,
+            self.model_input_names,
+            self._pad_ids(),
+            padding_strategy(padding),
+            limit,
+            pad_to_multiple_of,
+            as_lists=not return_tensors,
+        )
         return BatchEncoding(batch, tensor_type=return_tensors)
 
     def word_offsets(self, text: str, max_length: int | None = None) -> list[WordSpan]:
         """The words of a text that the model sees, as `(start, end)` characters of it."""
         limit = self.model_max_length if max_length is None else max_length
-        return self._encoder.encode(self._check_texts(text), limit)[2][0]
-
-    def encoder_tokens(self, text: str) -> dict[str, list[str]]:
-        """The sub-words each encoder reads, by encoder name."""
-        encoding = self(text)
-        ids = np.asarray(encoding["input_ids"])
-        mask = np.asarray(encoding["attention_mask"])
-        return {
-            name: [
-                self.backends[name].id_to_token(int(token)) or ""
-                for token in ids[mask[:, index] == 1, index]
-            ]
-            for index, name in enumerate(self.encoder_names)
-        }
-
-    # What PreTrainedTokenizerBase promises
-
-    @property
-    def vocab_sizes(self) -> dict[str, int]:
-        """Number of tokens of each encoder's tokenizer, by name."""
-        return {name: backend.get_vocab_size() for name, backend in self.backends.items()}
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of tokens of all tokenizers together."""
-        return sum(self.vocab_sizes.values())
-
-    def __len__(self) -> int:
-        return self.vocab_size
-
-    def get_vocab(self) -> dict[str, int]:
-        """All tokens as `name/token`, with the id each has in its own tokenizer."""
-        return {
-            f"{name}/{token}": index
-            for name, backend in self.backends.items()
-            for token, index in backend.get_vocab().items()
-        }
-
-    @property
-    def pad_token_id(self) -> int:
-        """Padding id of the first encoder; the model puts in each encoder's own."""
-        return self.encoder_pad_ids[self.encoder_names[0]]
-
-    @property
-    def added_tokens_decoder(self) -> dict[int, Any]:
-        """Always empty: added tokens live in each encoder's own tokenizer."""
-        return {}
-
-    def save_vocabulary(
-        self, save_directory: str, filename_prefix: str | None = None
-    ) -> tuple[str, ...]:
-        """Nothing beyond what `save_pretrained` writes."""
-        return ()
-
-    def tokenize(self, text: str, pair: str | None = None, **kwargs: Any) -> list[str]:
-        """The words of the text; sub-words differ by encoder, see `encoder_tokens`."""
-        return [text[start:end] for start, end in self.word_offsets(text)]
-
-    def convert_tokens_to_ids(self, tokens: str | list[str]) -> int | list[int]:
-        """Id of a token in the first encoder's tokenizer; KeyError for one it has not."""
-        vocabulary = self.backends[self.encoder_names[0]].get_vocab()
-        if isinstance(tokens, str):
-            return vocabulary[tokens]
-        return [vocabulary[token] for token in tokens]
-
-    def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> str:
-        """The text as the first encoder reads it, from (sequence, encoders) ids."""
-        column = np.asarray(token_ids)[:, 0].tolist()
-        return self.backends[self.encoder_names[0]].decode(
-            column, skip_special_tokens=skip_special_tokens
-        )
+        return self._encoder.encode(check_texts(text), limit)[2][0]
 
 
 def _module_name() -> str:

@@ -34,8 +34,10 @@ METRICS = {
     "brier": ("Brier score", "mean squared difference of probability and label; lower is better"),
     "ece": (
         "ECE",
-        "expected calibration error of the label probabilities, 15 equal-width bins, mean over "
-        "labels; lower is better",
+        (
+            "expected calibration error of the label probabilities, 15 equal-width bins, mean over "
+            "labels; lower is better"
+        ),
     ),
 }
 """Title and definition of each overall metric, in the order of the tables."""

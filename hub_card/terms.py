@@ -55,9 +55,7 @@ def terms_of(record: RunRecord, token: str | None = None, ask_hub: bool = True) 
             terms.append(Term("base model", record.encoder_sources[name], text))
         else:
             licence = _license(source, "model", token) if ask_hub else None
-            terms.append(
-                Term("base model", source, licence or "not known here", f"{HUB}/{source}")
-            )
+            terms.append(Term("base model", source, licence or "not known here", f"{HUB}/{source}"))
     data = record.dataset_name
     if record.synthetic:
         terms.append(Term("data", "embedded sample", EMBEDDED_SAMPLE))

@@ -1,0 +1,145 @@
+"""What the models of the stack share: weight initialisation, and loading of the encoders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+
+from .configuration_stacked_emotion import StackedEmotionConfig
+from .encoders_stacked_emotion import load_encoder
+from .layers_stacked_emotion import EncoderHead, MetaLearner, ZeroStartLinear
+
+
+class StackedEmotionPreTrainedModel(PreTrainedModel):
+    """Weight initialisation, and loading of the encoders."""
+
+    config_class = StackedEmotionConfig
+    base_model_prefix = "stacked"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    accepts_loss_kwargs = False
+    classifier_class: type[PreTrainedModel]  # set where it is defined
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.LSTM):
+            for name, parameter in module.named_parameters():
+                if name.startswith("weight_hh"):
+                    init.orthogonal_(parameter)
+                elif name.startswith("weight_ih"):
+                    init.xavier_uniform_(parameter)
+                else:
+                    init.zeros_(parameter)
+        elif isinstance(module, ZeroStartLinear):
+            init.zeros_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, MetaLearner) and module.learned:
+            init.zeros_(module.label_trust)
+        else:
+            super()._init_weights(module)
+
+    @property
+    def stack(self) -> Any:
+        """The base model."""
+        return getattr(self, self.base_model_prefix, self)
+
+    def get_encoder(self, name: str) -> PreTrainedModel:
+        """The encoder of that name.
+
+        Raises:
+            KeyError: with the names there are.
+        """
+        if name not in self.config.encoder_names:
+            raise KeyError(f"There is no encoder {name!r}; there are {self.config.encoder_names}.")
+        return getattr(self.stack, f"encoder_{name}")
+
+    def get_encoder_head(self, name: str) -> EncoderHead:
+        """The head the encoder of that name was fine-tuned with."""
+        self.get_encoder(name)
+        return getattr(self.stack, f"head_{name}")
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Token embeddings of the first encoder; each encoder has its own."""
+        return self.get_encoder(self.config.encoder_names[0]).get_input_embeddings()
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Module:
+        """Refused: each encoder has a vocabulary of its own."""
+        raise NotImplementedError(
+            "Every encoder has its own vocabulary: use "
+            "model.get_encoder(name).resize_token_embeddings(...)."
+        )
+
+    @classmethod
+    def from_encoders(
+        cls,
+        encoders: Mapping[str, str | os.PathLike[str] | PreTrainedModel],
+        labels: Sequence[str] | None = None,
+        dtype: torch.dtype = torch.float32,
+        attn_implementation: str | dict[str, str] | None = None,
+        hub_options: Mapping[str, Any] | None = None,
+        **config_options: Any,
+    ) -> StackedEmotionPreTrainedModel:
+        """Build the stack and load pretrained weights into its encoders.
+
+        A source may be a bare encoder, or a stock sequence classifier fine-tuned on the same
+        labels, whose head is then taken over, or a stack of one encoder.
+
+        Args:
+            encoders: a Hub id, folder or loaded model for each name; their order is the order of
+                the stack.
+            labels: the labels in the order of the logits.
+            dtype: of all weights.
+            attn_implementation: for all encoders, or by encoder name.
+            hub_options: `revision`, `token`, `cache_dir`, `local_files_only` for the loading.
+            **config_options: fields of `StackedEmotionConfig`.
+
+        Raises:
+            ValueError: a source whose labels are others than those asked for.
+        """
+        names = list(encoders)
+        loaded = {
+            name: load_encoder(
+                name,
+                source,
+                labels,
+                dtype,
+                dict(hub_options or {}),
+                cls.classifier_class,
+            )
+            for name, source in encoders.items()
+        }
+        heads = {name: part.head_config for name, part in loaded.items() if part.head_config}
+        if labels is not None:
+            config_options["id2label"] = dict(enumerate(labels))
+        config = StackedEmotionConfig(
+            encoder_names=names,
+            encoders={name: loaded[name].encoder.config.to_dict() for name in names},
+            encoder_heads={**config_options.pop("encoder_heads", {}), **heads},
+            **config_options,
+        )
+        for sub_config in config.encoders.values():
+            sub_config.dtype = dtype
+        config.dtype = dtype
+        if attn_implementation is not None:
+            config._attn_implementation = attn_implementation
+        model = cls(config).to(dtype)
+        for name, part in loaded.items():
+            target = model.get_encoder(name)
+            state = part.encoder.state_dict()
+            wanted = target.state_dict()
+            missing = sorted(set(wanted) - set(state))
+            if missing:
+                raise ValueError(f"The source of {name!r} lacks the weights {missing[:5]}.")
+            target.load_state_dict({key: state[key] for key in wanted})
+            if part.head_state:
+                model.get_encoder_head(name).load_state_dict(part.head_state)
+        return model.eval()
