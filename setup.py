@@ -11,6 +11,8 @@ test = [
     "pytest-xdist>=3.6",
     "scikit-learn>=1.4",
     "peft>=0.18",
+    "tensorboard>=2.16",
+    "optuna>=4.0",
 ]
 onnx = ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"]
 
@@ -55,6 +57,8 @@ setup(
         "onnx": onnx,
         "plots": ["matplotlib>=3.8"],
         "space": ["gradio>=5.0"],
+        "tracking": ["tensorboard>=2.16"],
+        "tuning": ["optuna>=4.0"],
         "peft": ["peft>=0.18"],
         "dev": [*test, "ruff>=0.12", "mypy>=1.15", "types-PyYAML", "types-setuptools"],
     },

@@ -26,6 +26,7 @@ from ..errors import UserError
 from ..feature_cache import fingerprint
 from ..folds import stratified_folds
 from ..label_statistics import LabelStatistics
+from ..tracking import check_trackers
 
 _DONE = "done.json"
 
@@ -49,6 +50,7 @@ class RunContext:
     @classmethod
     def load(cls, recipe: TrainingRecipe) -> RunContext:
         """Read and check the data, and encode it."""
+        check_trackers(recipe.stages.report_to)
         train = load_labelled_texts(recipe.data, "train")
         if train is None:
             raise UserError("No training texts: give --train_file or a dataset_name.")

@@ -19,6 +19,7 @@ from ..feature_cache import file_digest, fingerprint
 from ..losses import build_loss
 from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning_rate
 from ..stacked_emotion_trainer import StackedEmotionTrainer
+from ..tracking import send_tensorboard_to
 from .context import RunContext, announce, run_once
 
 
@@ -184,6 +185,7 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
             settings["layer_decay"],
         ),
     )
+    send_tensorboard_to(trainer, context.shared / "tensorboard/encoders" / name / folder.name)
     checkpoints = folder / "checkpoints"
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.exists() else None
     trainer.train(resume_from_checkpoint=last)
@@ -191,8 +193,8 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
     if PartialState().is_main_process:
         model.save_pretrained(folder)
         _drop_checkpoints(checkpoints)
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return {"settings": settings | {"learning_rate": rate}, "losses": losses}
+    log = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return {"settings": settings | {"learning_rate": rate}, "log": log}
 
 
 def _freeze(model: StackedEmotionForSequenceClassification, name: str, frozen_layers: int) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
 from transformers.utils import logging
 
+from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..decisions import Decision, choose_decision
 from ..feature_cache import FeatureCache
 from ..results import System, compare, environment, rare_labels, to_markdown
+from ..tracking import text_gates
 from .context import RunContext, read_json, write_json
 from .features import scored_features, training_features
 from .meta_and_head import out_of_fold_logits, scored_logits, stage_folder
@@ -36,11 +37,11 @@ def finish_run(context: RunContext, records: dict[str, Any], begin: float) -> di
     results = score_systems(context, systems, records)
     results["seconds"] = round(time.monotonic() - begin, 1)
     final = systems[-1]
-    save_model(context, final)
+    model = save_model(context, final)
     write_json(context.output / "results.json", results)
     write_json(context.output / "training_args.json", context.recipe.to_dict())
     (context.output / "results.md").write_text(to_markdown(results), encoding="utf-8")
-    _save_predictions(context, final)
+    _save_predictions(context, final, model)
     return results
 
 
@@ -149,7 +150,7 @@ def score_systems(
     }
 
 
-def save_model(context: RunContext, final: System) -> Path:
+def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceClassification:
     """Write the finished model and its tokenizer to `<output_dir>/model`."""
     folder = context.output / "model"
     joint = stage_folder(context, "joint")
@@ -172,7 +173,7 @@ def save_model(context: RunContext, final: System) -> Path:
     model.config._attn_implementation = None
     model.save_pretrained(folder)
     context.tokenizer.save_pretrained(folder)
-    return folder
+    return model
 
 
 def _decision(context: RunContext, logits: np.ndarray) -> Decision:
@@ -181,13 +182,21 @@ def _decision(context: RunContext, logits: np.ndarray) -> Decision:
     return choose_decision(logits, labels, stages.decisions, stages.threshold_objective)
 
 
-def _save_predictions(context: RunContext, final: System) -> None:
-    """Probabilities and labels of the scored splits, for the plots; no texts."""
+def _save_predictions(
+    context: RunContext, final: System, model: StackedEmotionForSequenceClassification
+) -> None:
+    """Probabilities, labels and gates of the scored splits, for the plots; no texts.
+
+    After stage `joint` there are no gates: the cached features are of the encoders before it.
+    """
+    joint = (stage_folder(context, "joint") / "done.json").exists()
     for split in context.held_out_splits:
         features: FeatureCache = scored_features(context, split)
-        np.savez_compressed(
-            context.output / f"predictions_{split}.npz",
-            probabilities=final.probabilities(split)[0].astype(np.float32),
-            labels=context.splits[split].labels,
-            encoder_logits=features.encoder_logits(),
-        )
+        arrays = {
+            "probabilities": final.probabilities(split)[0].astype(np.float32),
+            "labels": context.splits[split].labels,
+            "encoder_logits": features.encoder_logits(),
+        }
+        if not joint:
+            arrays["gates"] = text_gates(model, features)
+        np.savez_compressed(context.output / f"predictions_{split}.npz", **arrays)

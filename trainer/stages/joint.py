@@ -16,6 +16,7 @@ from ..feature_cache import fingerprint
 from ..losses import build_loss
 from ..parameter_groups import parameter_groups
 from ..stacked_emotion_trainer import StackedEmotionTrainer
+from ..tracking import send_tensorboard_to
 from .context import RunContext, read_json, run_once
 from .meta_and_head import stage_folder
 from .top import build_stack, load_top, read_top
@@ -88,6 +89,7 @@ def _train(context: RunContext, folder: Any) -> dict[str, Any]:
             stages.encoder_layer_decay,
         ),
     )
+    send_tensorboard_to(trainer, context.output / "tensorboard" / "joint")
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.exists() else None
     trainer.train(resume_from_checkpoint=last)
     if PartialState().is_main_process:

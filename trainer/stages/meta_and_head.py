@@ -11,6 +11,7 @@ from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 from transformers.utils import logging
 
+from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..errors import UserError
 from ..feature_cache import FeatureCache, fingerprint
 from ..losses import build_loss
@@ -89,15 +90,16 @@ def _run_stage(context: RunContext, stage: str) -> dict[str, Any]:
     features = training_features(context)
     for split in context.held_out_splits:
         scored_features(context, split)
-    key = _stage_key(context, stage)
+    key = stage_key(context, stage)
     return run_once(
         stage_folder(context, stage), key, lambda folder: _train(context, stage, features, folder)
     )
 
 
-def _stage_key(context: RunContext, stage: str) -> str:
+def stage_key(context: RunContext, stage: str) -> str:
+    """Fingerprint of everything the outcome of a stage depends on."""
     stages, plan = context.recipe.stages, top_plan(context, stage)
-    before = _stage_key(context, "meta") if stage == "head" else ""
+    before = stage_key(context, "meta") if stage == "head" else ""
     names = ("final",) if not stages.cross_fit else (f"fold_{context.folds - 1}", "final")
     return fingerprint(
         before,
@@ -128,33 +130,35 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
     model = build_stack(context, stack_words)
     state = PartialState()
     model.to(state.device)
-    folds, labels = context.fold_of_row, context.splits["train"].labels
-    shape = (plan.epochs + 1, *labels.shape)
-    held_out = np.zeros(shape, np.float32)
+    labels = context.splits["train"].labels
     first_seed = stages.head_seeds[0]
-    states: list[list[dict[str, torch.Tensor]]] = []
-    for fold in range(context.folds):
-        announce(f"Stage {stage}: fold {fold + 1} of {context.folds}.")
-        _start(context, model, stage, first_seed, f"fold_{fold}")
-        inside = np.flatnonzero(folds == fold)
-        keeper = HeldOutLogits(model, features.select(inside), plan.output)
-        outside = features.select(np.flatnonzero(folds != fold))
-        train_top(context, model, outside, plan, first_seed, [keeper])
-        held_out[:, inside] = np.stack(keeper.logits)
-        states.append(keeper.states)
+    held_out, states, fold_logs = fold_runs(context, stage, features, model)
     epoch, scores, choice = choose_epoch(
         held_out, labels, stages.threshold_objective, stages.decisions
     )
     if state.is_main_process:
         for fold, kept in enumerate(states):
             save_top(kept[epoch], folder / f"fold_{fold}.safetensors")
+    limits = {
+        f"threshold_{name}": float(value)
+        for name, value in zip(context.label_names, choice.thresholds, strict=True)
+    }
     logs: dict[int, list[dict[str, Any]]] = {}
     scored: dict[str, list[np.ndarray]] = {split: [] for split in context.held_out_splits}
     for seed in stages.head_seeds:
         announce(f"Stage {stage}: seed {seed}, {epoch} epochs on all rows.")
-        _start(context, model, stage, seed, f"seed_{seed}")
+        start_top(context, model, stage, seed, f"seed_{seed}")
         if epoch:
-            logs[seed] = train_top(context, model, features, plan, seed, [StopAfterEpochs(epoch)])
+            logs[seed] = train_top(
+                context,
+                model,
+                features,
+                plan,
+                seed,
+                [StopAfterEpochs(epoch)],
+                part=f"{stage}/seed_{seed}",
+                constants=limits,
+            )
         if state.is_main_process:
             save_top(top_state(model), folder / f"seed_{seed}.safetensors")
         for split in context.held_out_splits:
@@ -173,10 +177,49 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
         "stack_words": stack_words,
         "loss": {"name": plan.loss.name, "config": plan.loss.get_config_dict()},
         "log": logs.get(first_seed, []),
+        "fold_logs": fold_logs,
     }
 
 
-def _start(context: RunContext, model: Any, stage: str, seed: int, part: str) -> None:
+def fold_runs(
+    context: RunContext,
+    stage: str,
+    features: FeatureCache,
+    model: StackedEmotionForSequenceClassification,
+) -> tuple[np.ndarray, list[list[dict[str, torch.Tensor]]], list[list[dict[str, Any]]]]:
+    """Train the layers on top once a fold, on the other folds' rows, with the first seed.
+
+    Args:
+        context: the run.
+        stage: meta or head.
+        features: of all training rows.
+        model: the stack; its layers on top are overwritten.
+
+    Returns:
+        Logits (epochs + 1, training rows, labels) of every row from the run that did not see it,
+        epoch 0 being the start; the weights on top by fold and epoch; the trainer's log by fold.
+    """
+    plan, seed = top_plan(context, stage), context.recipe.stages.head_seeds[0]
+    folds, labels = context.fold_of_row, context.splits["train"].labels
+    held_out = np.zeros((plan.epochs + 1, *labels.shape), np.float32)
+    states: list[list[dict[str, torch.Tensor]]] = []
+    logs: list[list[dict[str, Any]]] = []
+    for fold in range(context.folds):
+        announce(f"Stage {stage}: fold {fold + 1} of {context.folds}.")
+        part = f"fold_{fold}"
+        start_top(context, model, stage, seed, part)
+        inside = np.flatnonzero(folds == fold)
+        keeper = HeldOutLogits(model, features.select(inside), plan.output)
+        outside = features.select(np.flatnonzero(folds != fold))
+        logs.append(
+            train_top(context, model, outside, plan, seed, [keeper], part=f"{stage}/{part}")
+        )
+        held_out[:, inside] = np.stack(keeper.logits)
+        states.append(keeper.states)
+    return held_out, states, logs
+
+
+def start_top(context: RunContext, model: Any, stage: str, seed: int, part: str) -> None:
     """Where a run of the stage begins: from scratch, or from what stage `meta` left."""
     reset_top(model, seed)
     if stage == "head":

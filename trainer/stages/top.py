@@ -20,6 +20,7 @@ from ..feature_cache import FeatureCache
 from ..losses import EmotionLoss
 from ..parameter_groups import top_parameters
 from ..stacked_emotion_trainer import StackedEmotionTrainer
+from ..tracking import EpochTracker, held_out_figures, send_tensorboard_to
 from .context import RunContext
 from .encoders import fine_tuned_folder
 
@@ -152,6 +153,12 @@ class HeldOutLogits(TrainerCallback):
         self.logits: list[np.ndarray] = []
         self.states: list[dict[str, torch.Tensor]] = []
 
+    def scores(self) -> dict[str, float]:
+        """How the held-out rows are scored now; see `held_out_figures`."""
+        labels = self.features.labels
+        assert labels is not None
+        return held_out_figures(self.logits[-1], labels[self.features.rows])
+
     def _keep(self) -> None:
         self.states.append(top_state(self.model))
         self.logits.append(predict_features(self.model, self.features, self.output))
@@ -186,11 +193,23 @@ def train_top(
     plan: TopPlan,
     seed: int,
     callbacks: list[TrainerCallback],
+    part: str,
+    constants: dict[str, float] | None = None,
 ) -> list[dict[str, Any]]:
     """Train the layers on top in place.
 
+    Args:
+        context: the run.
+        model: the stack.
+        features: the rows to train on.
+        plan: how.
+        seed: of dropout and of the order of the rows.
+        callbacks: further callbacks; the rows of a `HeldOutLogits` are scored after every epoch.
+        part: names the run for the trackers, such as `head/seed_0`.
+        constants: figures for the trackers, logged at the start.
+
     Returns:
-        The trainer's log: loss and its parts by step.
+        The trainer's log: loss and its parts by step; gates and held-out scores by epoch.
     """
     stages = context.recipe.stages
     model.requires_grad_(False)
@@ -216,8 +235,18 @@ def train_top(
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
+    keeper = next((one for one in callbacks if isinstance(one, HeldOutLogits)), None)
+    tracker = EpochTracker(
+        trainer,
+        model,
+        keeper.features if keeper else features,
+        epoch_figures=keeper.scores if keeper else None,
+        constants=constants,
+    )
+    trainer.add_callback(tracker)
+    send_tensorboard_to(trainer, context.output / "tensorboard" / part)
     trainer.train()
-    return [entry for entry in trainer.state.log_history if "loss" in entry]
+    return [entry for entry in trainer.state.log_history if "train_runtime" not in entry]
 
 
 def choose_epoch(
