@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .inference.command import add_predict_options
+
 USER_MISTAKE = 2
 INTERRUPTED = 130
 
@@ -87,20 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict = commands.add_parser(
         "predict", help="emotions of texts: arguments, a file, or lines of standard input"
     )
-    predict.add_argument("texts", nargs="*", metavar="TEXT")
-    predict.add_argument("--model", required=True, help="folder or Hub id")
-    predict.add_argument("--revision", help="commit, tag or branch of a Hub id")
-    predict.add_argument("--input", help="a CSV, TSV, JSONL or Parquet file")
-    predict.add_argument("--output", help="where the answers go, in one of these formats")
-    predict.add_argument("--text_column", help="the column of texts of --input")
-    predict.add_argument(
-        "--explain", metavar="LABEL", nargs="?", const="",
-        help="show each word's contribution to a label, by default to the most likely one",
-    )  # fmt: skip
-    predict.add_argument(
-        "--format", choices=("auto", "bars", "jsonl"), default="auto",
-        help="bars on a terminal, one JSON object a line elsewhere",
-    )  # fmt: skip
+    add_predict_options(predict)
     predict.set_defaults(run=_predict)
     return parser
 
@@ -198,38 +187,9 @@ def score_table(
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from .inference import StackedEmotionPredictor, explain, predict_file
-    from .trainer.errors import UserError
+    from .inference.command import run_predict
 
-    if options.input or options.output:
-        if options.texts or not (options.input and options.output):
-            raise UserError("Give --input and --output together, and no texts beside them.")
-        predict_file(
-            options.model,
-            options.input,
-            options.output,
-            text_column=options.text_column,
-            revision=options.revision,
-        )
-        return 0
-    texts = options.texts or [line.rstrip("\n") for line in sys.stdin]
-    if not texts:
-        raise UserError("There is nothing to predict: give texts, --input, or lines on stdin.")
-    predictor = StackedEmotionPredictor.from_pretrained(options.model, revision=options.revision)
-    if options.explain is not None:
-        for text in texts:
-            print(explain(predictor, text, options.explain or None).to_text() + "\n")
-        return 0
-    show_bars = options.format == "bars" or (options.format == "auto" and sys.stdout.isatty())
-    for text, answer in zip(texts, predictor.predict(texts), strict=True):
-        if show_bars:
-            from .trainer.demo import bars
-
-            print(f"\n  {text}\n{bars(answer.scores, answer.labels)}")
-        else:
-            row = {"text": text, "labels": list(answer.labels), "scores": answer.scores}
-            print(json.dumps(row, ensure_ascii=False))
-    return 0
+    return run_predict(options)
 
 
 if __name__ == "__main__":

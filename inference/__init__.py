@@ -1,4 +1,4 @@
-"""Inference: a predictor, and prediction of whole files."""
+"""Inference: a predictor, explanations, and prediction of whole files."""
 
 from __future__ import annotations
 
@@ -8,16 +8,30 @@ from typing import TYPE_CHECKING, Any
 _HOMES = {
     "Prediction": "predictor",
     "StackedEmotionPredictor": "predictor",
+    "Explanation": "explanations",
+    "WordExplanation": "explanations",
     "explain": "explanations",
+    "without_word": "explanations",
+    "html_page": "explanation_rendering",
     "predict_file": "bulk",
 }
 
 if TYPE_CHECKING:
     from .bulk import predict_file
-    from .explanations import explain
+    from .explanation_rendering import html_page
+    from .explanations import Explanation, WordExplanation, explain, without_word
     from .predictor import Prediction, StackedEmotionPredictor
 
-__all__ = ["Prediction", "StackedEmotionPredictor", "explain", "predict_file"]
+__all__ = [
+    "Explanation",
+    "Prediction",
+    "StackedEmotionPredictor",
+    "WordExplanation",
+    "explain",
+    "html_page",
+    "predict_file",
+    "without_word",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -30,6 +30,7 @@ def predict_file(
     revision: str | None = None,
     batch_tokens: int = BATCH_TOKENS,
     part_rows: int = PART_ROWS,
+    dtype: str = "auto",
 ) -> Path:
     """Write the input's rows with `labels` and one `score_<label>` column a label.
 
@@ -45,6 +46,7 @@ def predict_file(
         revision: commit, tag or branch of a Hub id.
         batch_tokens: positions a batch.
         part_rows: rows a part.
+        dtype: of the weights, see `StackedEmotionPredictor.from_pretrained`.
 
     Returns:
         The output's path.
@@ -60,7 +62,7 @@ def predict_file(
         raise UserError(f"There is no file {source}.")
     if source.resolve() == target.resolve():
         raise UserError("--output must be another file than --input.")
-    predictor = StackedEmotionPredictor.from_pretrained(model, revision=revision)
+    predictor = StackedEmotionPredictor.from_pretrained(model, revision=revision, dtype=dtype)
     parts = target.with_name(f"{target.name}.parts")
     _claim(parts, source, model, revision, part_rows)
     rows = _read(source)

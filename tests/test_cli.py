@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -28,8 +29,34 @@ def test_predict_texts(tiny_stack_folder: Path, capsys: pytest.CaptureFixture[st
     assert set(rows[0]["scores"]) == {"joy", "anger", "fear"}
     assert main(["predict", "--model", model, "--format", "bars", "فرحان"]) == 0
     assert "joy" in capsys.readouterr().out
-    assert main(["predict", "--model", model, "--explain", "joy", "فرحان جدا"]) == 0
+
+
+def test_explain(tiny_stack_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["predict", "--model", str(tiny_stack_folder), "--explain"]
+    assert main([*command, "فرحان جدا"]) == 0
     assert "فرحان" in capsys.readouterr().out
+    for method in ("occlusion", "gradient"):
+        options = ["--label", "anger", "--explain_by", method, "--format", "jsonl"]
+        assert main([*command, *options, "فرحان <b>", "خائف"]) == 0
+        rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [row["text"] for row in rows] == ["فرحان <b>", "خائف"]
+        assert {(row["label"], row["method"]) for row in rows} == {("anger", method)}
+        for row in rows:
+            assert all(row["text"][w["start"] : w["end"]] == w["word"] for w in row["words"])
+    assert main([*command, "--format", "html", "فرحان <b>", "خائف"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("<!doctype html>")
+    assert page.count('<p dir="rtl"') == 2
+    assert "<b>" not in page
+
+
+def test_lines_of_standard_input(
+    tiny_stack_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("فرحان\r\n\nخائف"))
+    assert main(["predict", "--model", str(tiny_stack_folder)]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["text"] for row in rows] == ["فرحان", "", "خائف"]
 
 
 def test_predict_file(tiny_stack_folder: Path, tmp_path: Path) -> None:
@@ -67,6 +94,9 @@ def test_evaluate(
         ),
         (["predict", "--model", "{model}", "--input", "in.csv"], "--output"),
         (["predict", "--model", "/no/such/folder", "text"], "/no/such/folder"),
+        (["predict", "--model", "{model}", "--format", "html", "text"], "--explain"),
+        (["predict", "--model", "{model}", "--label", "joy", "text"], "--explain"),
+        (["predict", "--model", "{model}", "--explain", "--label", "jo", "text"], "'joy'"),
         (["evaluate", "--model", "{model}", "--test_file", "nowhere.csv"], "nowhere.csv"),
         (["train", "--config", "no_such_recipe"], "no_such_recipe"),
         (["train", "--output_dir", "x"], "train_file"),

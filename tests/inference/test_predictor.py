@@ -1,4 +1,4 @@
-"""The predictor, explanations, and prediction of whole files."""
+"""The predictor, and prediction of whole files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny_models import LABELS, NASTY_TEXTS
 
-from stacked_emotion.inference import StackedEmotionPredictor, explain, predict_file
+from stacked_emotion.inference import StackedEmotionPredictor, predict_file
 from stacked_emotion.trainer.errors import UserError
 
 
@@ -48,27 +48,6 @@ def test_what_is_not_a_text_is_refused(predictor: StackedEmotionPredictor) -> No
     with pytest.raises(ValueError, match="list"):
         predictor.predict("a")
     assert predictor.predict([]) == []
-
-
-def test_explanation(predictor: StackedEmotionPredictor) -> None:
-    text = "أنا <b>فرحان</b> جدا 😍"
-    explanation = explain(predictor, text, "joy")
-    assert [text[word.start : word.end] for word in explanation.words] == [
-        word.word for word in explanation.words
-    ]
-    score = predictor.predict([text])[0].scores["joy"]
-    assert explanation.score == pytest.approx(score, abs=1e-5)
-    for word in explanation.words:
-        assert sum(word.gates.values()) == pytest.approx(1, abs=1e-5)
-    assert sum(word.attention for word in explanation.words) == pytest.approx(1, abs=1e-5)
-    assert any(abs(word.contribution) > 1e-6 for word in explanation.words)
-    page = explanation.to_html()
-    assert 'dir="auto"' in page
-    assert "<b>" not in page
-    assert "😍" in explanation.to_text()
-    assert explain(predictor, "").words == []
-    with pytest.raises(ValueError, match="nope"):
-        explain(predictor, text, "nope")
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -110,7 +89,9 @@ def test_files(
     rows[7]["text"] = "  "
     write_rows(tmp_path / f"in{source}", rows)
     output = tmp_path / f"out{target}"
-    predict_file(str(tiny_stack_folder), tmp_path / f"in{source}", output, part_rows=10)
+    predict_file(
+        str(tiny_stack_folder), tmp_path / f"in{source}", output, part_rows=10, dtype="float32"
+    )
     found = read_rows(output)
     assert [row["id"] for row in found] == [row["id"] for row in rows]
     expected = predictor.predict([row["text"] for row in rows])

@@ -1,0 +1,125 @@
+"""`stacked-emotion predict`: texts, lines of standard input, files and data sets."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+_READ_AHEAD = 4096
+_EXPLANATION_FORMATS = ("auto", "bars", "jsonl", "html")
+
+
+def add_predict_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `predict`; nothing heavy is imported."""
+    parser.add_argument("texts", nargs="*", metavar="TEXT")
+    parser.add_argument("--model", required=True, help="folder or Hub id")
+    parser.add_argument("--revision", help="commit, tag or branch of a Hub id")
+    parser.add_argument(
+        "--format", choices=_EXPLANATION_FORMATS, default="auto",
+        help="bars on a terminal, one JSON object a line elsewhere; html (with --explain): a page",
+    )  # fmt: skip
+    why = parser.add_argument_group("explanations")
+    why.add_argument(
+        "--explain", action="store_true",
+        help="show each word's gates, attention and contribution to a label",
+    )  # fmt: skip
+    why.add_argument("--label", help="which label --explain is about; default: the most likely one")
+    why.add_argument(
+        "--explain_by", choices=("occlusion", "gradient"), default="occlusion",
+        help="occlusion: change of the score without the word; gradient: gradient x input",
+    )  # fmt: skip
+    bulk = parser.add_argument_group("files and data sets")
+    bulk.add_argument("--input", help="a CSV, TSV, JSONL or Parquet file")
+    bulk.add_argument("--output", help="where the answers go, in one of these formats")
+    bulk.add_argument("--text_column", help="the column of texts of --input")
+
+
+def run_predict(options: argparse.Namespace) -> int:
+    """Run `predict` and return its exit code.
+
+    Raises:
+        UserError: options that do not fit together, or nothing to predict.
+    """
+    from ..trainer.errors import UserError
+
+    if options.input or options.output:
+        if options.texts or options.explain or not (options.input and options.output):
+            raise UserError(
+                "Give --input and --output together, without --explain and without texts."
+            )
+        return _predict_file(options)
+    if options.format == "html" and not options.explain:
+        raise UserError("--format html shows explanations: add --explain.")
+    if options.label is not None and not options.explain:
+        raise UserError("--label says which label to explain: add --explain.")
+    texts = _texts(options.texts)
+    return _explain(options, texts) if options.explain else _predict_texts(options, texts)
+
+
+def _predict_file(options: argparse.Namespace) -> int:
+    from .bulk import predict_file
+
+    predict_file(
+        options.model,
+        options.input,
+        options.output,
+        text_column=options.text_column,
+        revision=options.revision,
+    )
+    return 0
+
+
+def _texts(given: list[str]) -> Iterator[str]:
+    """The texts of the command line, or the lines of standard input; at least one."""
+    from ..trainer.errors import UserError
+
+    texts = iter(given) if given else (line.rstrip("\r\n") for line in sys.stdin)
+    first = next(texts, None)
+    if first is None:
+        raise UserError("There is nothing to predict: give texts, --input, or lines on stdin.")
+
+    def chained() -> Iterator[str]:
+        yield first
+        yield from texts
+
+    return chained()
+
+
+def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
+    from ..trainer.demo import bars
+    from .predictor import StackedEmotionPredictor
+
+    predictor = StackedEmotionPredictor.from_pretrained(options.model, revision=options.revision)
+    show_bars = options.format == "bars" or (options.format == "auto" and sys.stdout.isatty())
+    texts = iter(texts)
+    while window := list(islice(texts, _READ_AHEAD)):
+        for text, answer in zip(window, predictor.predict(window), strict=True):
+            if show_bars:
+                print(f"\n  {text}\n{bars(answer.scores, answer.labels)}")
+            else:
+                row = {"text": text, "labels": list(answer.labels), "scores": answer.scores}
+                print(json.dumps(row, ensure_ascii=False))
+    return 0
+
+
+def _explain(options: argparse.Namespace, texts: Iterable[str]) -> int:
+    from .explanation_rendering import html_page
+    from .explanations import explain
+    from .predictor import StackedEmotionPredictor
+
+    predictor = StackedEmotionPredictor.from_pretrained(
+        options.model, revision=options.revision, dtype="float32"
+    )
+    explanations = (explain(predictor, text, options.label, options.explain_by) for text in texts)
+    if options.format == "html":
+        print(html_page(explanation.to_html() for explanation in explanations))
+        return 0
+    for explanation in explanations:
+        if options.format == "jsonl":
+            print(json.dumps(explanation.to_dict(), ensure_ascii=False))
+        else:
+            print(explanation.to_text() + "\n")
+    return 0
