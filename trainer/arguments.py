@@ -134,10 +134,13 @@ class StageArguments:
     )
     logging_steps: int = _option(20, "Steps between two log lines.")
     report_to: list[str] = _option(["none"], "Where the Trainer reports: tensorboard, none, …")
-    bf16: bool = _option(False, "Train in bf16 mixed precision (GPU).")
+    bf16: bool = _option(False, "Train in bf16 mixed precision (GPU, or a CPU with bf16).")
     fp16: bool = _option(False, "Train in fp16 mixed precision (GPU).")
     gradient_checkpointing: bool = _option(
         False, "Trade time for memory in stages encoders, joint."
+    )
+    checkpoint_steps: int = _option(
+        0, "Steps between two checkpoints, stages encoders and joint; 0 for one an epoch."
     )
     attn_implementation: str | None = _option(
         None, "Attention of the encoders; by default eager on CPU, where it trains fastest."
@@ -152,6 +155,10 @@ class StageArguments:
     encoder_frozen_layers: list[str] = _option(
         [], "name=layers that stay as they are, from the embeddings up; -1 freezes nothing."
     )
+    encoder_lora_rank: int = _option(
+        0, "Train LoRA adapters of this rank (peft) instead of the encoders' weights; 0 for none."
+    )
+    encoder_lora_alpha: float = _option(16.0, "Scale of the adapters over their rank.")
     train_encoders: list[str] = _option(
         [], "Stage encoders trains only these, so that several machines can share the work."
     )
@@ -178,6 +185,11 @@ class StageArguments:
     joint_epochs: float = _option(1.0, "Epochs of stage joint.")
     joint_learning_rate: float = _option(5e-6, "Of the encoders in stage joint.")
     joint_head_factor: float = _option(20.0, "Learning rate of the other parts over it.")
+    joint_frozen_parts: list[str] = _option(
+        [],
+        "What stage joint leaves as it is: encoder names, encoders, heads, stack_norm, "
+        "meta_learner, lstm, pooling, projection, classifier.",
+    )
 
     def __post_init__(self) -> None:
         for stage in self.stage:
@@ -192,6 +204,9 @@ class StageArguments:
                 raise UserError(f"{option}: unknown loss {name!r}; known are {', '.join(LOSSES)}.")
         if self.cross_fit == 1 or self.cross_fit < 0:
             raise UserError(f"cross_fit is {self.cross_fit}; it must be 0 or at least 2.")
+        for option in ("checkpoint_steps", "encoder_lora_rank"):
+            if getattr(self, option) < 0:
+                raise UserError(f"{option} is {getattr(self, option)}; it must be at least 0.")
         if not self.head_seeds:
             raise UserError("head_seeds is empty; at least one seed is needed.")
         if unknown := sorted(set(self.decisions) - set(DECISIONS)) or not self.decisions:

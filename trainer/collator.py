@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,29 +17,45 @@ from ..words_stacked_emotion import pad_rows
 ENCODING_KEYS = ("input_ids", "attention_mask", "word_index")
 
 
+_DTYPES = {"input_ids": np.int32, "attention_mask": np.int8, "word_index": np.int32}
+
+
 class EncodedTexts(Dataset[dict[str, Any]]):
-    """Texts encoded once for all encoders.
+    """Texts encoded once for all encoders, in a few large arrays.
 
     Args:
-        encodings: for each key a list of (sequence, encoders) int arrays, one a text.
+        encodings: for each key (positions of all texts, encoders) ints, text after text.
+        starts: (texts + 1,) where each text begins, and the end.
         labels: (rows, labels) of 0 and 1, or None.
         encoder: only this column of the encoder axis, or None for all.
+        texts: (rows,) which texts are the rows, or None for all.
+
+    Attributes:
+        lengths: (rows,) positions of the longest encoder.
+        word_counts: (rows,) words.
     """
 
     def __init__(
         self,
-        encodings: dict[str, list[np.ndarray]],
+        encodings: dict[str, np.ndarray],
+        starts: np.ndarray,
         labels: np.ndarray | None,
         encoder: int | None = None,
+        texts: np.ndarray | None = None,
     ) -> None:
         self.encodings = encodings
+        self.starts = starts
         self.labels = labels
         self.encoder = encoder
-        self.lengths = [
-            int((mask if encoder is None else mask[:, encoder]).sum(0).max())
-            for mask in encodings["attention_mask"]
-        ]
-        self.word_counts = [int(index.max()) for index in encodings["word_index"]]
+        self.texts = np.arange(len(starts) - 1) if texts is None else texts
+        if len(starts) == 1:
+            self.lengths = self.word_counts = np.zeros(0, np.int32)
+            return
+        mask = encodings["attention_mask"]
+        positions = np.add.reduceat(mask, starts[:-1], axis=0, dtype=np.int32)
+        positions = positions.max(1) if encoder is None else positions[:, encoder]
+        words = np.maximum.reduceat(encodings["word_index"].max(1), starts[:-1])
+        self.lengths, self.word_counts = positions[self.texts], words[self.texts]
 
     @classmethod
     def from_texts(
@@ -50,31 +66,37 @@ class EncodedTexts(Dataset[dict[str, Any]]):
         chunk: int = 4096,
     ) -> EncodedTexts:
         """Encode texts, a chunk at a time."""
-        encodings: dict[str, list[np.ndarray]] = {key: [] for key in ENCODING_KEYS}
+        width = len(tokenizer.encoder_names)
+        parts = {key: [np.zeros((0, width), kind)] for key, kind in _DTYPES.items()}
+        lengths: list[int] = []
         for start in range(0, len(texts), chunk):
             batch = tokenizer(list(texts[start : start + chunk]))
-            for key in ENCODING_KEYS:
-                encodings[key] += [np.asarray(row, np.int32) for row in batch[key]]
-        return cls(encodings, labels)
+            lengths += map(len, batch["input_ids"])
+            for key, kind in _DTYPES.items():
+                parts[key].append(np.concatenate([np.asarray(row, kind) for row in batch[key]]))
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return cls({key: np.concatenate(values) for key, values in parts.items()}, starts, labels)
 
     def select(self, rows: Sequence[int] | np.ndarray) -> EncodedTexts:
         """The same encodings, of some rows."""
-        chosen = {key: [values[row] for row in rows] for key, values in self.encodings.items()}
-        labels = None if self.labels is None else self.labels[np.asarray(rows, int)]
-        return EncodedTexts(chosen, labels, self.encoder)
+        places = np.asarray(rows, int)
+        labels = None if self.labels is None else self.labels[places]
+        return EncodedTexts(self.encodings, self.starts, labels, self.encoder, self.texts[places])
 
     def column(self, encoder: int) -> EncodedTexts:
         """The same texts as one encoder alone reads them."""
-        return EncodedTexts(self.encodings, self.labels, encoder)
+        return EncodedTexts(self.encodings, self.starts, self.labels, encoder, self.texts)
 
     def __len__(self) -> int:
-        return len(self.encodings["input_ids"])
+        return len(self.texts)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        item: dict[str, Any] = {}
-        for key, values in self.encodings.items():
-            value = values[row]
-            item[key] = value if self.encoder is None else value[:, self.encoder, None]
+        text = self.texts[row]
+        place = slice(self.starts[text], self.starts[text + 1])
+        columns = slice(None) if self.encoder is None else slice(self.encoder, self.encoder + 1)
+        item: dict[str, Any] = {
+            key: values[place, columns] for key, values in self.encodings.items()
+        }
         if self.labels is not None:
             item["labels"] = self.labels[row]
         return item
@@ -124,10 +146,86 @@ class FeatureCollator:
 
 
 def _labels(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-    if "labels" not in rows[0]:
-        return {}
-    stacked = np.stack([row["labels"] for row in rows]).astype(np.float32)
-    return {"labels": torch.from_numpy(stacked)}
+    """`labels` (batch, labels) and `row_mask` (batch,), where the rows have them."""
+    parts: dict[str, Tensor] = {}
+    if "labels" in rows[0]:
+        stacked = np.stack([row["labels"] for row in rows]).astype(np.float32)
+        parts["labels"] = torch.from_numpy(stacked)
+    if "row_mask" in rows[0]:
+        parts["row_mask"] = torch.tensor([bool(row["row_mask"]) for row in rows])
+    return parts
+
+
+class RowsWithMask(Dataset[Any]):
+    """Rows of a map-style data set with `row_mask`: false where the index is `~row`.
+
+    Args:
+        rows: a data set of dicts.
+    """
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        counts = index >= 0
+        return {**self.rows[index if counts else ~index], "row_mask": counts}
+
+
+class EvenRowsSampler(Sampler[int]):
+    """Another sampler's rows, filled up to whole batches with the first ones, given as `~row`.
+
+    accelerate repeats rows to fill the last batch of all ranks; here it finds nothing to fill, and
+    the repeated ones can be told.
+
+    Args:
+        sampler: gives at least one row.
+        batch_size: rows a batch over all ranks.
+    """
+
+    def __init__(self, sampler: Any, batch_size: int) -> None:
+        self.sampler = sampler
+        self.batch_size = batch_size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Passed on."""
+        if hasattr(self.sampler, "set_epoch"):
+            self.sampler.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return -(-len(self.sampler) // self.batch_size) * self.batch_size
+
+    def __iter__(self) -> Iterator[int]:
+        first: list[int] = []
+        count = 0
+        for row in self.sampler:
+            if len(first) < self.batch_size:
+                first.append(row)
+            count += 1
+            yield row
+        for place in range(len(self) - count):
+            yield ~first[place % len(first)]
+
+
+def lengths_of(rows: Any, column: str = "length") -> np.ndarray | None:
+    """(rows,) length of each row of a map-style data set, or None if it cannot be told.
+
+    Args:
+        rows: with `lengths`, or a column of lengths, or `input_ids` in its rows.
+        column: name of the column of lengths.
+    """
+    if (known := getattr(rows, "lengths", None)) is not None:
+        return np.asarray(known)
+    if not hasattr(rows, "__len__") or not len(rows):
+        return None
+    if column in getattr(rows, "column_names", ()):
+        return np.asarray(rows[column])
+    first = rows[0]
+    if not isinstance(first, Mapping) or "input_ids" not in first:
+        return None
+    return np.array([len(rows[index]["input_ids"]) for index in range(len(rows))])
 
 
 class LengthGroupedSampler(Sampler[int]):
@@ -144,7 +242,11 @@ class LengthGroupedSampler(Sampler[int]):
     """
 
     def __init__(
-        self, lengths: Sequence[int], batch_size: int, seed: int = 0, window: int = 20
+        self,
+        lengths: Sequence[int] | np.ndarray,
+        batch_size: int,
+        seed: int = 0,
+        window: int = 20,
     ) -> None:
         self.lengths = np.asarray(lengths)
         self.batch_size = batch_size
@@ -163,16 +265,10 @@ class LengthGroupedSampler(Sampler[int]):
         generator = np.random.default_rng((self.seed, self.epoch))
         order = generator.permutation(len(self.lengths))
         size = self.batch_size * self.window
-        batches = []
         for start in range(0, len(order), size):
             part = order[start : start + size]
-            part = part[np.argsort(self.lengths[part], kind="stable")]
-            batches += [
-                part[place : place + self.batch_size]
-                for place in range(0, len(part), self.batch_size)
-            ]
-        full = [batch for batch in batches if len(batch) == self.batch_size]
-        rest = [batch for batch in batches if len(batch) < self.batch_size]
-        places = generator.permutation(len(full))
-        for batch in [full[place] for place in places] + rest:
-            yield from batch.tolist()
+            order[start : start + size] = part[np.argsort(self.lengths[part], kind="stable")]
+        full = len(order) // self.batch_size
+        for place in generator.permutation(full):
+            yield from order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
+        yield from order[full * self.batch_size :].tolist()

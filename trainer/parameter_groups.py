@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from .errors import UserError, did_you_mean
 
 REFERENCE_WIDTH = 768
 REFERENCE_LEARNING_RATE = 2.5e-5
@@ -28,6 +29,45 @@ def layer_of(parameter_name: str) -> int | None:
     """The encoder layer a parameter is in, counted from 0; None for embeddings and the like."""
     match = _LAYER.search(parameter_name)
     return int(match.group(1)) if match else None
+
+
+def parts_of(model: StackedEmotionForSequenceClassification) -> dict[str, list[nn.Module]]:
+    """The modules by the names a recipe may freeze them by."""
+    names = model.config.encoder_names
+    encoders = {name: model.get_encoder(name) for name in names}
+    parts: dict[str, list[nn.Module]] = {name: [encoder] for name, encoder in encoders.items()}
+    parts["encoders"] = list(encoders.values())
+    parts["heads"] = [model.get_encoder_head(name) for name in names]
+    for name, child in [*model.stack.named_children(), ("classifier", model.classifier)]:
+        if (
+            not name.startswith(("encoder_", "head_"))
+            and next(child.parameters(), None) is not None
+        ):
+            parts[name] = [child]
+    return parts
+
+
+def freeze_parts(model: StackedEmotionForSequenceClassification, names: list[str]) -> None:
+    """Leave parts of the stack out of training.
+
+    Args:
+        model: the stack.
+        names: keys of `parts_of`.
+
+    Raises:
+        UserError: an unknown part, or none left to be trained.
+    """
+    parts = parts_of(model)
+    for name in names:
+        if name not in parts:
+            raise UserError(
+                f"joint_frozen_parts: there is no part {name!r}{did_you_mean(name, list(parts))}; "
+                f"there are {', '.join(parts)}."
+            )
+        for module in parts[name]:
+            module.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError("joint_frozen_parts leaves nothing to be trained in stage joint.")
 
 
 def parameter_groups(

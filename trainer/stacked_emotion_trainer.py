@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Sampler
-from transformers import EvalPrediction, Trainer
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, Sampler
+from transformers import EvalPrediction, Trainer, TrainerCallback
+from transformers.trainer_utils import rotate_checkpoints
 
-from .collator import LengthGroupedSampler
+from .checkpoints import DIGESTS, newest_checkpoint, write_digests
+from .collator import EvenRowsSampler, LengthGroupedSampler, RowsWithMask, lengths_of
 from .losses import EmotionLoss
 from .metrics.scores import emotion_scores
 from .thresholds import best_global_threshold
@@ -22,6 +26,13 @@ class StackedEmotionTrainer(Trainer):
 
     The loss sees `logits + log(pos_weight)`, so that with class weights the logits themselves stay
     log-odds: training with weight w on the positives moves an unadjusted logit by log w.
+
+    Over several ranks, rows that only fill the last batch of an epoch carry `row_mask` false and
+    count as if they were not there, so that the gradient is that of one process with the same
+    global batch.
+
+    A checkpoint gets its digests when it is whole, and older ones are removed only then;
+    `train(resume_from_checkpoint=True)` takes the newest one that verifies.
 
     Args:
         *args: as `Trainer`.
@@ -34,6 +45,7 @@ class StackedEmotionTrainer(Trainer):
     """
 
     loss_is_scaled_for_ga = False
+    train_dataset: Any
 
     def __init__(
         self,
@@ -53,6 +65,20 @@ class StackedEmotionTrainer(Trainer):
         self.emotion_loss = loss if loss is None else loss.to(self.args.device)
         self._part_sums: dict[str, Tensor] = {}
         self._part_steps = 0
+        self._epoch_sampler: Sampler | None = None
+        self.add_callback(_EpochOrder(self))
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+        """As `Trainer.train`; True resumes from the newest checkpoint that verifies.
+
+        Raises:
+            ValueError: True, but there is no such checkpoint.
+        """
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = newest_checkpoint(Path(self.args.output_dir))
+            if resume_from_checkpoint is None:
+                raise ValueError(f"{self.args.output_dir} has no checkpoint that can be resumed.")
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
     def compute_loss(
         self,
@@ -73,31 +99,37 @@ class StackedEmotionTrainer(Trainer):
         Returns:
             The loss, a scalar, and the outputs if asked for.
         """
-        if self.emotion_loss is None and self.optimised == "logits":
+        labels, row_mask = inputs["labels"], inputs.get("row_mask")
+        if self.emotion_loss is None and self.optimised == "logits" and row_mask is None:
             outputs = model(**inputs)
             return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
-        labels = inputs["labels"]
-        row_mask = inputs.get("row_mask")
         skipped = ("labels", "row_mask")
         outputs = model(**{key: value for key, value in inputs.items() if key not in skipped})
         logits = outputs[self.optimised]
         if self.emotion_loss is None:
-            loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels.float())
-            return (loss, outputs) if return_outputs else loss
-        if self.emotion_loss.weights_positives:
-            logits = logits + torch.log(self.emotion_loss.pos_weight).to(logits.dtype)
-        parts = self.emotion_loss(
-            logits,
-            labels,
-            embedding=outputs.get("embedding"),
-            row_mask=row_mask,
-        )
+            parts, known = {"bce": _plain_bce(logits, labels, row_mask)}, frozenset[str]()
+        else:
+            if self.emotion_loss.weights_positives:
+                logits = logits + torch.log(self.emotion_loss.pos_weight).to(logits.dtype)
+            parts = self.emotion_loss(
+                logits, labels, embedding=outputs.get("embedding"), row_mask=row_mask
+            )
+            known = self.emotion_loss.gathered_components
+        if row_mask is not None:
+            share = self._share_of_rows(row_mask)
+            parts = {name: part if name in known else part * share for name, part in parts.items()}
         loss = sum(parts.values())
-        if model.training:
+        if model.training and self.emotion_loss is not None:
             for name, part in parts.items():
                 self._part_sums[name] = self._part_sums.get(name, 0.0) + part.detach().float()
             self._part_steps += 1
         return (loss, outputs) if return_outputs else loss
+
+    def _share_of_rows(self, row_mask: Tensor) -> Tensor:
+        """Weight of this rank's mean over its rows, so that the mean over ranks is over all."""
+        rows = row_mask.sum().float()
+        everyone = self.accelerator.reduce(rows.clone(), "sum")
+        return rows * self.accelerator.num_processes / everyone.clamp_min(1.0)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the mean of each part since the last log, over all ranks."""
@@ -119,14 +151,59 @@ class StackedEmotionTrainer(Trainer):
             return self.optimizer
         return super().create_optimizer(model)
 
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        if "row_mask" not in self._signature_columns:
+            self._signature_columns.append("row_mask")
+
+    def get_train_dataloader(self) -> DataLoader:
+        """As in `Trainer`; over several ranks, rows that fill the last batch are masked."""
+        dataset = self.train_dataset
+        if self.args.world_size == 1 or dataset is None or not _is_map_style(dataset):
+            return super().get_train_dataloader()
+        try:
+            self.train_dataset = RowsWithMask(dataset)
+            return super().get_train_dataloader()
+        finally:
+            self.train_dataset = dataset
+
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
-        dataset = self.train_dataset if train_dataset is None else train_dataset
-        lengths = getattr(dataset, "lengths", None)
-        if lengths is None or self.args.train_sampling_strategy != "group_by_length":
-            return super()._get_train_sampler(train_dataset)
+        dataset: Any = self.train_dataset if train_dataset is None else train_dataset
+        masked = isinstance(dataset, RowsWithMask)
+        rows: Any = dataset.rows if masked else dataset
         seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
         batch = self.args.train_batch_size * self.args.world_size
-        return LengthGroupedSampler(lengths, batch, seed)
+        sampler: Sampler | None
+        grouped = self.args.train_sampling_strategy == "group_by_length"
+        lengths = lengths_of(rows, self.args.length_column_name) if grouped else None
+        if lengths is not None:
+            sampler = LengthGroupedSampler(lengths, batch, seed)
+        else:
+            sampler = super()._get_train_sampler(rows)
+            if masked and isinstance(sampler, RandomSampler):
+                sampler = LengthGroupedSampler(np.zeros(len(rows), np.int8), batch, seed)
+        if masked and sampler is not None:
+            sampler = EvenRowsSampler(sampler, batch)
+        self._epoch_sampler = sampler
+        return sampler
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Save, note the digests when everything is written, then remove older checkpoints."""
+        run_folder = self._get_output_dir(trial=trial)
+        checkpoint = Path(run_folder) / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            (checkpoint / DIGESTS).unlink(missing_ok=True)
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            write_digests(checkpoint)
+            best = self.state.best_model_checkpoint
+            rotate_checkpoints(os.fspath(run_folder), limit, best)
+        self.accelerator.wait_for_everyone()
 
     def scores_at_best_threshold(self, prediction: EvalPrediction) -> dict[str, float]:
         """All metrics at the best single global threshold for Jaccard.
@@ -142,3 +219,33 @@ class StackedEmotionTrainer(Trainer):
         choice = best_global_threshold(probabilities, labels, "jaccard")
         scores = emotion_scores(labels, probabilities, choice.thresholds, self.class_names)
         return scores | {"threshold": choice.global_threshold}
+
+
+class _EpochOrder(TrainerCallback):
+    """Tells the sampler its epoch.
+
+    accelerate's wrappers reach it only through so many layers: not over several ranks when an
+    epoch is resumed in its middle.
+    """
+
+    def __init__(self, trainer: StackedEmotionTrainer) -> None:
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Set the epoch that begins or goes on."""
+        sampler: Any = self.trainer._epoch_sampler
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(int(state.epoch or 0))
+
+
+def _is_map_style(dataset: Any) -> bool:
+    return hasattr(dataset, "__len__") and not isinstance(dataset, IterableDataset)
+
+
+def _plain_bce(logits: Tensor, labels: Tensor, row_mask: Tensor | None) -> Tensor:
+    """Mean over the rows that count and the labels; 0 with a gradient where no row does."""
+    if row_mask is not None:
+        logits, labels = logits[row_mask.bool()], labels[row_mask.bool()]
+    if not logits.numel():
+        return logits.float().sum()
+    return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels.float())

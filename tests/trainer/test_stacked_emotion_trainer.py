@@ -38,8 +38,8 @@ def fresh(folders: dict[str, Path], dropout: float = 0.1) -> Any:
 
 
 def two_encoders(data: EncodedTexts) -> EncodedTexts:
-    cut = {key: [row[:, :2] for row in rows] for key, rows in data.encodings.items()}
-    return EncodedTexts(cut, data.labels)
+    cut = {key: values[:, :2] for key, values in data.encodings.items()}
+    return EncodedTexts(cut, data.starts, data.labels, texts=data.texts)
 
 
 def arguments(folder: Path, **options: Any) -> TrainingArguments:

@@ -44,6 +44,11 @@ class EmotionLoss(nn.Module):
         """Whether `forward` needs the model's `embedding`."""
         return False
 
+    @property
+    def gathered_components(self) -> frozenset[str]:
+        """Components that look at the rows of all ranks; the others are means over a rank's own."""
+        return frozenset()
+
     def get_config_dict(self) -> dict[str, Any]:
         """The settings as JSON values; `build_loss(name, statistics, **settings)` rebuilds it."""
         return {}

@@ -124,6 +124,11 @@ class ContrastiveLoss(EmotionLoss):
         """True."""
         return True
 
+    @property
+    def gathered_components(self) -> frozenset[str]:
+        """The one it has."""
+        return frozenset({"contrastive"})
+
     def get_config_dict(self) -> dict[str, Any]:
         """The temperature."""
         return {"temperature": self.temperature}

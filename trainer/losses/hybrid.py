@@ -87,6 +87,11 @@ class HybridLoss(EmotionLoss):
         """Whether the contrastive part is on."""
         return self.part_weights["contrastive"] > 0
 
+    @property
+    def gathered_components(self) -> frozenset[str]:
+        """The contrastive part's."""
+        return self.contrastive.gathered_components
+
     def get_config_dict(self) -> dict[str, Any]:
         """Every option of the constructor."""
         return {

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,18 +15,22 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
+from transformers.utils import is_torch_bf16_gpu_available
 
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
+from ..announcements import announce as announce
 from ..arguments import TrainingRecipe
+from ..checkpoints import write_json as write_json
 from ..collator import EncodedTexts
 from ..data import LabelledTexts, load_labelled_texts, warn_about_overlap
 from ..errors import UserError
-from ..feature_cache import fingerprint
+from ..fingerprints import fingerprint
 from ..folds import stratified_folds
 from ..label_statistics import LabelStatistics
 from ..tracking import check_trackers
 
 _DONE = "done.json"
+CHECKPOINTS = "checkpoints"
 
 
 @dataclass
@@ -146,6 +148,7 @@ class RunContext:
             logging_steps=stages.logging_steps,
             report_to=report_to or "none",
             bf16=stages.bf16,
+            use_cpu=stages.bf16 and not is_torch_bf16_gpu_available(),
             fp16=stages.fp16,
             train_sampling_strategy="group_by_length",
             remove_unused_columns=False,
@@ -153,6 +156,12 @@ class RunContext:
             dataloader_pin_memory=torch.cuda.is_available(),
             **options,
         )
+
+    def checkpointing(self) -> dict[str, Any]:
+        """Arguments of a `Trainer` that can be killed and resumed."""
+        steps = self.recipe.stages.checkpoint_steps
+        every = {"save_strategy": "steps", "save_steps": steps}
+        return (every if steps else {"save_strategy": "epoch"}) | {"save_total_limit": 2}
 
 
 def merge_tokenizers(
@@ -172,17 +181,12 @@ def merge_tokenizers(
     )
 
 
-def announce(message: str) -> None:
-    """Tell the user on stderr what begins now, from the main process only."""
-    if PartialState().is_main_process:
-        print(message, file=sys.stderr, flush=True)
-
-
 def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """Do a piece of work unless its finished result is there.
 
     The work gets a folder of its own and returns a JSON-able record; when it is done, the record is
-    written last, so that a killed run does it again, from what it finds in the folder.
+    written last, so that a killed run does it again, from what it finds in the folder. Its
+    `checkpoints` are removed after that.
 
     Args:
         folder: the folder of the result.
@@ -196,10 +200,14 @@ def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> 
     record = read_record(folder, key)
     state.wait_for_everyone()
     if record is not None:
+        if state.is_main_process:
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         return record
     if state.is_main_process:
         started = folder / "started.txt"
         if folder.exists() and not (started.exists() and started.read_text() == key):
+            for mark in (folder / _DONE, started):  # first, so that half a folder is not believed
+                mark.unlink(missing_ok=True)
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         started.write_text(key)
@@ -209,6 +217,7 @@ def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> 
     record["seconds"] = round(time.monotonic() - begin, 2)
     if state.is_main_process:
         write_json(folder / _DONE, record)
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     state.wait_for_everyone()
     return record
 
@@ -220,13 +229,6 @@ def read_record(folder: Path, key: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) and record.get("key") == key else None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that the file is either the old one or the whole new one."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
 
 
 def read_json(path: Path) -> dict[str, Any]:

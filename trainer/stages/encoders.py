@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers.trainer_utils import get_last_checkpoint
 
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..adapters import add_lora, merge_lora
 from ..arguments import pairs
+from ..checkpoints import newest_checkpoint
 from ..collator import EncodedTextCollator, EncodedTexts
 from ..errors import UserError
-from ..feature_cache import file_digest, fingerprint
+from ..fingerprints import file_digest, fingerprint
 from ..losses import build_loss
 from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning_rate
 from ..stacked_emotion_trainer import StackedEmotionTrainer
 from ..tracking import send_tensorboard_to
-from .context import RunContext, announce, run_once
+from .context import CHECKPOINTS, RunContext, announce, run_once
 
 
 def run_encoders(context: RunContext) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def fine_tuned_folder(context: RunContext, name: str, part: str) -> Path:
         UserError: the stage has not run.
     """
     folder = encoder_folder(context, name, part)
-    if not list(folder.glob("*.safetensors")):
+    if not (folder / "done.json").exists() or not list(folder.glob("*.safetensors")):
         raise UserError(
             f"There is no fine-tuned encoder in {folder}: run the stage encoders first "
             "(leave --stage out to run all)."
@@ -100,6 +101,7 @@ def encoder_settings(context: RunContext, name: str) -> dict[str, Any]:
     epochs = pairs("encoder_epochs_by_name", stages.encoder_epochs_by_name)
     rates = pairs("encoder_learning_rates", stages.encoder_learning_rates)
     rate = rates.get(name, stages.encoder_learning_rate)
+    lora_rank = stages.encoder_lora_rank
     return {
         "source": context.recipe.stack.sources()[name],
         "epochs": float(epochs.get(name, stages.encoder_epochs)),
@@ -116,7 +118,7 @@ def encoder_settings(context: RunContext, name: str) -> dict[str, Any]:
         "loss_options": stages.options_of("encoder"),
         "dropout": 0.1,
         "seed": stages.seed,
-    }
+    } | ({"lora": [lora_rank, stages.encoder_lora_alpha]} if lora_rank else {})
 
 
 def encoder_key(context: RunContext, name: str, part: str) -> str:
@@ -160,19 +162,21 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
     rate = settings["learning_rate"] or width_scaled_learning_rate(width)
     texts: EncodedTexts = context.encoded["train"].select(rows).column(index)
     _freeze(model, name, settings["frozen_layers"])
+    adapted = None
+    if "lora" in settings:
+        adapted = add_lora(model, name, *settings["lora"])
     trainer = StackedEmotionTrainer(
         model=model,
         args=context.training_arguments(
-            folder / "checkpoints",
+            folder / CHECKPOINTS,
             num_train_epochs=settings["epochs"],
             learning_rate=rate,
             per_device_train_batch_size=settings["batch_size"],
             weight_decay=settings["weight_decay"],
             warmup_share=settings["warmup"],
             gradient_checkpointing=stages.gradient_checkpointing,
-            save_strategy="epoch",
-            save_total_limit=1,
             seed=stages.seed,
+            **context.checkpointing(),
         ),
         train_dataset=texts,
         data_collator=EncodedTextCollator(),
@@ -186,13 +190,12 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
         ),
     )
     send_tensorboard_to(trainer, context.shared / "tensorboard/encoders" / name / folder.name)
-    checkpoints = folder / "checkpoints"
-    last = get_last_checkpoint(str(checkpoints)) if checkpoints.exists() else None
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=newest_checkpoint(folder / CHECKPOINTS))
+    if adapted is not None:
+        merge_lora(adapted)
     model.config._attn_implementation = None
     if PartialState().is_main_process:
         model.save_pretrained(folder)
-        _drop_checkpoints(checkpoints)
     log = [entry for entry in trainer.state.log_history if "loss" in entry]
     return {"settings": settings | {"learning_rate": rate}, "log": log}
 
@@ -208,9 +211,3 @@ def _freeze(model: StackedEmotionForSequenceClassification, name: str, frozen_la
         layer = layer_of(key)
         if layer is None or layer < frozen_layers:
             parameter.requires_grad_(False)
-
-
-def _drop_checkpoints(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)

@@ -8,13 +8,9 @@ from sklearn.preprocessing import StandardScaler
 from transformers.utils import logging
 
 from ...configuration_stacked_emotion import StackedEmotionConfig
-from ..feature_cache import (
-    CacheLayout,
-    FeatureCache,
-    FeatureCacheWriter,
-    fingerprint,
-    open_cache,
-)
+from ..feature_cache import CacheLayout, FeatureCache, open_cache
+from ..feature_cache_writer import FeatureCacheWriter
+from ..fingerprints import fingerprint
 from ..metrics.scores import average_precision
 from .context import RunContext
 from .encoders import fine_tuned_folder, load_fine_tuned, weights_digest
@@ -89,7 +85,7 @@ def _features(context: RunContext, split: str, parts: dict[str, np.ndarray]) -> 
         for name in context.names
     }
     sizes = _hidden_sizes(context)
-    layout = CacheLayout(tuple(encoded.word_counts), sizes, len(context.label_names))
+    layout = CacheLayout(encoded.word_counts, sizes, len(context.label_names))
     key = fingerprint(
         context.data_fingerprint,
         context.splits[split].fingerprint(),

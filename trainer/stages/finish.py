@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from typing import Any
 
@@ -10,6 +11,7 @@ from safetensors.numpy import load_file
 from transformers.utils import logging
 
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..checkpoints import replace_folder
 from ..decisions import Decision, choose_decision
 from ..feature_cache import FeatureCache
 from ..results import System, compare, environment, rare_labels, to_markdown
@@ -38,10 +40,10 @@ def finish_run(context: RunContext, records: dict[str, Any], begin: float) -> di
     results["seconds"] = round(time.monotonic() - begin, 1)
     final = systems[-1]
     model = save_model(context, final)
-    write_json(context.output / "results.json", results)
     write_json(context.output / "training_args.json", context.recipe.to_dict())
     (context.output / "results.md").write_text(to_markdown(results), encoding="utf-8")
     _save_predictions(context, final, model)
+    write_json(context.output / "results.json", results)
     return results
 
 
@@ -171,8 +173,11 @@ def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceC
         model.config.decision = "expected_jaccard"
         model.config.decision_scale = decision.scale
     model.config._attn_implementation = None
-    model.save_pretrained(folder)
-    context.tokenizer.save_pretrained(folder)
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    context.tokenizer.save_pretrained(partial)
+    replace_folder(partial, folder)
     return model
 
 

@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from safetensors.numpy import save_file
-from transformers.trainer_utils import get_last_checkpoint
 
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..checkpoints import newest_checkpoint
 from ..collator import EncodedTextCollator, EncodedTexts
-from ..feature_cache import fingerprint
+from ..fingerprints import fingerprint
 from ..losses import build_loss
-from ..parameter_groups import parameter_groups
+from ..parameter_groups import freeze_parts, parameter_groups
 from ..stacked_emotion_trainer import StackedEmotionTrainer
 from ..tracking import send_tensorboard_to
-from .context import RunContext, read_json, run_once
+from .context import CHECKPOINTS, RunContext, read_json, run_once
 from .meta_and_head import stage_folder
 from .top import build_stack, load_top, read_top
 
@@ -33,6 +33,7 @@ def run_joint(context: RunContext) -> dict[str, Any]:
         read_json(stage_folder(context, "head") / "done.json")["key"],
         [stages.joint_epochs, stages.joint_learning_rate, stages.joint_head_factor],
         [stages.loss, stages.options_of("head"), stages.encoder_batch_size],
+        *([stages.joint_frozen_parts] if stages.joint_frozen_parts else []),
     )
     return run_once(stage_folder(context, "joint"), key, lambda folder: _train(context, folder))
 
@@ -62,21 +63,20 @@ def _train(context: RunContext, folder: Any) -> dict[str, Any]:
     model = build_stack(context, head["stack_words"])
     load_top(model, read_top(stage_folder(context, "head") / f"seed_{seed}.safetensors"))
     rate = stages.joint_learning_rate
-    checkpoints = folder / "checkpoints"
+    freeze_parts(model, stages.joint_frozen_parts)
     trainer = StackedEmotionTrainer(
         model=model,
         args=context.training_arguments(
-            checkpoints,
+            folder / CHECKPOINTS,
             num_train_epochs=stages.joint_epochs,
             learning_rate=rate,
             per_device_train_batch_size=stages.encoder_batch_size,
             weight_decay=stages.encoder_weight_decay,
             warmup_share=stages.encoder_warmup,
             gradient_checkpointing=stages.gradient_checkpointing,
-            save_strategy="epoch",
-            save_total_limit=1,
             seed=seed,
             ddp_find_unused_parameters=True,
+            **context.checkpointing(),
         ),
         train_dataset=context.encoded["train"],
         data_collator=EncodedTextCollator(),
@@ -90,8 +90,7 @@ def _train(context: RunContext, folder: Any) -> dict[str, Any]:
         ),
     )
     send_tensorboard_to(trainer, context.output / "tensorboard" / "joint")
-    last = get_last_checkpoint(str(checkpoints)) if checkpoints.exists() else None
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=newest_checkpoint(folder / CHECKPOINTS))
     if PartialState().is_main_process:
         model.save_pretrained(folder / "model")
     for split in context.held_out_splits:

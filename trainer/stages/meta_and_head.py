@@ -12,10 +12,11 @@ from safetensors.numpy import load_file, save_file
 from transformers.utils import logging
 
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..checkpoints import kept_tensors
 from ..errors import UserError
 from ..feature_cache import FeatureCache, fingerprint
 from ..losses import build_loss
-from .context import RunContext, announce, run_once
+from .context import CHECKPOINTS, RunContext, announce, run_once
 from .encoders import weights_digest
 from .features import probe_gaps, scored_features, training_features
 from .top import (
@@ -132,7 +133,8 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
     model.to(state.device)
     labels = context.splits["train"].labels
     first_seed = stages.head_seeds[0]
-    held_out, states, fold_logs = fold_runs(context, stage, features, model)
+    checkpoints = folder / CHECKPOINTS
+    held_out, states, fold_logs = fold_runs(context, stage, features, model, checkpoints)
     epoch, scores, choice = choose_epoch(
         held_out, labels, stages.threshold_objective, stages.decisions
     )
@@ -146,10 +148,13 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
     logs: dict[int, list[dict[str, Any]]] = {}
     scored: dict[str, list[np.ndarray]] = {split: [] for split in context.held_out_splits}
     for seed in stages.head_seeds:
-        announce(f"Stage {stage}: seed {seed}, {epoch} epochs on all rows.")
-        start_top(context, model, stage, seed, f"seed_{seed}")
-        if epoch:
-            logs[seed] = train_top(
+
+        def train_seed(seed: int = seed) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
+            announce(f"Stage {stage}: seed {seed}, {epoch} epochs on all rows.")
+            start_top(context, model, stage, seed, f"seed_{seed}")
+            if not epoch:
+                return top_state(model), []
+            log = train_top(
                 context,
                 model,
                 features,
@@ -159,8 +164,12 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
                 part=f"{stage}/seed_{seed}",
                 constants=limits,
             )
+            return top_state(model), log
+
+        done, logs[seed] = kept_tensors(checkpoints / f"seed_{seed}.safetensors", train_seed)
+        load_top(model, done)
         if state.is_main_process:
-            save_top(top_state(model), folder / f"seed_{seed}.safetensors")
+            save_top(done, folder / f"seed_{seed}.safetensors")
         for split in context.held_out_splits:
             scored[split].append(
                 predict_features(model, scored_features(context, split), plan.output)
@@ -186,6 +195,7 @@ def fold_runs(
     stage: str,
     features: FeatureCache,
     model: StackedEmotionForSequenceClassification,
+    checkpoints: Path | None = None,
 ) -> tuple[np.ndarray, list[list[dict[str, torch.Tensor]]], list[list[dict[str, Any]]]]:
     """Train the layers on top once a fold, on the other folds' rows, with the first seed.
 
@@ -194,6 +204,8 @@ def fold_runs(
         stage: meta or head.
         features: of all training rows.
         model: the stack; its layers on top are overwritten.
+        checkpoints: a folder of this stage and these settings alone, where finished folds are kept
+            for a run that is killed; None keeps none.
 
     Returns:
         Logits (epochs + 1, training rows, labels) of every row from the run that did not see it,
@@ -205,17 +217,26 @@ def fold_runs(
     states: list[list[dict[str, torch.Tensor]]] = []
     logs: list[list[dict[str, Any]]] = []
     for fold in range(context.folds):
-        announce(f"Stage {stage}: fold {fold + 1} of {context.folds}.")
-        part = f"fold_{fold}"
-        start_top(context, model, stage, seed, part)
         inside = np.flatnonzero(folds == fold)
-        keeper = HeldOutLogits(model, features.select(inside), plan.output)
-        outside = features.select(np.flatnonzero(folds != fold))
-        logs.append(
-            train_top(context, model, outside, plan, seed, [keeper], part=f"{stage}/{part}")
-        )
-        held_out[:, inside] = np.stack(keeper.logits)
-        states.append(keeper.states)
+
+        def train_fold(
+            fold: int = fold, inside: np.ndarray = inside
+        ) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
+            announce(f"Stage {stage}: fold {fold + 1} of {context.folds}.")
+            part = f"fold_{fold}"
+            start_top(context, model, stage, seed, part)
+            keeper = HeldOutLogits(model, features.select(inside), plan.output)
+            outside = features.select(np.flatnonzero(folds != fold))
+            log = train_top(context, model, outside, plan, seed, [keeper], part=f"{stage}/{part}")
+            return keeper.to_tensors(), log
+
+        if checkpoints is None:
+            done, log = train_fold()
+        else:
+            done, log = kept_tensors(checkpoints / f"fold_{fold}.safetensors", train_fold)
+        held_out[:, inside], by_epoch = HeldOutLogits.from_tensors(done)
+        states.append(by_epoch)
+        logs.append(log)
     return held_out, states, logs
 
 

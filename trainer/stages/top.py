@@ -159,6 +159,26 @@ class HeldOutLogits(TrainerCallback):
         assert labels is not None
         return held_out_figures(self.logits[-1], labels[self.features.rows])
 
+    def to_tensors(self) -> dict[str, torch.Tensor]:
+        """`logits` (epochs + 1, rows, labels), and the weights as `<epoch>/<name>`."""
+        tensors = {"logits": torch.from_numpy(np.stack(self.logits))}
+        for epoch, state in enumerate(self.states):
+            tensors |= {f"{epoch}/{name}": value for name, value in state.items()}
+        return tensors
+
+    @staticmethod
+    def from_tensors(
+        tensors: dict[str, torch.Tensor],
+    ) -> tuple[np.ndarray, list[dict[str, torch.Tensor]]]:
+        """Logits (epochs + 1, rows, labels) and the weights by epoch."""
+        logits = tensors["logits"].numpy()
+        states: list[dict[str, torch.Tensor]] = [{} for _ in logits]
+        for key, value in tensors.items():
+            if key != "logits":
+                epoch, _, name = key.partition("/")
+                states[int(epoch)][name] = value
+        return logits, states
+
     def _keep(self) -> None:
         self.states.append(top_state(self.model))
         self.logits.append(predict_features(self.model, self.features, self.output))
