@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .hub_card.commands import add_publishing_commands
 from .inference.command import add_predict_options
 
 USER_MISTAKE = 2
@@ -91,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_predict_options(predict)
     predict.set_defaults(run=_predict)
+    add_publishing_commands(commands)
     return parser
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False
     classifier_class: type[PreTrainedModel]  # set where it is defined
+    publisher: Callable[..., Any] | None = None  # set by the package, where it is installed
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
@@ -77,6 +78,24 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
             "Every encoder has its own vocabulary: use "
             "model.get_encoder(name).resize_token_embeddings(...)."
         )
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> Any:
+        """Upload to the Hub.
+
+        Where the package `stacked_emotion` is installed: everything that `stacked-emotion publish`
+        uploads, in one commit, after proof that it loads (see `hub_card.push.push_model`).
+        Elsewhere: what transformers uploads of any model, so push the tokenizer as well.
+
+        Args:
+            repo_id: `user/name`.
+            **options: with the package `license` (needed: weights have no default one),
+                `tokenizer`, `private`, `revision_tag`, `commit_message`, `token` and so on;
+                without it those of transformers.
+        """
+        publisher = type(self).publisher
+        if publisher is None:
+            return super().push_to_hub(repo_id, **options)
+        return publisher(self, repo_id, **options)
 
     @classmethod
     def from_encoders(

@@ -13,6 +13,8 @@ test = [
     "peft>=0.18",
     "tensorboard>=2.16",
     "optuna>=4.0",
+    "matplotlib>=3.8",
+    "markdown-it-py>=3.0",
 ]
 onnx = ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"]
 
@@ -34,11 +36,13 @@ setup(
         "stacked_emotion.trainer.metrics",
         "stacked_emotion.trainer.stages",
         "stacked_emotion.inference",
+        "stacked_emotion.hub_card",
         "stacked_emotion.recipes",
     ],
     package_data={
         "stacked_emotion": ["py.typed"],
         "stacked_emotion.recipes": ["*.yaml", "sample/*"],
+        "stacked_emotion.hub_card": ["templates/*.jinja"],
     },
     install_requires=[
         "torch>=2.6",
@@ -51,6 +55,7 @@ setup(
         "scikit-learn>=1.4",
         "numpy>=1.26",
         "pyyaml>=6.0",
+        "jinja2>=3.1",
     ],
     extras_require={
         "test": test,

@@ -15,6 +15,12 @@ from ..trainer.errors import UserError
 
 FORMAT = 1
 SPLITS = ("test", "validation")
+RESULTS = (
+    "format", "kind", "recipe", "labels", "rare_labels", "splits", "data", "encoders", "loss",
+    "stages", "systems", "comparisons", "thresholds", "decisions", "environment", "energy",
+    "seconds_by_part", "seconds", "seeds", "teacher", "student_source", "lead_kept", "note",
+)  # fmt: skip
+"""The parts of `results.json` that are published."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _LOCAL_PATH = re.compile(r"(?:~|\.{1,2})?[/\\]|[A-Za-z]:[/\\]|.*[/\\].*[/\\]")
 _ASSIGNED = re.compile(r"([a-z][a-z0-9_]*=)(.+)", re.DOTALL)
@@ -33,6 +39,7 @@ class RunRecord:
         training_args: `training_args.json`.
         predictions: by split, the arrays of `predictions_<split>.npz`: `probabilities` and `labels`
             (rows, labels), `encoder_logits` (rows, encoders, labels).
+        given_base_models: Hub id by encoder name, for encoders that were trained from local copies.
     """
 
     folder: Path
@@ -41,10 +48,17 @@ class RunRecord:
     results: dict[str, Any] = field(repr=False)
     training_args: dict[str, Any] = field(repr=False)
     predictions: dict[str, dict[str, np.ndarray]] = field(repr=False)
+    given_base_models: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def from_folder(cls, folder: str | Path) -> RunRecord:
+    def from_folder(
+        cls, folder: str | Path, base_models: Mapping[str, str] | None = None
+    ) -> RunRecord:
         """Read `<folder>/model/config.json`, `results.json` and what else there is.
+
+        Args:
+            folder: the `--output_dir` of a training or a distillation.
+            base_models: Hub id by encoder name, for encoders that were trained from local copies.
 
         Raises:
             UserError: the model or `results.json` is missing, damaged or of another format, or the
@@ -74,7 +88,16 @@ class RunRecord:
             if file.is_file():
                 with np.load(file, allow_pickle=False) as arrays:
                     predictions[split] = {name: arrays[name] for name in arrays.files}
-        record = cls(run, model, config, results, training_args, predictions)
+        record = cls(
+            run, model, config, results, training_args, predictions, dict(base_models or {})
+        )
+        if unknown := sorted(set(record.given_base_models) - set(record.encoder_names)):
+            raise UserError(
+                f"Base models are given for {unknown}; the encoders are {record.encoder_names}."
+            )
+        for name, source in record.given_base_models.items():
+            if not _HUB_ID.fullmatch(source):
+                raise UserError(f"The base model of {name}, {source!r}, is no Hub id (user/name).")
         trained = results.get("labels") or record.labels
         if list(trained) != record.labels:
             raise UserError(
@@ -90,8 +113,16 @@ class RunRecord:
         return [names[str(index)] for index in range(len(names))]
 
     @property
+    def kind(self) -> str:
+        """ "stack", or "student" for a stock encoder that was distilled from one."""
+        return "student" if self.results.get("kind") == "student" else "stack"
+
+    @property
     def thresholds(self) -> dict[str, float]:
         """Threshold by label; 0.5 where the model stores none."""
+        if self.kind == "student":
+            stored = self.results.get("thresholds") or {}
+            return {label: float(stored.get(label, 0.5)) for label in self.labels}
         values = self.config.get("thresholds") or [0.5] * len(self.labels)
         return dict(zip(self.labels, map(float, values), strict=True))
 
@@ -103,29 +134,46 @@ class RunRecord:
     @property
     def encoder_names(self) -> list[str]:
         """The encoders, in the order of the stack."""
+        if self.kind == "student":
+            return ["student"]
         return list(self.config["encoder_names"])
 
     @property
     def encoder_sources(self) -> dict[str, str]:
         """Where each encoder came from: a Hub id, or the name of a local folder."""
-        known = self.results.get("encoders") or {}
         return {
-            name: plain_value((known.get(name) or {}).get("source") or "not recorded")
-            for name in self.encoder_names
+            name: self.given_base_models.get(name) or plain_value(source or "not recorded")
+            for name, source in self._sources().items()
         }
 
     @property
     def base_models(self) -> dict[str, str]:
         """The encoders that came from the Hub: id by name."""
-        known = self.results.get("encoders") or {}
-        sources = {
-            name: str((known.get(name) or {}).get("source") or "") for name in self.encoder_names
-        }
         return {
             name: source
-            for name, source in sources.items()
+            for name, source in self._sources().items()
             if _HUB_ID.fullmatch(source) and not Path(source).exists()
+        } | self.given_base_models
+
+    def _sources(self) -> dict[str, str]:
+        known = dict(self.results.get("encoders") or {})
+        if self.kind == "student":
+            known.setdefault("student", {"source": self.results.get("student_source")})
+        return {
+            name: str((known.get(name) or {}).get("source") or "") for name in self.encoder_names
         }
+
+    @property
+    def teacher_source(self) -> str:
+        """What a student was distilled from: a Hub id, or the name of a local folder."""
+        teacher = self.results.get("teacher") or {}
+        source = teacher.get("source") if isinstance(teacher, Mapping) else teacher
+        return plain_value(str(source)) if source else "a stack that was not recorded"
+
+    @property
+    def note(self) -> str | None:
+        """A remark on the figures, if the run left one."""
+        return self.results.get("note")
 
     @property
     def dataset_name(self) -> str | None:
@@ -163,7 +211,8 @@ class RunRecord:
     @property
     def seeds(self) -> list[int]:
         """The seeds of the layers on top; the first one's weights are in `model/`."""
-        return list((self.results.get("recipe") or {}).get("head_seeds") or [0])
+        recipe = self.results.get("recipe") or {}
+        return list(self.results.get("seeds") or recipe.get("head_seeds") or [0])
 
     def score(self, system: str, split: str, metric: str) -> Score | None:
         """One metric of one system, or None where it was not computed."""
@@ -176,8 +225,8 @@ class RunRecord:
         return Score(float(entry), 0.0, [float(entry)])
 
     def public_results(self) -> dict[str, Any]:
-        """`results.json` without local paths and secrets."""
-        return public_values(self.results)
+        """The known parts of `results.json`, without local paths and secrets."""
+        return public_values({key: self.results[key] for key in RESULTS if key in self.results})
 
     def public_training_args(self) -> dict[str, Any]:
         """`training_args.json` without local paths and secrets."""

@@ -81,6 +81,6 @@ def _license(repo_id: str, kind: str, token: str | None) -> str | None:
         info = HfApi().repo_info(repo_id, repo_type=kind, token=token, timeout=10)
     except hub_errors():
         return None
-    card = info.card_data
+    card = getattr(info, "card_data", None)
     licence = card.get("license") if card else None
     return ", ".join(licence) if isinstance(licence, list) else licence

@@ -40,6 +40,7 @@ class StackedEmotionTrainer(Trainer):
         optimised: the output that is trained, "logits" or "meta_logits".
         optimizer_groups: groups for the optimizer; by default those of `Trainer`.
         label_names: names of the labels, for per-class metrics.
+        publish_options: for `push_to_hub`, as in `{"license": "mit", "languages": ["ar"]}`.
         **kwargs: as `Trainer`. Without `compute_metrics`, the scores at the best single global
             threshold are computed, so that `metric_for_best_model="jaccard"` chooses by it.
     """
@@ -54,8 +55,10 @@ class StackedEmotionTrainer(Trainer):
         optimised: str = "logits",
         optimizer_groups: list[dict[str, Any]] | None = None,
         label_names: Sequence[str] | None = None,
+        publish_options: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        self.publish_options = dict(publish_options or {})
         kwargs.setdefault("compute_metrics", self.scores_at_best_threshold)
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = False
@@ -204,6 +207,35 @@ class StackedEmotionTrainer(Trainer):
             best = self.state.best_model_checkpoint
             rotate_checkpoints(os.fspath(run_folder), limit, best)
         self.accelerator.wait_for_everyone()
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **options: Any,
+    ) -> Any:
+        """Publish the model with its tokenizers, code and card, as `stacked-emotion publish` does.
+
+        Nothing else of `output_dir` goes up, and it always waits for the upload.
+
+        Args:
+            commit_message: of the commit.
+            blocking: not used.
+            token: in place of `args.hub_token`.
+            revision: the branch.
+            private: make the repository private, if it is made.
+            **options: those of `stacked_emotion.hub_card.publish`, above `publish_options`;
+                `license` is needed.
+        """
+        from ..hub_card.push import push_trainer
+
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        return push_trainer(
+            self, commit_message, token, revision, private, **{**self.publish_options, **options}
+        )
 
     def scores_at_best_threshold(self, prediction: EvalPrediction) -> dict[str, float]:
         """All metrics at the best single global threshold for Jaccard.

@@ -1,0 +1,150 @@
+"""The commands `publish`, `publish-metric` and `verify` of the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .publish import Publication
+
+
+def add_publishing_commands(commands: Any) -> None:
+    """Add the parsers to what `ArgumentParser.add_subparsers` returned."""
+    publish = commands.add_parser(
+        "publish", help="put the model of a run on the Hub, with its card, plots and code"
+    )
+    publish.add_argument(
+        "folder", type=Path, metavar="RUN", help="the --output_dir of a training or a distillation"
+    )
+    publish.add_argument("--repo-id", required=True, metavar="USER/NAME")
+    publish.add_argument(
+        "--license", help="licence of the weights; there is no default: without it the terms of "
+        "base models and data are listed",
+    )  # fmt: skip
+    publish.add_argument("--license-name", help="name of a licence called other")
+    publish.add_argument("--license-link", help="where to read it")
+    publish.add_argument("--private", action="store_true", help="if the repository is made now")
+    publish.add_argument(
+        "--dry-run", action="store_true", help="gather, draw, check and list; upload nothing"
+    )
+    publish.add_argument("--revision-tag", metavar="TAG", help="a tag for this version, as in v1")
+    publish.add_argument("--branch", default="main", help="the branch to commit to")
+    publish.add_argument(
+        "--language", action="append", metavar="CODE",
+        help="ISO 639 code of the texts, if the data set does not tell; may be repeated",
+    )  # fmt: skip
+    publish.add_argument(
+        "--definitions", type=Path, metavar="FILE", help="JSON with a definition by label"
+    )
+    publish.add_argument(
+        "--example", action="append", metavar="TEXT", help="a text for the card; may be repeated"
+    )
+    publish.add_argument(
+        "--base-model", action="append", default=[], metavar="ENCODER=USER/NAME",
+        help="the Hub id of an encoder that was trained from a local copy; may be repeated",
+    )  # fmt: skip
+    publish.add_argument(
+        "--teacher", metavar="USER/NAME", help="of a student: the stack it was distilled from"
+    )
+    publish.add_argument(
+        "--student", metavar="USER/NAME", help="of a stack: the student distilled from it"
+    )
+    publish.add_argument("--no-plots", action="store_true", help="go without matplotlib")
+    publish.set_defaults(run=_publish)
+
+    metric = commands.add_parser("publish-metric", help="put the metric on the Hub, for evaluate")
+    metric.add_argument("--repo-id", required=True, metavar="USER/NAME")
+    metric.add_argument("--private", action="store_true")
+    metric.add_argument("--dry-run", action="store_true")
+    metric.add_argument("--revision-tag", metavar="TAG")
+    metric.set_defaults(run=_publish_metric)
+
+    verify = commands.add_parser(
+        "verify", help="download a repository, unless its code or weights were altered"
+    )
+    verify.add_argument("repo_id", metavar="USER/NAME")
+    verify.add_argument("--revision", required=True, help="the 40-hex commit")
+    verify.add_argument("--digest", required=True, help="what publish printed and the card names")
+    verify.set_defaults(run=_verify)
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from .publish import choose_licence, publish
+
+    base_models = _pairs(options.base_model)
+    definitions = None
+    if options.definitions:
+        definitions = json.loads(options.definitions.read_text(encoding="utf-8"))
+    publication = publish(
+        options.folder,
+        options.repo_id,
+        options.license or choose_licence(options.folder, base_models),
+        private=options.private,
+        revision_tag=options.revision_tag,
+        dry_run=options.dry_run,
+        languages=options.language,
+        label_definitions=definitions,
+        examples=options.example,
+        base_models=base_models,
+        teacher=options.teacher,
+        student=options.student,
+        license_name=options.license_name,
+        license_link=options.license_link,
+        plots=not options.no_plots,
+        branch=options.branch,
+        report=lambda line: print(f"{line} …", flush=True),
+    )
+    print(summary(publication))
+    return 0
+
+
+def _publish_metric(options: argparse.Namespace) -> int:
+    from .publish_metric import publish_metric
+
+    publication = publish_metric(
+        options.repo_id,
+        private=options.private,
+        revision_tag=options.revision_tag,
+        dry_run=options.dry_run,
+    )
+    print(summary(publication))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from .verification import verify_published
+
+    print(verify_published(options.repo_id, options.revision, options.digest))
+    return 0
+
+
+def summary(publication: Publication) -> str:
+    """What was published, or would be, for people."""
+    lines = [f"{file.size:>13,}  {file.path}" for file in publication.files]
+    total = sum(file.size for file in publication.files)
+    lines.append(f"{total:>13,}  bytes in {len(publication.files)} files")
+    if publication.commit is None:
+        lines.append(f"Nothing was uploaded. The files are in {publication.folder}.")
+    else:
+        lines.append(f"commit   {publication.commit}")
+        if publication.tag:
+            lines.append(f"tag      {publication.tag}")
+        lines.append(f"page     {publication.url}")
+    lines.append(f"digest   {publication.digest}")
+    return "\n".join(lines)
+
+
+def _pairs(words: Sequence[str]) -> dict[str, str]:
+    from ..trainer.errors import UserError
+
+    pairs = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not (name and sign and value):
+            raise UserError(f"--base-model {word!r} must be ENCODER=USER/NAME.")
+        pairs[name] = value
+    return pairs

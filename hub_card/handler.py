@@ -1,0 +1,244 @@
+"""Handler for Hugging Face Inference Endpoints; needs torch and transformers alone.
+
+A request is `{"inputs": "…" | ["…", …], "parameters": {…}}`, all parameters being optional:
+
+* `top_k`: that many labels a text, most likely first; all by default.
+* `threshold`: a probability from which on a label is listed, or `"stored"` for the model's own
+  decision; all labels by default.
+* `explain`: true to add to each label the words of the text with what each contributes to it and
+  how far each encoder is trusted there.
+* `function_to_apply`: `"sigmoid"`, the only one that fits several labels a text.
+
+The answer has a list for each text, of `{"label": …, "score": …}`, as a text-classification
+pipeline gives for a list of texts. A bad request raises `ValueError`, which the endpoint answers
+with 400 and the message.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+MAX_TEXTS = 1024
+"""Texts a request may hold."""
+BATCH_TEXTS = 64
+"""Texts that are run at once."""
+WAIT_S = 0.005
+"""How long a request waits for others to share a batch with."""
+_PARAMETERS = ("top_k", "threshold", "explain", "function_to_apply")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The checked parameters of a request."""
+
+    top_k: int | None = None
+    threshold: float | str | None = None
+    explain: bool = False
+
+
+@dataclass
+class _Job:
+    texts: list[str]
+    explain: bool
+    answer: Future[list[dict[str, Any]]] = field(default_factory=Future)
+
+
+class EndpointHandler:
+    """Answers requests; concurrent ones share batches.
+
+    Args:
+        path: the folder of the repository.
+    """
+
+    def __init__(self, path: str = "") -> None:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.tokenizer = AutoTokenizer.from_pretrained(path or ".", trust_remote_code=True)
+        self.model = AutoModelForSequenceClassification.from_pretrained(
+            path or ".", trust_remote_code=True, dtype=torch.float32
+        )
+        self.model.to(device).eval()
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(False)
+        config = self.model.config
+        self.labels = [config.id2label[index] for index in range(config.num_labels)]
+        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="batches", daemon=True).start()
+
+    def __call__(self, data: dict[str, Any]) -> list[list[dict[str, Any]]]:
+        """Answer one request; may be called from many threads at once.
+
+        Args:
+            data: the decoded body of the request.
+
+        Returns:
+            For each text its labels with their scores, most likely first.
+
+        Raises:
+            ValueError: what is wrong with the request, and what it has to be.
+        """
+        texts = _texts(data)
+        options = _options(data.get("parameters"))
+        job = _Job(texts, options.explain)
+        self._jobs.put(job)
+        return [self._listed(row, options) for row in job.answer.result()]
+
+    def _listed(self, row: dict[str, Any], options: Options) -> list[dict[str, Any]]:
+        scores, chosen = row["scores"], range(len(self.labels))
+        if options.threshold == "stored":
+            listed = [index for index in chosen if row["given"][index]]
+        elif options.threshold is not None:
+            listed = [index for index in chosen if scores[index] >= float(options.threshold)]
+        else:
+            listed = list(chosen)
+        listed.sort(key=lambda index: -scores[index])
+        answers = []
+        for index in listed[: options.top_k]:
+            answer = {"label": self.labels[index], "score": scores[index]}
+            if options.explain:
+                answer["words"] = [
+                    {**word, "contribution": contributions[index]}
+                    for word, contributions in row["words"]
+                ]
+            answers.append(answer)
+        return answers
+
+    def _work(self) -> None:
+        """Take what has arrived, run it in batches, hand each request its part."""
+        while True:
+            jobs = [self._jobs.get()]
+            try:
+                while sum(len(job.texts) for job in jobs) < BATCH_TEXTS:
+                    jobs.append(self._jobs.get(timeout=WAIT_S))
+            except queue.Empty:
+                pass
+            for explain in (False, True):
+                self._answer([job for job in jobs if job.explain == explain], explain)
+
+    def _answer(self, jobs: list[_Job], explain: bool) -> None:
+        if not jobs:
+            return
+        try:
+            rows = self._run([text for job in jobs for text in job.texts], explain)
+        except Exception as error:  # the worker must live on, whatever a batch does
+            if len(jobs) == 1:
+                jobs[0].answer.set_exception(error)
+                return
+            for job in jobs:  # one request may not spoil those that shared its batch
+                self._answer([job], explain)
+            return
+        start = 0
+        for job in jobs:
+            job.answer.set_result(rows[start : start + len(job.texts)])
+            start += len(job.texts)
+
+    def _run(self, texts: list[str], explain: bool) -> list[dict[str, Any]]:
+        """Scores, decisions and, if asked for, words of texts, in their order."""
+        lengths = [len(text) for text in texts]
+        order = sorted(range(len(texts)), key=lengths.__getitem__)
+        rows: list[dict[str, Any]] = [{}] * len(texts)
+        for start in range(0, len(order), BATCH_TEXTS):
+            part = order[start : start + BATCH_TEXTS]
+            answers = self._batch([texts[index] for index in part], explain)
+            for index, answer in zip(part, answers, strict=True):
+                rows[index] = answer
+        return rows
+
+    def _batch(self, texts: list[str], explain: bool) -> list[dict[str, Any]]:
+        batch = self.tokenizer(texts, padding=True, return_tensors="pt", return_word_offsets=True)
+        spans = batch.pop("word_offsets")
+        inputs = {name: value.to(self.model.device) for name, value in batch.items()}
+        words: list[list[Any]] = [[] for _ in texts]
+        if explain:
+            logits, words = self._explained(texts, spans, inputs)
+        else:
+            with torch.inference_mode():
+                logits = self.model(**inputs).logits
+        given = self.model.decide(logits).tolist()
+        scores = torch.sigmoid(logits.float()).tolist()
+        return [
+            {"scores": score, "given": chosen, "words": word}
+            for score, chosen, word in zip(scores, given, words, strict=True)
+        ]
+
+    def _explained(
+        self, texts: list[str], spans: list[Any], inputs: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, list[list[Any]]]:
+        """Logits, and gradient x input of every word for every label."""
+        with torch.no_grad():
+            embeddings, mask, encoder_logits, *_ = self.model.stacked.encode(**inputs)
+        embeddings = embeddings.detach().requires_grad_(True)
+        with torch.enable_grad():
+            output = self.model(
+                word_embeddings=embeddings,
+                word_mask=mask,
+                encoder_logits=encoder_logits,
+                output_gates=True,
+            )
+            parts = []
+            for index in range(len(self.labels)):
+                (gradient,) = torch.autograd.grad(
+                    output.logits[:, index].sum(), embeddings, retain_graph=True, allow_unused=True
+                )
+                zero = torch.zeros_like(embeddings)
+                parts.append(((zero if gradient is None else gradient) * embeddings).sum(-1))
+        contributions = torch.stack(parts, dim=-1).tolist()  # texts, words, labels
+        gates = output.gates.tolist()
+        names = self.model.config.encoder_names
+        rows = []
+        for row, (text, words) in enumerate(zip(texts, spans, strict=True)):
+            found = []
+            for place, (start, end) in enumerate(words):
+                trust = gates[row][place if len(gates[row]) > place else 0]
+                word = {
+                    "word": text[start:end],
+                    "start": start,
+                    "end": end,
+                    "encoders": dict(zip(names, trust, strict=True)),
+                }
+                found.append((word, contributions[row][place]))
+            rows.append(found)
+        return output.logits.detach(), rows
+
+
+def _texts(data: Any) -> list[str]:
+    if not isinstance(data, dict) or "inputs" not in data:
+        raise ValueError('The body must be a JSON object with "inputs": a text or a list of texts.')
+    inputs = data["inputs"]
+    texts = [inputs] if isinstance(inputs, str) else inputs
+    if not isinstance(texts, list) or not texts:
+        raise ValueError('"inputs" must be a text or a list of at least one text.')
+    if len(texts) > MAX_TEXTS:
+        raise ValueError(f'"inputs" has {len(texts)} texts; send at most {MAX_TEXTS} at once.')
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(
+                f'"inputs"[{position}] is of type {type(text).__name__}; it must be a text.'
+            )
+    return texts
+
+
+def _options(parameters: Any) -> Options:
+    parameters = {} if parameters is None else parameters
+    if not isinstance(parameters, dict):
+        raise ValueError('"parameters" must be a JSON object.')
+    if unknown := sorted(set(parameters) - set(_PARAMETERS)):
+        raise ValueError(f'"parameters" has {unknown}; known are {list(_PARAMETERS)}.')
+    top_k, threshold = parameters.get("top_k"), parameters.get("threshold")
+    explain, function = parameters.get("explain"), parameters.get("function_to_apply")
+    if top_k is not None and (type(top_k) is not int or top_k < 1):
+        raise ValueError(f'"top_k" is {top_k!r}; it must be a whole number from 1 on.')
+    number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+    if not (threshold is None or threshold == "stored" or (number and 0 <= threshold <= 1)):
+        raise ValueError(f'"threshold" is {threshold!r}; it must be in 0..1, or "stored".')
+    if not (explain is None or isinstance(explain, bool)):
+        raise ValueError(f'"explain" is {explain!r}; it must be true or false.')
+    if function not in (None, "sigmoid"):
+        raise ValueError(f'"function_to_apply" is {function!r}; only "sigmoid" fits this model.')
+    return Options(top_k, threshold, bool(explain))
