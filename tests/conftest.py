@@ -7,4 +7,10 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent))
 
-pytest_plugins = ["root_folder", "hub_server.fixtures", "tiny_models", "tiny_runs"]
+pytest_plugins = [
+    "root_folder",
+    "hub_server.fixtures",
+    "tiny_models",
+    "tiny_runs",
+    "run_folders",
+]
