@@ -10,8 +10,10 @@ from typing import Any
 from accelerate import PartialState
 from transformers.utils import logging
 
+from .announcements import announce
 from .arguments import TrainingRecipe, parse_recipe
 from .errors import UserError
+from .ranks import join_ranks
 from .results import to_markdown
 from .stages.context import RunContext
 from .stages.encoders import run_encoders
@@ -41,6 +43,9 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
         UserError: bad data, options or folders, each with how to mend it.
     """
     begin = time.monotonic()
+    ranks = join_ranks()
+    if ranks.num_processes > 1:
+        announce(f"{ranks.num_processes} processes, this one on {ranks.device.type}.")
     context = RunContext.load(recipe)
     context.output.mkdir(parents=True, exist_ok=True)
     chosen = recipe.stages.stage or [

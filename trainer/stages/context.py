@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,10 @@ class RunContext:
         """Arguments for a `Trainer` of this run, quiet unless the recipe asks for more."""
         stages = self.recipe.stages
         warmup = options.pop("warmup_share", 0.0)
+        if options.pop("gradient_checkpointing", False):
+            known = {entry.name for entry in fields(TrainingArguments)}
+            new, old = "activation_checkpointing", "gradient_checkpointing"
+            options[new if new in known else old] = True
         report_to = [] if stages.report_to == ["none"] else stages.report_to
         return TrainingArguments(
             output_dir=str(folder),

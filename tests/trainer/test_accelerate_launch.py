@@ -1,0 +1,46 @@
+"""`accelerate launch` with two processes on CPUs, through every stage."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from tiny_models import ROOT
+
+from stacked_emotion import StackedEmotionForSequenceClassification
+
+SAMPLE = ROOT / "recipes" / "sample"
+
+
+def test_two_processes_run_every_stage(
+    tiny_encoder_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch",
+        "--config_file", str(ROOT / "recipes/accelerate/two_cpu_processes.yaml"),
+        "--main_process_port", "0", "-m", "stacked_emotion.trainer.train",
+        "--train_file", str(SAMPLE / "train.jsonl"),
+        "--validation_file", str(SAMPLE / "validation.jsonl"),
+        "--max_train_samples", "45", "--max_validation_samples", "21",
+        "--encoders", f"zeta={tiny_encoder_folders['zeta']}",
+        f"alpha={tiny_encoder_folders['alpha']}", "--output_dir", str(tmp_path / "run"),
+        "--cross_fit", "2", "--encoder_epochs", "1", "--meta_epochs", "1", "--head_epochs", "1",
+        "--head_seeds", "0", "--max_length", "32", "--encoder_batch_size", "8",
+        "--top_batch_size", "8", "--decisions", "global", "--joint", "true",
+        "--gradient_checkpointing", "true",
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500)
+    assert done.returncode == 0, done.stderr[-4000:]
+    said = done.stderr
+    assert said.count("2 processes, this one on cpu.") == 1
+    assert said.count("Stage encoders: zeta, final, 45 texts.") == 1
+    assert done.stdout.count("The finished model is in") == 1
+    results = json.loads((tmp_path / "run/results.json").read_text(encoding="utf-8"))
+    assert list(results["systems"]) == ["zeta", "alpha", "average", "meta", "stack", "joint"]
+    model = StackedEmotionForSequenceClassification.from_pretrained(tmp_path / "run/model")
+    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
