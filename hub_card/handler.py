@@ -5,8 +5,8 @@ A request is `{"inputs": "…" | ["…", …], "parameters": {…}}`, all parame
 * `top_k`: that many labels a text, most likely first; all by default.
 * `threshold`: a probability from which on a label is listed, or `"stored"` for the model's own
   decision; all labels by default.
-* `explain`: true to add to each label the words of the text with what each contributes to it and
-  how far each encoder is trusted there.
+* `explain`: true to add to each label the words of the text, each with the label's score minus its
+  score without the word, and with the trust in each encoder there.
 * `function_to_apply`: `"sigmoid"`, the only one that fits several labels a text.
 
 The answer has a list for each text, of `{"label": …, "score": …}`, as a text-classification
@@ -27,6 +27,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 MAX_TEXTS = 1024
 """Texts a request may hold."""
+MAX_EXPLAINED = 32
+"""Texts a request may hold with `explain`, which runs every text once more for each word."""
 BATCH_TEXTS = 64
 """Texts that are run at once."""
 WAIT_S = 0.005
@@ -64,8 +66,6 @@ class EndpointHandler:
             path or ".", trust_remote_code=True, dtype=torch.float32
         )
         self.model.to(device).eval()
-        for parameter in self.model.parameters():
-            parameter.requires_grad_(False)
         config = self.model.config
         self.labels = [config.id2label[index] for index in range(config.num_labels)]
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
@@ -85,6 +85,8 @@ class EndpointHandler:
         """
         texts = _texts(data)
         options = _options(data.get("parameters"))
+        if options.explain and len(texts) > MAX_EXPLAINED:
+            raise ValueError(f'"explain" takes at most {MAX_EXPLAINED} texts at once.')
         job = _Job(texts, options.explain)
         self._jobs.put(job)
         return [self._listed(row, options) for row in job.answer.result()]
@@ -154,57 +156,50 @@ class EndpointHandler:
         batch = self.tokenizer(texts, padding=True, return_tensors="pt", return_word_offsets=True)
         spans = batch.pop("word_offsets")
         inputs = {name: value.to(self.model.device) for name, value in batch.items()}
-        words: list[list[Any]] = [[] for _ in texts]
-        if explain:
-            logits, words = self._explained(texts, spans, inputs)
-        else:
-            with torch.inference_mode():
-                logits = self.model(**inputs).logits
-        given = self.model.decide(logits).tolist()
-        scores = torch.sigmoid(logits.float()).tolist()
-        return [
-            {"scores": score, "given": chosen, "words": word}
-            for score, chosen, word in zip(scores, given, words, strict=True)
+        with torch.inference_mode():
+            output = self.model(**inputs, output_gates=explain)
+        given = self.model.decide(output.logits).tolist()
+        scores = torch.sigmoid(output.logits.float()).tolist()
+        rows = [
+            {"scores": score, "given": chosen, "words": []}
+            for score, chosen in zip(scores, given, strict=True)
         ]
+        if explain:
+            for row, text, words, gates in zip(rows, texts, spans, output.gates, strict=True):
+                row["words"] = self._words(text, words, row["scores"], gates.tolist())
+        return rows
 
-    def _explained(
-        self, texts: list[str], spans: list[Any], inputs: dict[str, torch.Tensor]
-    ) -> tuple[torch.Tensor, list[list[Any]]]:
-        """Logits, and gradient x input of every word for every label."""
-        with torch.no_grad():
-            embeddings, mask, encoder_logits, *_ = self.model.stacked.encode(**inputs)
-        embeddings = embeddings.detach().requires_grad_(True)
-        with torch.enable_grad():
-            output = self.model(
-                word_embeddings=embeddings,
-                word_mask=mask,
-                encoder_logits=encoder_logits,
-                output_gates=True,
-            )
-            parts = []
-            for index in range(len(self.labels)):
-                (gradient,) = torch.autograd.grad(
-                    output.logits[:, index].sum(), embeddings, retain_graph=True, allow_unused=True
-                )
-                zero = torch.zeros_like(embeddings)
-                parts.append(((zero if gradient is None else gradient) * embeddings).sum(-1))
-        contributions = torch.stack(parts, dim=-1).tolist()  # texts, words, labels
-        gates = output.gates.tolist()
+    def _words(
+        self, text: str, spans: list[Any], scores: list[float], gates: list[list[float]]
+    ) -> list[Any]:
+        """Each word, and for every label the score minus the score without the word."""
+        if not spans:
+            return []
+        seen = text[: spans[-1][1]]  # what truncation leaves out must not move in
+        occluded = self._run([_without(seen, start, end) for start, end in spans], explain=False)
         names = self.model.config.encoder_names
-        rows = []
-        for row, (text, words) in enumerate(zip(texts, spans, strict=True)):
-            found = []
-            for place, (start, end) in enumerate(words):
-                trust = gates[row][place if len(gates[row]) > place else 0]
-                word = {
-                    "word": text[start:end],
-                    "start": start,
-                    "end": end,
-                    "encoders": dict(zip(names, trust, strict=True)),
-                }
-                found.append((word, contributions[row][place]))
-            rows.append(found)
-        return output.logits.detach(), rows
+        found = []
+        for place, (start, end) in enumerate(spans):
+            trust = gates[place if len(gates) > place else 0]
+            word = {
+                "word": text[start:end],
+                "start": start,
+                "end": end,
+                "encoders": dict(zip(names, trust, strict=True)),
+            }
+            left = occluded[place]["scores"]
+            found.append((word, [a - b for a, b in zip(scores, left, strict=True)]))
+        return found
+
+
+def _without(text: str, start: int, end: int) -> str:
+    """The text without `[start, end)`, its neighbours neither joined nor parted."""
+    left, right = text[:start], text[end:]
+    spaced_left = not left or left[-1].isspace()
+    spaced_right = not right or right[0].isspace()
+    if spaced_left and spaced_right:
+        return left + right[1:] if right else left[:-1]
+    return left + right if spaced_left or spaced_right else f"{left} {right}"
 
 
 def _texts(data: Any) -> list[str]:
