@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 _HOMES = {
     "CardContent": "card",
-    "Publication": "publish",
+    "Publication": "publishing",
     "RunRecord": "run_record",
     "card_content": "card",
     "demo_app": "demo",
     "plot_run": "plots",
-    "publish": "publish",
-    "publish_metric": "publish_metric",
+    "publish": "publishing",
+    "publish_metric": "metric_publishing",
     "publish_space": "demo",
     "terms_of": "terms",
     "verify_published": "verification",
@@ -22,9 +22,9 @@ _HOMES = {
 if TYPE_CHECKING:
     from .card import CardContent, card_content
     from .demo import demo_app, publish_space
+    from .metric_publishing import publish_metric
     from .plots import plot_run
-    from .publish import Publication, publish
-    from .publish_metric import publish_metric
+    from .publishing import Publication, publish
     from .run_record import RunRecord
     from .terms import terms_of
     from .verification import verify_published

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .publish import Publication
+    from .publishing import Publication
 
 
 def add_publishing_commands(commands: Any) -> None:
@@ -73,7 +73,7 @@ def add_publishing_commands(commands: Any) -> None:
 
 
 def _publish(options: argparse.Namespace) -> int:
-    from .publish import choose_licence, publish
+    from .publishing import choose_licence, publish
 
     base_models = _pairs(options.base_model)
     definitions = None
@@ -103,7 +103,7 @@ def _publish(options: argparse.Namespace) -> int:
 
 
 def _publish_metric(options: argparse.Namespace) -> int:
-    from .publish_metric import publish_metric
+    from .metric_publishing import publish_metric
 
     publication = publish_metric(
         options.repo_id,

@@ -17,7 +17,7 @@ from transformers.utils import logging
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..trainer.errors import UserError
 from ..trainer.results import environment
-from .publish import Publication, publish
+from .publishing import Publication, publish
 from .repository import weight_files
 
 logger = logging.get_logger(__name__)

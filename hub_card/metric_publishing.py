@@ -12,7 +12,7 @@ from jinja2 import Environment
 
 from ..trainer.errors import UserError
 from .hub_errors import hub_errors, hub_problem
-from .publish import Publication
+from .publishing import Publication
 from .repository import digest_of, list_files
 
 METRICS = Path(__file__).parent.parent / "trainer" / "metrics"

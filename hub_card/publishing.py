@@ -167,6 +167,10 @@ def publish(
         commit, url = _upload(api, publication, private, branch, message)
     except hub_errors() as error:
         raise hub_problem(error, repo_id, "uploading to") from error
+    except RuntimeError as error:  # the client wraps what broke off an upload
+        if not isinstance(error.__cause__, hub_errors()):
+            raise
+        raise hub_problem(error.__cause__, repo_id, "uploading to") from error
     return Publication(repo_id, files, digest, folder, commit, url, revision_tag)
 
 
