@@ -12,6 +12,7 @@ from typing import Any
 
 from .hub_card.commands import add_publishing_commands
 from .inference.command import add_predict_options
+from .inference.export_command import add_export_options, run_export
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
@@ -92,6 +93,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_predict_options(predict)
     predict.set_defaults(run=_predict)
+
+    export = commands.add_parser(
+        "export", help="graphs for ONNX Runtime and OpenVINO, with a report of the differences"
+    )
+    add_export_options(export)
+    export.set_defaults(run=run_export)
     add_publishing_commands(commands)
     return parser
 

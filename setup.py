@@ -6,7 +6,10 @@ from setuptools import setup
 
 HERE = Path(__file__).parent
 
+onnx = ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"]
+openvino = [*onnx, "openvino>=2025.1"]
 test = [
+    *openvino,
     "pytest>=8",
     "pytest-xdist>=3.6",
     "scikit-learn>=1.4",
@@ -16,7 +19,6 @@ test = [
     "matplotlib>=3.8",
     "markdown-it-py>=3.0",
 ]
-onnx = ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"]
 
 setup(
     name="stacked_emotion",
@@ -60,6 +62,7 @@ setup(
     extras_require={
         "test": test,
         "onnx": onnx,
+        "openvino": openvino,
         "plots": ["matplotlib>=3.8"],
         "space": ["gradio>=5.0"],
         "tracking": ["tensorboard>=2.16"],

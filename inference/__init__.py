@@ -6,7 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOMES = {
-    "Prediction": "predictor",
+    "Prediction": "text_predictor",
+    "OnnxEmotionPredictor": "onnx_predictor",
+    "export_onnx": "onnx_export",
     "StackedEmotionPredictor": "predictor",
     "Explanation": "explanations",
     "WordExplanation": "explanations",
@@ -20,14 +22,19 @@ if TYPE_CHECKING:
     from .bulk import predict_file
     from .explanation_rendering import html_page
     from .explanations import Explanation, WordExplanation, explain, without_word
-    from .predictor import Prediction, StackedEmotionPredictor
+    from .onnx_export import export_onnx
+    from .onnx_predictor import OnnxEmotionPredictor
+    from .predictor import StackedEmotionPredictor
+    from .text_predictor import Prediction
 
 __all__ = [
     "Explanation",
+    "OnnxEmotionPredictor",
     "Prediction",
     "StackedEmotionPredictor",
     "WordExplanation",
     "explain",
+    "export_onnx",
     "html_page",
     "predict_file",
     "without_word",

@@ -1,37 +1,61 @@
-"""Emotions of texts: batches by length, scores in the order of the texts."""
+"""The one predictor: torch, ONNX Runtime or OpenVINO behind it, the same labels from each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+import logging
 from typing import Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
+from .choice import fastest
+from .decisions import Decision
+from .encoding import TextEncoder
+from .model_files import ModelFiles
+from .onnx_predictor import ONNX_DTYPES, OnnxRunner, graph_path, missing_export
+from .openvino_runner import OPENVINO_DTYPES, OpenVinoRunner
+from .text_predictor import BATCH_TOKENS, WINDOW, Prediction, Runner, TextPredictor
 
-WINDOW = 4096
-BATCH_TOKENS = 4096
+__all__ = [
+    "BATCH_TOKENS",
+    "WINDOW",
+    "Prediction",
+    "StackedEmotionPredictor",
+    "TorchRunner",
+    "native_dtype",
+]
+
+BACKENDS = ("auto", "torch", "onnx", "openvino")
+GPU_BATCH_TOKENS = 32768
+
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one text.
+class TorchRunner:
+    """Logits by the model itself."""
 
-    Attributes:
-        labels: the labels given (see `decision` in the config), most likely first.
-        scores: probability of every label, in the model's order.
-    """
+    backend = "torch"
+    workers = 1
 
-    labels: list[str]
-    scores: dict[str, float]
+    def __init__(self, model: StackedEmotionForSequenceClassification) -> None:
+        self.model = model
+        self.batch_tokens = BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS
+        self.dtype = str(model.dtype).removeprefix("torch.")
+
+    @torch.inference_mode()
+    def __call__(self, batch: dict[str, np.ndarray]) -> np.ndarray:
+        """(texts, sequence, encoders) arrays to (texts, labels) float32 logits."""
+        device = self.model.device
+        inputs = {
+            name: torch.from_numpy(np.ascontiguousarray(values)).to(device)
+            for name, values in batch.items()
+        }
+        return self.model(**inputs).logits.float().cpu().numpy()
 
 
-class StackedEmotionPredictor:
+class StackedEmotionPredictor(TextPredictor):
     """Predicts emotions with a stack, from one text to a stream without end.
 
     Args:
@@ -41,6 +65,8 @@ class StackedEmotionPredictor:
 
     Example:
         >>> predictor = StackedEmotionPredictor.from_pretrained("user/name")  # doctest: +SKIP
+        >>> predictor.backend  # doctest: +SKIP
+        'torch bfloat16'
         >>> predictor.predict(["فرحان جدا"])[0].labels  # doctest: +SKIP
         ['joy']
     """
@@ -52,8 +78,17 @@ class StackedEmotionPredictor:
         device: str | torch.device = "cpu",
     ) -> None:
         tokenizer.check_model(model.config)
-        self.model = model.to(device).eval()
+        self._source: tuple[str, dict[str, Any]] | None = None
+        self._model: StackedEmotionForSequenceClassification | None = model.to(device).eval()
         self.tokenizer = tokenizer
+        config = model.config
+        decision = Decision(
+            config.label_names,
+            list(config.thresholds or [0.5] * config.num_labels),
+            config.decision,
+            config.decision_scale,
+        )
+        super().__init__(TextEncoder.of(tokenizer), decision, TorchRunner(self._model))
 
     @classmethod
     def from_pretrained(
@@ -62,135 +97,101 @@ class StackedEmotionPredictor:
         dtype: str | torch.dtype = "auto",
         device: str = "auto",
         revision: str | None = None,
+        backend: str = "auto",
         **hub_options: Any,
     ) -> StackedEmotionPredictor:
         """Load a folder or a Hub repository.
 
         Args:
             path_or_id: the folder, or the id.
-            dtype: of the weights; "auto" for bfloat16 where the device computes in it natively,
-                float32 elsewhere.
+            dtype: "float32", "bfloat16", "float16" (torch on a GPU), or "int8" (onnx, openvino);
+                "auto" for the fastest that is exact enough: bfloat16 where the device computes in
+                it natively, int8 where the export measured it, float32 elsewhere.
             device: "auto" for the first GPU, if there is one.
             revision: commit, tag or branch of a Hub id.
+            backend: "torch"; "onnx" or "openvino" for what `stacked-emotion export` wrote; "auto"
+                for the fastest that is installed and that the export found exact enough (see
+                `choice.exact_enough`). With a dtype, or without an export, "auto" is torch. The
+                attribute `backend` says which it is.
             **hub_options: `token`, `cache_dir`, `local_files_only`.
 
         Raises:
             OSError: what is there is not a whole model, with what is missing.
+            ValueError: a backend or dtype there is none of.
         """
+        if backend not in BACKENDS:
+            raise ValueError(f"backend={backend!r} is not known; there are {BACKENDS}.")
         where = torch.device(
             ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         )
-        if isinstance(dtype, str):
-            dtype = native_dtype(where) if dtype == "auto" else getattr(torch, dtype)
+        name = str(dtype).removeprefix("torch.")
+        files = ModelFiles(path_or_id, revision, **hub_options)
+        if backend == "auto":
+            backend = "torch"
+            if name == "auto" and where.type == "cpu":
+                report = files.onnx_report()
+                if report is not None:
+                    backend, name = fastest(report).split()
+                    logger.info("%s: backend %s %s", path_or_id, backend, name)
         options = {"revision": revision or "main", **hub_options}
-        model = StackedEmotionForSequenceClassification.from_pretrained(
-            path_or_id, dtype=dtype, **options
+        if backend == "torch":
+            model = _load(path_or_id, native_dtype(where) if name == "auto" else name, options)
+            tokenizer = StackedEmotionTokenizer.from_pretrained(path_or_id, **options)
+            return cls(model, tokenizer, where)
+        self = cls.__new__(cls)
+        self._source, self._model = (path_or_id, options), None
+        self.tokenizer = StackedEmotionTokenizer.from_pretrained(path_or_id, **options)
+        TextPredictor.__init__(
+            self,
+            TextEncoder.of(self.tokenizer),
+            files.decision(),
+            _exported_runner(files, backend, name, where),
         )
-        tokenizer = StackedEmotionTokenizer.from_pretrained(path_or_id, **options)
-        return cls(model, tokenizer, where)
+        return self
 
     @property
-    def labels(self) -> list[str]:
-        """The labels, in the order of the scores."""
-        return self.model.config.label_names
+    def model(self) -> StackedEmotionForSequenceClassification:
+        """The model in torch; with another backend it is loaded, in float32, when first asked."""
+        if self._model is None:
+            assert self._source is not None
+            self._model = _load(self._source[0], torch.float32, self._source[1]).eval()
+        return self._model
 
-    @property
-    def thresholds(self) -> list[float]:
-        """The probability at which each label is given; 0.5 where none is stored."""
-        return list(self.model.config.thresholds or [0.5] * len(self.labels))
 
-    def predict(
-        self, texts: Sequence[str], batch_tokens: int = BATCH_TOKENS, progress: bool = False
-    ) -> list[Prediction]:
-        """Labels and scores of texts, in their order.
+def _load(
+    path_or_id: str, dtype: str | torch.dtype, options: dict[str, Any]
+) -> StackedEmotionForSequenceClassification:
+    if isinstance(dtype, str):
+        kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+        if dtype not in kinds:
+            raise ValueError(f"dtype={dtype!r} is not one of torch's; there are {sorted(kinds)}.")
+        dtype = kinds[dtype]
+    return StackedEmotionForSequenceClassification.from_pretrained(
+        path_or_id, dtype=dtype, **options
+    )
 
-        Args:
-            texts: the texts; an empty one is a text without words.
-            batch_tokens: positions a batch, padding included.
-            progress: show a bar.
 
-        Raises:
-            ValueError: something that is not a text, with its position.
-        """
-        scores = self.predict_proba(texts, batch_tokens, progress)
-        return [
-            self._answer(row, given) for row, given in zip(scores, self.decide(scores), strict=True)
-        ]
+def _exported_runner(files: ModelFiles, backend: str, dtype: str, device: torch.device) -> Runner:
+    """The runner of what was exported.
 
-    def decide(self, scores: np.ndarray) -> np.ndarray:
-        """The labels given for (texts, labels) probabilities, as the model's config says."""
-        logits = torch.logit(torch.from_numpy(scores).double(), eps=1e-9)
-        return self.model.decide(logits).numpy()
-
-    def stream(
-        self, texts: Iterable[str], window: int = WINDOW, batch_tokens: int = BATCH_TOKENS
-    ) -> Iterator[Prediction]:
-        """As `predict`, over an iterable of any length in bounded memory.
-
-        Args:
-            texts: the texts.
-            window: texts read ahead; they are sorted by length, and equal ones computed once.
-            batch_tokens: positions a batch.
-        """
-        source = iter(texts)
-        while part := list(islice(source, window)):
-            yield from self.predict(part, batch_tokens)
-
-    def predict_proba(
-        self, texts: Sequence[str], batch_tokens: int = BATCH_TOKENS, progress: bool = False
-    ) -> np.ndarray:
-        """Probabilities of texts, (texts, labels) float32, in their order.
-
-        Args:
-            texts: the texts.
-            batch_tokens: positions a batch, padding included.
-            progress: show a bar.
-
-        Raises:
-            ValueError: something that is not a text, with its position.
-        """
-        texts = self._checked(texts)
-        scores = np.zeros((len(texts), len(self.labels)), np.float32)
-        with tqdm(total=len(texts), disable=not progress, unit="texts") as bar:
-            for start in range(0, len(texts), WINDOW):
-                part = texts[start : start + WINDOW]
-                scores[start : start + len(part)] = self._window(part, batch_tokens)
-                bar.update(len(part))
-        return scores
-
-    @torch.inference_mode()
-    def _window(self, texts: Sequence[str], batch_tokens: int) -> np.ndarray:
-        different = list(dict.fromkeys(texts))
-        encoded = self.tokenizer(different, padding=True, return_tensors="pt")
-        lengths = encoded["attention_mask"].sum(1).amax(1).tolist()
-        order = sorted(range(len(different)), key=lengths.__getitem__)
-        scores = np.zeros((len(different), len(self.labels)), np.float32)
-        for rows in _batches(order, lengths, batch_tokens):
-            longest = max(lengths[rows[-1]], int(encoded["word_index"][rows].max()) + 1)
-            batch = {
-                key: encoded[key][rows, :longest].to(self.model.device)
-                for key in self.tokenizer.model_input_names
-            }
-            logits = self.model(**batch).logits
-            scores[rows] = torch.sigmoid(logits.float()).cpu().numpy()
-        place = {text: row for row, text in enumerate(different)}
-        return scores[[place[text] for text in texts]]
-
-    def _checked(self, texts: Sequence[str]) -> Sequence[str]:
-        if isinstance(texts, str):
-            raise ValueError("Give a list of texts: [text] for a single one.")
-        for position, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise ValueError(
-                    f"texts[{position}] is {type(text).__name__} ({text!r}), not str: drop it or "
-                    "turn it into a text."
-                )
-        return texts
-
-    def _answer(self, scores: np.ndarray, given: np.ndarray) -> Prediction:
-        pairs = dict(zip(self.labels, scores.tolist(), strict=True))
-        labels = [label for label, chosen in zip(self.labels, given, strict=True) if chosen]
-        return Prediction(sorted(labels, key=lambda label: -pairs[label]), pairs)
+    Raises:
+        OSError: there is no export.
+        ValueError: a dtype the backend does not have.
+    """
+    if device.type != "cpu":
+        raise ValueError(f"backend={backend!r} runs on the CPU; for {device} take 'torch'.")
+    report = files.onnx_report()
+    if report is None:
+        raise OSError(missing_export(files))
+    kinds = ONNX_DTYPES if backend == "onnx" else OPENVINO_DTYPES
+    if dtype == "auto":
+        chosen = fastest(report, installed=lambda module: module.startswith(backend))
+        dtype = chosen.split()[1] if chosen.startswith(backend) else "float32"
+    if dtype not in kinds:
+        raise ValueError(f"dtype={dtype!r} is not one of {backend}'s; there are {kinds}.")
+    if backend == "onnx":
+        return OnnxRunner(graph_path(files, report, dtype), dtype)
+    return OpenVinoRunner(graph_path(files, report, "float32"), dtype)
 
 
 def native_dtype(device: torch.device) -> torch.dtype:
@@ -200,17 +201,3 @@ def native_dtype(device: torch.device) -> torch.dtype:
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
     tiles = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
     return torch.bfloat16 if native or tiles else torch.float32
-
-
-def _batches(
-    order: Sequence[int], lengths: Sequence[int], batch_tokens: int
-) -> Iterator[list[int]]:
-    """Rows, shortest first, in batches of at most `batch_tokens` padded positions."""
-    batch: list[int] = []
-    for row in order:
-        if batch and lengths[row] * (len(batch) + 1) > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
