@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: help install demo test test-slow test-lowest lint format clean
+.PHONY: help install demo publish-demo test test-slow test-lowest lint format clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -21,6 +21,9 @@ install: $(INSTALLED)  ## a virtual environment with the package and its tools
 
 demo: $(INSTALLED)  ## train and use a tiny stack on the embedded sample
 	$(BIN)/stacked-emotion demo --output_dir outputs/demo
+
+publish-demo: demo  ## publish the demo to a test Hub, use it without the package, picture its pages
+	PYTHONPATH=tests $(BIN)/python -m publish_demo outputs/demo outputs/publish_demo $(PUBLISH_DEMO)
 
 test: $(INSTALLED)  ## the whole suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
