@@ -24,7 +24,7 @@ from .model_files import WEIGHTS, weights_fingerprint
 from .onnx_graph import trace
 from .onnx_predictor import OnnxRunner
 from .openvino_runner import OPENVINO_DTYPES, OpenVinoRunner
-from .predictor import StackedEmotionPredictor, native_dtype
+from .predictor import StackedEmotionPredictor
 from .text_predictor import Runner, TextPredictor
 
 GRAPHS = {"float32": "model.onnx", "int8": "model_int8.onnx"}

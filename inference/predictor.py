@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..precision import native_dtype
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
 from .choice import fastest
 from .decisions import Decision
@@ -24,7 +25,6 @@ __all__ = [
     "Prediction",
     "StackedEmotionPredictor",
     "TorchRunner",
-    "native_dtype",
 ]
 
 BACKENDS = ("auto", "torch", "onnx", "openvino")
@@ -192,12 +192,3 @@ def _exported_runner(files: ModelFiles, backend: str, dtype: str, device: torch.
     if backend == "onnx":
         return OnnxRunner(graph_path(files, report, dtype), dtype)
     return OpenVinoRunner(graph_path(files, report, "float32"), dtype)
-
-
-def native_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device computes in it natively, float32 elsewhere; torch is asked."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    native = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
-    tiles = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
-    return torch.bfloat16 if native or tiles else torch.float32

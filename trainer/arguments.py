@@ -134,7 +134,10 @@ class StageArguments:
     )
     logging_steps: int = _option(20, "Steps between two log lines.")
     report_to: list[str] = _option(["none"], "Where the Trainer reports: tensorboard, none, …")
-    bf16: bool = _option(False, "Train in bf16 mixed precision (GPU, or a CPU with bf16).")
+    bf16: bool | None = _option(
+        None,
+        "Train the encoders in bf16 mixed precision; by default where the device computes in it.",
+    )
     fp16: bool = _option(False, "Train in fp16 mixed precision (GPU).")
     gradient_checkpointing: bool = _option(
         False, "Trade time for memory in stages encoders, joint."

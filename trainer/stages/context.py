@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
-from transformers.utils import is_torch_bf16_gpu_available
 
+from ...precision import native_dtype
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..announcements import announce as announce
 from ..arguments import TrainingRecipe
@@ -98,6 +98,14 @@ class RunContext:
         return Path(self.recipe.stages.encoders_from or self.recipe.stages.output_dir)
 
     @property
+    def encoders_in_bf16(self) -> bool:
+        """Whether the encoders are trained in bf16 mixed precision."""
+        asked = self.recipe.stages.bf16
+        if asked is None:
+            asked = native_dtype(PartialState().device) == torch.bfloat16
+        return asked and not self.recipe.stages.fp16
+
+    @property
     def held_out_splits(self) -> list[str]:
         """The splits that are only scored."""
         return [split for split in ("validation", "test") if split in self.splits]
@@ -145,14 +153,16 @@ class RunContext:
             new, old = "activation_checkpointing", "gradient_checkpointing"
             options[new if new in known else old] = True
         report_to = [] if stages.report_to == ["none"] else stages.report_to
+        on_cpu = PartialState().device.type == "cpu"
+        bf16 = options.pop("bf16", bool(stages.bf16) and not on_cpu)
         return TrainingArguments(
             output_dir=str(folder),
             lr_scheduler_type="linear",
             warmup_steps=warmup,
             logging_steps=stages.logging_steps,
             report_to=report_to or "none",
-            bf16=stages.bf16,
-            use_cpu=stages.bf16 and not is_torch_bf16_gpu_available(),
+            use_cpu=on_cpu,
+            bf16=bf16,
             fp16=stages.fp16,
             train_sampling_strategy="group_by_length",
             remove_unused_columns=False,

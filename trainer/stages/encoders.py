@@ -117,6 +117,7 @@ def encoder_settings(context: RunContext, name: str) -> dict[str, Any]:
         "loss": stages.encoder_loss,
         "loss_options": stages.options_of("encoder"),
         "dropout": 0.1,
+        "bf16": stages.bf16,
         "seed": stages.seed,
     } | ({"lora": [lora_rank, stages.encoder_lora_alpha]} if lora_rank else {})
 
@@ -175,6 +176,7 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
             weight_decay=settings["weight_decay"],
             warmup_share=settings["warmup"],
             gradient_checkpointing=stages.gradient_checkpointing,
+            bf16=context.encoders_in_bf16,
             seed=stages.seed,
             **context.checkpointing(),
         ),

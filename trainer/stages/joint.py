@@ -74,6 +74,7 @@ def _train(context: RunContext, folder: Any) -> dict[str, Any]:
             weight_decay=stages.encoder_weight_decay,
             warmup_share=stages.encoder_warmup,
             gradient_checkpointing=stages.gradient_checkpointing,
+            bf16=context.encoders_in_bf16,
             seed=seed,
             ddp_find_unused_parameters=True,
             **context.checkpointing(),
