@@ -179,6 +179,10 @@ class StageArguments:
     meta_loss_options: list[str] = _option([], "option=value of that loss.")
     head_epochs: int = _option(4, "Most epochs of stage head; 0 is a candidate.")
     head_learning_rate: float = _option(5e-4, "Stage head.")
+    trust_factor: float = _option(
+        50.0,
+        "Learning rate of the trust per encoder and label over that of the other layers on top.",
+    )
     top_batch_size: int = _option(32, "Texts a step and device, stages meta and head.")
     top_weight_decay: float = _option(0.01, "Stages meta and head.")
     top_warmup: float = _option(0.1, "Share of the steps, stages meta and head.")

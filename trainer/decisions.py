@@ -13,8 +13,8 @@ from .metrics.scores import jaccard_per_row, ratio
 from .thresholds import choose_thresholds
 
 DECISIONS = ("global", "shrunk", "expected_jaccard")
-TILTS = (0.2, 0.4, 0.6)
-SHIFTS = (-0.6, -0.4, -0.2)
+TILTS = (0.2, 0.4, 0.6, 0.8)
+SHIFTS = (-0.6, -0.4, -0.2, 0.0)
 SCALE = 0.8
 
 

@@ -13,6 +13,7 @@ from .errors import UserError, did_you_mean
 
 REFERENCE_WIDTH = 768
 REFERENCE_LEARNING_RATE = 2.5e-5
+LABEL_TRUST = "label_trust"
 _LAYER = re.compile(r"(?:^|\.)(?:layer|layers)\.(\d+)\.")
 
 
@@ -86,11 +87,9 @@ def parameter_groups(
         weight_decay: on matrices; biases and norms have none.
         layer_decay: learning rate of a layer over that of the layer above it.
     """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    rates: dict[str, float] = {}
     other = head_factor * max(encoder_learning_rates.values())
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
+    for name, _ in model.named_parameters():
         rate = other
         for encoder, base in encoder_learning_rates.items():
             if f"encoder_{encoder}." in name:
@@ -100,8 +99,41 @@ def parameter_groups(
                 rate = base * layer_decay**below
             elif f"head_{encoder}." in name:
                 rate = base * head_factor
-        decay = weight_decay if parameter.dim() > 1 else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
+        rates[name] = rate
+    return _grouped(model, rates, weight_decay)
+
+
+def top_parameter_groups(
+    model: StackedEmotionForSequenceClassification,
+    learning_rate: float,
+    trust_factor: float,
+    weight_decay: float,
+) -> list[dict[str, Any]]:
+    """Optimizer groups of the layers on top of the encoders.
+
+    Args:
+        model: the stack; only parameters that require gradients are taken.
+        learning_rate: of all but the meta-learner's `label_trust`.
+        trust_factor: learning rate of `label_trust` over it. These few numbers, on the scale of
+            log-weights, have a way to go that a rate for matrices would not cover.
+        weight_decay: on matrices; biases, norms and `label_trust` have none.
+    """
+    rates = {
+        name: learning_rate * (trust_factor if name.endswith(LABEL_TRUST) else 1.0)
+        for name, _ in model.named_parameters()
+    }
+    return _grouped(model, rates, weight_decay)
+
+
+def _grouped(
+    model: nn.Module, rates: dict[str, float], weight_decay: float
+) -> list[dict[str, Any]]:
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        decays = parameter.dim() > 1 and not name.endswith(LABEL_TRUST)
+        groups.setdefault((rates[name], weight_decay if decays else 0.0), []).append(parameter)
     return [
         {"params": members, "lr": rate, "weight_decay": decay}
         for (rate, decay), members in groups.items()

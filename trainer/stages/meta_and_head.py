@@ -111,6 +111,7 @@ def stage_key(context: RunContext, stage: str) -> str:
         {
             "plan": [plan.epochs, plan.learning_rate, plan.loss.name, plan.loss.get_config_dict()],
             "batch": [stages.top_batch_size, stages.top_weight_decay, stages.top_warmup],
+            "trust_factor": stages.trust_factor,
             "seeds": stages.head_seeds,
             "folds": [stages.cross_fit, stages.seed],
             "thresholds": [stages.threshold_objective, stages.decisions],

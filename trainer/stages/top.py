@@ -18,7 +18,7 @@ from ..decisions import Decision, choose_decision
 from ..errors import UserError
 from ..feature_cache import FeatureCache
 from ..losses import EmotionLoss
-from ..parameter_groups import top_parameters
+from ..parameter_groups import top_parameter_groups, top_parameters
 from ..stacked_emotion_trainer import StackedEmotionTrainer
 from ..tracking import EpochTracker, held_out_figures, send_tensorboard_to
 from .context import RunContext
@@ -252,6 +252,9 @@ def train_top(
         data_collator=FeatureCollator(),
         loss=plan.loss,
         optimised=plan.output,
+        optimizer_groups=top_parameter_groups(
+            model, plan.learning_rate, stages.trust_factor, stages.top_weight_decay
+        ),
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
