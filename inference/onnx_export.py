@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..precision import native_dtype
 from ..trainer.errors import UserError
 from .choice import exact_enough
 from .model_files import WEIGHTS, weights_fingerprint
