@@ -144,6 +144,13 @@ class CardContent:
         return self.terms[-1].name
 
     @property
+    def license_words(self) -> str:
+        """The licence for the text: its identifier, or the name of another one with a link."""
+        if self.license_name:
+            return f"[{self.license_name}]({self.license_link})"
+        return f"**{self.license}**"
+
+    @property
     def example_text(self) -> str:
         """A text in quotes for the code of the card."""
         text = self.examples[0]["text"] if self.examples else "…"

@@ -80,8 +80,8 @@ def push_model(
                          "predictions_validation.npz"):  # fmt: skip
                 if (Path(run) / file).is_file():
                     shutil.copyfile(Path(run) / file, folder / file)
-            if (Path(run) / "onnx").is_dir():
-                shutil.copytree(Path(run) / "onnx", folder / "onnx")
+            if (Path(run) / "model" / "onnx").is_dir():
+                shutil.copytree(Path(run) / "model" / "onnx", folder / "model" / "onnx")
         else:
             if run is not None:
                 logger.warning("The weights are no longer those of %s: its figures stay out.", run)

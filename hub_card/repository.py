@@ -19,6 +19,7 @@ from huggingface_hub import get_token
 from transformers.dynamic_module_utils import get_relative_import_files
 
 from ..configuration_stacked_emotion import AUTO_MAP
+from ..inference.model_files import ONNX_REPORT, ModelFiles
 from ..trainer.errors import UserError
 from .run_record import RunRecord, public_values
 
@@ -137,13 +138,25 @@ def weight_files(model: Path) -> list[str]:
 
 
 def onnx_files(record: RunRecord) -> list[Path]:
-    """The exported graphs in `onnx/` of the run or of its model folder."""
-    for folder in (record.folder / "onnx", record.model_folder / "onnx"):
-        if folder.is_dir():
-            return sorted(
-                file for file in folder.iterdir() if file.is_file() and _ONNX.fullmatch(file.name)
+    """The exported graphs in `onnx/` of the model's folder, with their weights and report.
+
+    Raises:
+        UserError: they were exported from other weights.
+    """
+    folder = record.model_folder / "onnx"
+    if not folder.is_dir():
+        return []
+    found = sorted(
+        file for file in folder.iterdir() if file.is_file() and _ONNX.fullmatch(file.name)
+    )
+    if record.kind == "stack" and found:
+        files = ModelFiles(record.model_folder)
+        if files.find(ONNX_REPORT) is None or files.onnx_report() is None:
+            raise UserError(
+                f"{folder} is no export of these weights: run stacked-emotion export "
+                f"{record.model_folder} --format onnx again, or remove it."
             )
-    return []
+    return found
 
 
 def list_files(folder: Path) -> list[RepositoryFile]:

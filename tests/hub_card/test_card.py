@@ -172,7 +172,9 @@ def test_other_licence_and_other_languages(run_folder: Path) -> None:
     content = card_content(
         record, "a/b", "other", [*terms_of(record, ask_hub=False)], ["es"], **options
     )
-    data = metadata(content.render())
+    card = content.render()
+    assert "published under [my terms](https://example.org/terms)" in card
+    data = metadata(card)
     assert (data["license"], data["license_name"]) == ("other", "my terms")
     assert data["license_link"] == "https://example.org/terms"
     assert "arabic" not in data["tags"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -170,6 +171,25 @@ def test_the_command_line(
     assert "lab/other" in looked_at["card"]
     assert main([*command, "--license", "mit", "--base-model", "mid"]) == 2
     assert "ENCODER=USER/NAME" in capsys.readouterr().err
+
+
+def test_on_a_terminal_the_licence_is_asked_for(
+    run: Path,
+    looked_at: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    shown = Terminal()
+    monkeypatch.setattr("sys.stdin", Terminal("cc-by-4.0\n"))
+    monkeypatch.setattr("sys.stderr", shown)
+    command = ["publish", str(run), "--repo-id", "user/emotions", "--language", "ar"]
+    assert main([*command, "--dry-run", "--no-plots"]) == 0
+    assert "base model lab/zeta-base" in shown.getvalue()
+    assert "license: cc-by-4.0" in looked_at["card"]
 
 
 def test_the_metric_has_a_dry_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,8 +20,10 @@ from stacked_emotion.hub_card.repository import (
     outdated,
     refuse_secrets,
 )
+from stacked_emotion.inference.model_files import weights_fingerprint
 from stacked_emotion.trainer.errors import UserError
 
+REPORT = "model/onnx/report.json"
 PLANTED = {
     "model/training_args.bin": b"\x80\x04pickle",
     "model/optimizer.pt": b"\x80\x04pickle",
@@ -30,6 +32,7 @@ PLANTED = {
     "model/__pycache__/modeling_stacked_emotion.cpython-311.pyc": b"cache",
     "model/evil_stacked_emotion.py": b"import os",
     "model/onnx/model.onnx": b"graph",
+    "model/onnx/model.onnx.data": b"weights",
     "model/onnx/rows.parquet": b"rows",
     "features/validation.npy": b"cache",
     "train.jsonl": b'{"text": "private"}',
@@ -44,13 +47,15 @@ def run(run_folder: Path, tmp_path: Path) -> Path:
 
 
 def test_planted_files_stay(run: Path, tmp_path: Path) -> None:
-    for name, content in PLANTED.items():
+    report = {"weights": weights_fingerprint(run / "model/model.safetensors")}
+    for name, content in {**PLANTED, REPORT: json.dumps(report).encode()}.items():
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_bytes(content)
     gather(RunRecord.from_folder(run), tmp_path / "out")
     expected = {
         "config.json", "model.safetensors", "tokenizer_config.json", "handler.py",
         "requirements.txt", "results.json", "training_args.json", "onnx/model.onnx",
+        "onnx/model.onnx.data", "onnx/report.json",
         *(f"tokenizers/{name}/tokenizer.json" for name in ("zeta", "alpha", "mid")),
         *(file.name for file in ROOT.glob("*_stacked_emotion.py")),
     }  # fmt: skip
@@ -59,6 +64,12 @@ def test_planted_files_stay(run: Path, tmp_path: Path) -> None:
     assert b"private" not in content.replace(b"private_", b"")
     assert b"hf_" not in content
     refuse_secrets(tmp_path / "out")
+    for report in ({"weights": "of another model"}, None):
+        (run / REPORT).unlink()
+        if report:
+            (run / REPORT).write_text(json.dumps(report))
+        with pytest.raises(UserError, match="no export of these weights"):
+            gather(RunRecord.from_folder(run), tmp_path / "out")
 
 
 def test_the_remote_code_is_whole_and_the_auto_map_full(run: Path, tmp_path: Path) -> None:
