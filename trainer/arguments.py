@@ -132,6 +132,11 @@ class StageArguments:
         list(DECISIONS),
         f"Ways of giving labels to choose from, out of fold: {', '.join(DECISIONS)}.",
     )
+    gain_in_errors: float = _option(
+        1.0,
+        "What stages meta and head learned is kept only if it gains more than so many standard "
+        "errors over where they began, out of fold; 0 takes the best epoch.",
+    )
     logging_steps: int = _option(20, "Steps between two log lines.")
     report_to: list[str] = _option(["none"], "Where the Trainer reports: tensorboard, none, …")
     bf16: bool | None = _option(
@@ -162,6 +167,12 @@ class StageArguments:
         0, "Train LoRA adapters of this rank (peft) instead of the encoders' weights; 0 for none."
     )
     encoder_lora_alpha: float = _option(16.0, "Scale of the adapters over their rank.")
+    encoder_consistency: float = _option(
+        0.0, "Weight of the agreement of two passes with other dropout (R-Drop), stage encoders."
+    )
+    encoder_consistency_by_name: list[str] = _option(
+        [], "name=weight where one encoder differs; costs a second pass."
+    )
     train_encoders: list[str] = _option(
         [], "Stage encoders trains only these, so that several machines can share the work."
     )

@@ -16,6 +16,7 @@ DECISIONS = ("global", "shrunk", "expected_jaccard")
 TILTS = (0.2, 0.4, 0.6, 0.8)
 SHIFTS = (-0.6, -0.4, -0.2, 0.0)
 SCALE = 0.8
+OBJECTIVE_WEIGHTS = {"jaccard": 1.0, "micro_f1": 1.0, "macro_f1": 0.5}
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,10 @@ def tilted_thresholds(
 
 
 def decision_objective(labels: np.ndarray, decisions: np.ndarray) -> float:
-    """Jaccard + micro-F1 + macro-F1 / 2: what a decision is chosen by."""
+    """Jaccard + micro-F1 + macro-F1 / 2: what a decision is chosen by.
+
+    `OBJECTIVE_WEIGHTS` are its weights.
+    """
     hits = (labels & decisions).sum(0)
     total = labels.sum(0) + decisions.sum(0)
     micro = float(ratio(2 * hits.sum(), total.sum()))

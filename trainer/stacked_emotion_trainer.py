@@ -17,6 +17,7 @@ from transformers.trainer_utils import rotate_checkpoints
 from .checkpoints import DIGESTS, newest_checkpoint, write_digests
 from .collator import EvenRowsSampler, LengthGroupedSampler, RowsWithMask, lengths_of
 from .losses import EmotionLoss
+from .losses.consistency import dropout_consistency
 from .metrics.scores import emotion_scores
 from .thresholds import best_global_threshold
 
@@ -40,6 +41,8 @@ class StackedEmotionTrainer(Trainer):
         optimised: the output that is trained, "logits" or "meta_logits".
         optimizer_groups: groups for the optimizer; by default those of `Trainer`.
         label_names: names of the labels, for per-class metrics.
+        consistency_weight: of `dropout_consistency` between two passes over each batch (R-Drop); 0
+            for one pass.
         publish_options: for `push_to_hub`, as in `{"license": "mit", "languages": ["ar"]}`.
         **kwargs: as `Trainer`. Without `compute_metrics`, the scores at the best single global
             threshold are computed, so that `metric_for_best_model="jaccard"` chooses by it.
@@ -55,6 +58,7 @@ class StackedEmotionTrainer(Trainer):
         optimised: str = "logits",
         optimizer_groups: list[dict[str, Any]] | None = None,
         label_names: Sequence[str] | None = None,
+        consistency_weight: float = 0.0,
         publish_options: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -63,6 +67,7 @@ class StackedEmotionTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = False
         self.optimised = optimised
+        self.consistency_weight = consistency_weight
         self.optimizer_groups = optimizer_groups
         self.class_names = None if label_names is None else list(label_names)
         self.emotion_loss = loss if loss is None else loss.to(self.args.device)
@@ -103,30 +108,48 @@ class StackedEmotionTrainer(Trainer):
             The loss, a scalar, and the outputs if asked for.
         """
         labels, row_mask = inputs["labels"], inputs.get("row_mask")
-        if self.emotion_loss is None and self.optimised == "logits" and row_mask is None:
+        plain = self.emotion_loss is None and not self.consistency_weight
+        if plain and self.optimised == "logits" and row_mask is None:
             outputs = model(**inputs)
             return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
         skipped = ("labels", "row_mask")
-        outputs = model(**{key: value for key, value in inputs.items() if key not in skipped})
-        logits = outputs[self.optimised]
-        if self.emotion_loss is None:
-            parts, known = {"bce": _plain_bce(logits, labels, row_mask)}, frozenset[str]()
+        given = {key: value for key, value in inputs.items() if key not in skipped}
+        if self.consistency_weight and model.training:
+            outputs = model(**{key: torch.cat([value, value]) for key, value in given.items()})
+            rows = len(labels)
+            first, second = outputs[self.optimised][:rows], outputs[self.optimised][rows:]
+            embeddings = outputs.get("embedding")
+            halves = (None, None) if embeddings is None else embeddings.split(rows)
+            parts, known = self._parts(first, halves[0], labels, row_mask)
+            again, _ = self._parts(second, halves[1], labels, row_mask)
+            parts = {name: (part + again[name]) / 2 for name, part in parts.items()}
+            if row_mask is not None:
+                first, second = first[row_mask.bool()], second[row_mask.bool()]
+            parts["consistency"] = self.consistency_weight * dropout_consistency(first, second)
         else:
-            if self.emotion_loss.weights_positives:
-                logits = logits + torch.log(self.emotion_loss.pos_weight).to(logits.dtype)
-            parts = self.emotion_loss(
-                logits, labels, embedding=outputs.get("embedding"), row_mask=row_mask
-            )
-            known = self.emotion_loss.gathered_components
+            outputs = model(**given)
+            embedding = outputs.get("embedding")
+            parts, known = self._parts(outputs[self.optimised], embedding, labels, row_mask)
         if row_mask is not None:
             share = self._share_of_rows(row_mask)
             parts = {name: part if name in known else part * share for name, part in parts.items()}
         loss = sum(parts.values())
-        if model.training and self.emotion_loss is not None:
+        if model.training and not plain:
             for name, part in parts.items():
                 self._part_sums[name] = self._part_sums.get(name, 0.0) + part.detach().float()
             self._part_steps += 1
         return (loss, outputs) if return_outputs else loss
+
+    def _parts(
+        self, logits: Tensor, embedding: Tensor | None, labels: Tensor, row_mask: Tensor | None
+    ) -> tuple[dict[str, Tensor], frozenset[str]]:
+        """The loss's parts, and the names of those that are gathered over ranks."""
+        if self.emotion_loss is None:
+            return {"bce": _plain_bce(logits, labels, row_mask)}, frozenset()
+        if self.emotion_loss.weights_positives:
+            logits = logits + torch.log(self.emotion_loss.pos_weight).to(logits.dtype)
+        parts = self.emotion_loss(logits, labels, embedding=embedding, row_mask=row_mask)
+        return parts, self.emotion_loss.gathered_components
 
     def _share_of_rows(self, row_mask: Tensor) -> Tensor:
         """Weight of this rank's mean over its rows, so that the mean over ranks is over all."""

@@ -172,3 +172,27 @@ def test_length_grouped_sampler() -> None:
         )
 
     assert waste(first) < 0.3 * waste(list(range(333)))
+
+
+def test_consistency_is_logged_and_costs_nothing_without_dropout(
+    data: EncodedTexts, tiny_encoder_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    rows, states, logs = two_encoders(data), {}, {}
+    for dropout, weight in ((0.0, 0.0), (0.0, 2.0), (0.3, 2.0)):
+        trainer = StackedEmotionTrainer(
+            model=fresh(tiny_encoder_folders, dropout),
+            args=arguments(tmp_path, max_steps=3, logging_steps=1, optim="sgd"),
+            train_dataset=rows,
+            data_collator=EncodedTextCollator(),
+            loss=build_loss("weighted_bce", statistics(data)),
+            consistency_weight=weight,
+        )
+        trainer.train()
+        states[dropout, weight] = trainer.model.state_dict()
+        logs[dropout, weight] = [
+            entry.get("loss_consistency", 0.0) for entry in trainer.state.log_history[:3]
+        ]
+    for name, value in states[0.0, 0.0].items():
+        torch.testing.assert_close(value, states[0.0, 2.0][name], rtol=1e-4, atol=1e-5)
+    assert max(logs[0.0, 2.0]) < 1e-10
+    assert min(logs[0.3, 2.0]) > 1e-6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -134,6 +134,39 @@ def paired_bootstrap(
         seeds=seeds,
         resamples=resamples,
     )
+
+
+def difference_with_error(
+    references: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    weights: Mapping[str, float],
+    resamples: int = 500,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Difference of a weighted sum of metrics between two decisions, and its standard error.
+
+    Args:
+        references: `(rows, labels)` of 0/1.
+        first: `(rows, labels)` of 0/1.
+        second: the same for the other.
+        weights: weight of each of `BOOTSTRAP_METRICS`; `macro_ap` would need scores.
+        resamples: of the rows, paired, for the standard error.
+        seed: of the random generator.
+
+    Returns:
+        `first - second` on the rows as they are, and the standard deviation over the resamples.
+    """
+    generator = np.random.default_rng(seed)
+    rows = len(references)
+    counts = np.concatenate(
+        [np.ones((1, rows), np.float32), _draw_counts(generator, resamples, rows)]
+    )
+    differences = np.zeros(len(counts))
+    for metric, weight in weights.items():
+        for sign, decisions in ((1.0, first), (-1.0, second)):
+            differences += sign * weight * _scorer(references, decisions, metric)(counts)
+    return float(differences[0]), float(differences[1:].std())
 
 
 def _check_runs(values: Any, truth: np.ndarray, metric: str, what: str) -> list[np.ndarray]:

@@ -102,7 +102,9 @@ def encoder_settings(context: RunContext, name: str) -> dict[str, Any]:
     rates = pairs("encoder_learning_rates", stages.encoder_learning_rates)
     rate = rates.get(name, stages.encoder_learning_rate)
     lora_rank = stages.encoder_lora_rank
-    return {
+    by_name = pairs("encoder_consistency_by_name", stages.encoder_consistency_by_name)
+    consistency = float(by_name.get(name, stages.encoder_consistency))
+    settings = {
         "source": context.recipe.stack.sources()[name],
         "epochs": float(epochs.get(name, stages.encoder_epochs)),
         "learning_rate": None if rate is None else float(rate),
@@ -119,7 +121,12 @@ def encoder_settings(context: RunContext, name: str) -> dict[str, Any]:
         "dropout": 0.1,
         "bf16": stages.bf16,
         "seed": stages.seed,
-    } | ({"lora": [lora_rank, stages.encoder_lora_alpha]} if lora_rank else {})
+    }
+    if lora_rank:
+        settings["lora"] = [lora_rank, stages.encoder_lora_alpha]
+    if consistency:
+        settings["consistency"] = consistency
+    return settings
 
 
 def encoder_key(context: RunContext, name: str, part: str) -> str:
@@ -183,6 +190,7 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
         train_dataset=texts,
         data_collator=EncodedTextCollator(),
         loss=build_loss(settings["loss"], context.statistics, **settings["loss_options"]),
+        consistency_weight=settings.get("consistency", 0.0),
         optimizer_groups=parameter_groups(
             model,
             {name: rate},

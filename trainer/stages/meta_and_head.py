@@ -112,6 +112,7 @@ def stage_key(context: RunContext, stage: str) -> str:
             "plan": [plan.epochs, plan.learning_rate, plan.loss.name, plan.loss.get_config_dict()],
             "batch": [stages.top_batch_size, stages.top_weight_decay, stages.top_warmup],
             "trust_factor": stages.trust_factor,
+            "gain": stages.gain_in_errors,
             "seeds": stages.head_seeds,
             "folds": [stages.cross_fit, stages.seed],
             "thresholds": [stages.threshold_objective, stages.decisions],
@@ -137,7 +138,7 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
     checkpoints = folder / CHECKPOINTS
     held_out, states, fold_logs = fold_runs(context, stage, features, model, checkpoints)
     epoch, scores, choice = choose_epoch(
-        held_out, labels, stages.threshold_objective, stages.decisions
+        held_out, labels, stages.threshold_objective, stages.decisions, stages.gain_in_errors
     )
     if state.is_main_process:
         for fold, kept in enumerate(states):

@@ -14,10 +14,11 @@ from transformers import PrinterCallback, TrainerCallback
 
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..collator import FeatureCollator
-from ..decisions import Decision, choose_decision
+from ..decisions import OBJECTIVE_WEIGHTS, Decision, choose_decision
 from ..errors import UserError
 from ..feature_cache import FeatureCache
 from ..losses import EmotionLoss
+from ..metrics.bootstrap import difference_with_error
 from ..parameter_groups import top_parameter_groups, top_parameters
 from ..stacked_emotion_trainer import StackedEmotionTrainer
 from ..tracking import EpochTracker, held_out_figures, send_tensorboard_to
@@ -273,15 +274,25 @@ def train_top(
 
 
 def choose_epoch(
-    logits_by_epoch: np.ndarray, labels: np.ndarray, objective: str, candidates: list[str]
+    logits_by_epoch: np.ndarray,
+    labels: np.ndarray,
+    objective: str,
+    candidates: list[str],
+    gain_in_errors: float = 1.0,
 ) -> tuple[int, list[float], Decision]:
     """The epoch whose out-of-fold logits score best, with the decision chosen on them.
+
+    Step 0, where the stage began, is kept unless the best epoch's gain over it is more than
+    `gain_in_errors` of its standard errors (paired bootstrap over the rows), as in the
+    one-standard-error rule of Breiman et al. (1984): a gain within the noise is no reason for a
+    more complicated model.
 
     Args:
         logits_by_epoch: (epochs + 1, rows, labels), epoch 0 being the start.
         labels: (rows, labels).
         objective: what thresholds maximise, see `thresholds.OBJECTIVES`.
         candidates: see `decisions.DECISIONS`.
+        gain_in_errors: 0 takes the best epoch, however small its gain.
 
     Returns:
         The epoch, the objective of every epoch (`decision_objective`, cross-validated), and the
@@ -293,6 +304,13 @@ def choose_epoch(
     ]
     scores = [choice.score for choice in choices]
     best = int(np.argmax(scores))
+    if best:
+        start, finish = (choices[at].decide(logits_by_epoch[at]) for at in (0, best))
+        gain, error = difference_with_error(
+            labels.astype(np.int64), finish, start, OBJECTIVE_WEIGHTS
+        )
+        if gain <= gain_in_errors * error:
+            best = 0
     return best, scores, choices[best]
 
 

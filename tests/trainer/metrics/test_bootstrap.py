@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stacked_emotion.trainer.metrics import BOOTSTRAP_METRICS, emotion_scores, paired_bootstrap
-from stacked_emotion.trainer.metrics.bootstrap import _scorer
+from stacked_emotion.trainer.metrics.bootstrap import _scorer, difference_with_error
 
 
 def example(rows: int = 60, quality: float = 2.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -106,3 +106,23 @@ def test_bad_input_is_refused() -> None:
         paired_bootstrap(truth, [truth, truth], [truth], "jaccard")
     with pytest.raises(ValueError, match="confidence"):
         paired_bootstrap(truth, truth, truth, confidence=1.0)
+
+
+def test_difference_with_error_agrees_with_the_metrics_and_with_plain_resampling() -> None:
+    generator = np.random.default_rng(1)
+    truth = (generator.random((300, 5)) < 0.3).astype(int)
+    first = np.where(generator.random(truth.shape) < 0.1, 1 - truth, truth)
+    second = np.where(generator.random(truth.shape) < 0.2, 1 - truth, truth)
+    weights = {"jaccard": 1.0, "micro_f1": 1.0, "macro_f1": 0.5}
+
+    def objective(rows: np.ndarray, decisions: np.ndarray) -> float:
+        scores = emotion_scores(truth[rows], decisions[rows])
+        return sum(weight * scores[metric] for metric, weight in weights.items())
+
+    def gain(rows: np.ndarray) -> float:
+        return objective(rows, first) - objective(rows, second)
+
+    difference, error = difference_with_error(truth, first, second, weights, resamples=2000)
+    assert difference == pytest.approx(gain(np.arange(300)), abs=1e-6)
+    drawn = [gain(generator.integers(300, size=300)) for _ in range(150)]
+    assert error == pytest.approx(np.std(drawn), rel=0.25)
