@@ -304,7 +304,7 @@ def choose_epoch(
     ]
     scores = [choice.score for choice in choices]
     best = int(np.argmax(scores))
-    if best:
+    if best and gain_in_errors > 0:
         start, finish = (choices[at].decide(logits_by_epoch[at]) for at in (0, best))
         gain, error = difference_with_error(
             labels.astype(np.int64), finish, start, OBJECTIVE_WEIGHTS
