@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .hub_card.commands import add_publishing_commands
+from .hub_card.demo_commands import add_demo_commands
 from .inference.command import add_predict_options
 from .inference.export_command import add_export_options, run_export
 
@@ -100,6 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_export_options(export)
     export.set_defaults(run=run_export)
     add_publishing_commands(commands)
+    add_demo_commands(commands)
     return parser
 
 

@@ -1,0 +1,155 @@
+"""Which encoder the meta-learner trusts, by label and by text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ..run_record import RunRecord
+from .predictions import published_predictions
+from .style import HATCHES, OKABE_ITO, shaped
+
+_TEXTS_A_BATCH = 64
+_MOST_TEXTS = 512
+_LABEL_TRUST = "stacked.meta_learner.label_trust"
+
+
+def encoder_use(record: RunRecord) -> Any:
+    """How much each encoder counts in the meta-learner, by label, and how that varies by text.
+
+    The weights come from the gates in `predictions_<split>.npz` or, where they are not in it, from
+    running the model on held-out texts, if these are still at hand.
+    """
+    if len(record.encoder_names) < 2:
+        return None
+    found = published_predictions(record)
+    if found is not None and "gates" in found[1]:
+        split, weights = found[0], label_weights(found[1]["gates"], _label_trust(record))
+    else:
+        computed = _weights_of_texts(record)
+        if computed is None:
+            return None
+        split, weights = computed
+    return encoder_use_figure(weights, record.encoder_names, record.labels, split)
+
+
+def encoder_use_figure(
+    weights: np.ndarray, encoder_names: Sequence[str], labels: Sequence[str], split: str
+) -> Any:
+    """Stacked bars by label, and boxes over the texts.
+
+    Args:
+        weights: (texts, encoders, labels) that sum to 1 over the encoders.
+        encoder_names: in the order of the weights.
+        labels: in the order of the weights.
+        split: where the texts are from, for the title.
+    """
+    from matplotlib import pyplot
+
+    means = weights.mean(0)  # (encoders, labels)
+    places = np.arange(len(labels))[::-1]
+    figure, (left, right) = pyplot.subplots(
+        1, 2, figsize=(9.6, 1.7 + 0.36 * len(labels)), width_ratios=(1.6, 1)
+    )
+    begin = np.zeros(len(labels))
+    for index, name in enumerate(encoder_names):
+        colour = OKABE_ITO[index % len(OKABE_ITO)]
+        left.barh(
+            places, means[index], 0.76, left=begin, color=colour, alpha=0.75,
+            hatch=HATCHES[index % len(HATCHES)], edgecolor="white", label=name,
+        )  # fmt: skip
+        for place, start, share in zip(places, begin, means[index], strict=True):
+            if share > 0.08:
+                left.text(
+                    start + share / 2, place, f"{share:.2f}", ha="center", va="center", fontsize=9,
+                    bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "linewidth": 0},
+                )  # fmt: skip
+        begin += means[index]
+    left.set_yticks(places, [shaped(label) for label in labels])
+    left.set(xlim=(0, 1), ylim=(-0.6, len(labels) - 0.4), xlabel="mean weight")
+    left.grid(visible=False)
+    left.set_title(f"Trust in the encoders by label — {split}", loc="left", pad=26)
+    left.legend(
+        ncols=min(len(encoder_names), 4), loc="lower left", bbox_to_anchor=(-0.01, 0.995),
+        frameon=False, fontsize=9, handlelength=1.6, columnspacing=1.2,
+    )  # fmt: skip
+    texts = weights.mean(2)  # (texts, encoders)
+    boxes = right.boxplot(
+        [texts[:, index] for index in range(len(encoder_names))], tick_labels=list(encoder_names),
+        widths=0.55, patch_artist=True, medianprops={"color": "black", "linewidth": 1.6},
+        flierprops={"markersize": 2, "alpha": 0.4},
+    )  # fmt: skip
+    for index, box in enumerate(boxes["boxes"]):
+        box.set(facecolor=OKABE_ITO[index % len(OKABE_ITO)], alpha=0.75)
+    right.axhline(1 / len(encoder_names), color="black", linestyle=":", linewidth=1)
+    low, high = texts.min(), texts.max()
+    middle, reach = (low + high) / 2, max(0.06, 0.55 * (high - low))
+    right.set(ylim=(max(0.0, middle - reach), min(1.0, middle + reach)), ylabel="mean over labels")
+    right.set_title("by text (···· equal trust)", loc="left", pad=26)
+    if max(map(len, encoder_names)) > 7:
+        right.tick_params(axis="x", rotation=25)
+    return figure
+
+
+def label_weights(gates: np.ndarray, label_trust: np.ndarray) -> np.ndarray:
+    """The weights of the encoders label by label, as the meta-learner makes them of a text's gates.
+
+    Args:
+        gates: (texts, encoders).
+        label_trust: (encoders, labels); zero for the same weights for all labels.
+
+    Returns:
+        (texts, encoders, labels), proportional to gate * exp(label trust), summing to 1.
+    """
+    tilted = gates.astype(np.float64)[:, :, None] * np.exp(label_trust)
+    return tilted / tilted.sum(1, keepdims=True).clip(1e-6)
+
+
+def _label_trust(record: RunRecord) -> np.ndarray:
+    """(encoders, labels) of the published weights; zero where the stack has none."""
+    from safetensors import safe_open
+
+    for file in sorted(record.model_folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as weights:
+            if _LABEL_TRUST in weights.keys():  # noqa: SIM118  (not a dict)
+                return weights.get_tensor(_LABEL_TRUST).double().numpy()
+    return np.zeros((len(record.encoder_names), len(record.labels)))
+
+
+def _weights_of_texts(record: RunRecord) -> tuple[str, np.ndarray] | None:
+    """Split, and the weights of some of its texts; None where no text is at hand."""
+    import torch
+
+    from ...inference import StackedEmotionPredictor
+    from ...inference.encoder_weights import encoder_weights
+    from ...trainer.data import DataArguments, load_labelled_texts
+
+    known = {entry.name for entry in fields(DataArguments)}
+    recipe = record.results.get("recipe") or {}
+    data = DataArguments(**{name: value for name, value in recipe.items() if name in known})
+    splits: tuple[Literal["test", "validation"], ...] = ("test", "validation")
+    for split in splits:
+        file = getattr(data, f"{split}_file")
+        if not (file and Path(file).is_file()):
+            continue
+        texts = load_labelled_texts(data, split, record.labels)
+        if texts is None or not len(texts):
+            continue
+        predictor = StackedEmotionPredictor.from_pretrained(
+            str(record.model_folder), dtype=torch.float32, device="cpu"
+        )
+        rows = np.random.default_rng(0).permutation(len(texts))[:_MOST_TEXTS]
+
+        def batches(
+            predictor: Any = predictor, chosen: Any = rows, texts: Any = texts
+        ) -> Iterator[Any]:
+            for start in range(0, len(chosen), _TEXTS_A_BATCH):
+                part = [texts.texts[row] for row in chosen[start : start + _TEXTS_A_BATCH]]
+                yield dict(predictor.tokenizer(part, padding=True, return_tensors="pt"))
+
+        return split, encoder_weights(predictor.model, batches())
+    return None

@@ -1,0 +1,33 @@
+"""The predictions a run left behind, and the labels they stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...trainer.decisions import Decision
+from ..run_record import RunRecord
+
+
+def published_predictions(record: RunRecord) -> tuple[str, dict[str, np.ndarray]] | None:
+    """Split and arrays of the published weights' predictions, test first; None without any."""
+    for split in record.splits or list(record.predictions):
+        arrays = record.predictions.get(split)
+        if arrays and arrays["labels"].shape[1] == len(record.labels):
+            return split, arrays
+    return None
+
+
+def decided_labels(record: RunRecord, probabilities: np.ndarray) -> np.ndarray:
+    """The labels given for (rows, labels) probabilities, as the model's config says.
+
+    Returns:
+        (rows, labels) of 0 and 1, as `model.decide` gives them.
+    """
+    kind = "global" if record.decision == "threshold" else record.decision
+    decision = Decision(
+        kind,
+        np.array(list(record.thresholds.values())),
+        float(record.config.get("decision_scale") or 1.0),
+    )
+    share = np.clip(probabilities.astype(np.float64), 1e-9, 1 - 1e-9)
+    return decision.decide(np.log(share / (1 - share)))

@@ -1,0 +1,1 @@
+"""The demo app: what a Space, or `stacked-emotion demo-app`, shows."""

@@ -1,0 +1,250 @@
+"""The Gradio interface: one text with everything that can be said about it, and whole files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...inference import StackedEmotionPredictor, explain
+from ...inference.encoder_weights import encoder_weights
+from ...trainer.errors import UserError
+from ..label_definitions import DIALECTS, EXAMPLES
+from . import rendering
+from .uploads import MAX_ROWS, read_upload, with_answers
+
+MAX_CHARACTERS = 2000
+PREVIEW_ROWS = 10
+ROWS_A_STEP = 64
+RIGHT_TO_LEFT = ("ar", "fa", "he", "ur")
+_STYLE = Path(__file__).with_name("style.css")
+_HOUR = 3600
+# The direction of what is typed follows its first letter; an empty box keeps the language's own.
+_FOLLOW_DIRECTION = """(text) => {
+  const box = document.querySelector("#se-text textarea");
+  const first = (text || "").match(/\\p{L}/u);
+  if (box && first) {
+    box.dir = /[\\p{Script=Arabic}\\p{Script=Hebrew}\\p{Script=Syriac}\\p{Script=Thaana}]/u
+      .test(first[0]) ? "rtl" : "ltr";
+  }
+}"""
+
+
+class DemoApp:
+    """What the app answers, without its looks.
+
+    Args:
+        predictor: the model; in float32, so that a word's contribution is not lost in rounding.
+    """
+
+    def __init__(self, predictor: StackedEmotionPredictor) -> None:
+        self.predictor = predictor
+        self.labels = list(predictor.labels)
+        self.thresholds = dict(zip(self.labels, predictor.thresholds, strict=True))
+        self.rule = str(predictor.model.config.decision or "threshold")
+
+    def analyse(self, text: str) -> tuple[str, str, str, list[str]]:
+        """All about one text: bars, coloured words, trust, and the labels, most likely first.
+
+        Raises:
+            UserError: an empty text, or one that is too long.
+        """
+        text = self._checked(text)
+        answer = self.predictor.predict([text])[0]
+        ranked = sorted(self.labels, key=lambda label: -answer.scores[label])
+        bars = rendering.bars(answer.scores, answer.labels, self.thresholds, self.rule)
+        return (bars, *self.explain_label(text, ranked[0]), ranked)
+
+    def explain_label(self, text: str, label: str) -> tuple[str, str]:
+        """Coloured words and trust in the encoders, for a label of a text.
+
+        Raises:
+            UserError: an empty text, or one that is too long.
+        """
+        text = self._checked(text)
+        words = rendering.words(explain(self.predictor, text, label))
+        return words, rendering.trust(self.trust(text, label), label)
+
+    def trust(self, text: str, label: str) -> dict[str, float]:
+        """How much each encoder counts for a label of a text, by name; sums to 1."""
+        batch = dict(self.predictor.tokenizer([text], padding=True, return_tensors="pt"))
+        weights = encoder_weights(self.predictor.model, [batch])[0, :, self.labels.index(label)]
+        return dict(zip(self.predictor.model.config.encoder_names, weights.tolist(), strict=True))
+
+    def answer_file(self, path: str | Path, progress: Any = None) -> tuple[str, str, str]:
+        """A preview, and the name and the text of the file with labels and scores.
+
+        Args:
+            path: the CSV file.
+            progress: called with the share that is done.
+
+        Raises:
+            UserError: what is wrong with the file.
+        """
+        upload = read_upload(path)
+        texts = upload.texts
+        filled = [row for row, text in enumerate(texts) if text.strip()]
+        labels: list[str | None] = [None] * len(texts)
+        scores: list[dict[str, float] | None] = [None] * len(texts)
+        for start in range(0, len(filled), ROWS_A_STEP):
+            rows = filled[start : start + ROWS_A_STEP]
+            if progress is not None:
+                progress(start / len(filled), desc="computing")
+            for row, answer in zip(
+                rows, self.predictor.predict([texts[row] for row in rows]), strict=True
+            ):
+                labels[row], scores[row] = ",".join(answer.labels), answer.scores
+        shown = [
+            (text, "(no text)" if given is None else given.replace(",", ", ") or "none")
+            for text, given in zip(texts[:PREVIEW_ROWS], labels[:PREVIEW_ROWS], strict=True)
+        ]
+        name = f"{Path(upload.name).stem}_emotions.csv"
+        return rendering.preview(shown, len(texts)), name, with_answers(upload, labels, scores)
+
+    def _checked(self, text: str | None) -> str:
+        text = text or ""
+        if not text.strip():
+            raise UserError("There is no text yet: write one, or choose an example.")
+        if len(text) > MAX_CHARACTERS:
+            raise UserError(
+                f"The text has {len(text)} characters, the app takes {MAX_CHARACTERS}: cut it."
+            )
+        return text
+
+
+def build_interface(
+    predictor: StackedEmotionPredictor,
+    title: str,
+    language: str = "ar",
+    note: str | None = None,
+    examples: Sequence[tuple[str, str]] | None = None,
+) -> Any:
+    """The app as `gradio.Blocks`; show it with `launch_options()`.
+
+    Args:
+        predictor: the model.
+        title: the heading, usually the model's name.
+        language: of the texts; it chooses the examples and where the empty box begins.
+        note: a sentence under the heading, such as that the model is a toy.
+        examples: (caption, text) pairs instead of the language's own.
+    """
+    import gradio as gr
+
+    app = DemoApp(predictor)
+    waiting, hidden = gr.Progress(), gr.update(visible=False)
+    chosen = list(examples if examples is not None else examples_of(language))
+
+    def analyse(text: str) -> tuple[Any, ...]:
+        try:
+            bars, words, trust, ranked = app.analyse(text)
+        except UserError as error:
+            told = gr.update(value=rendering.problem(str(error)), visible=True)
+            return told, hidden, hidden, hidden, ""
+        choices = gr.update(choices=ranked, value=ranked[0], visible=True)
+        shown = [gr.update(value=part, visible=True) for part in (bars, words, trust)]
+        return *shown, choices, text
+
+    def explain_again(text: str, label: str) -> tuple[str, str]:
+        return app.explain_label(text, label)
+
+    def answer_file(path: str | None, progress: Any = waiting) -> tuple[Any, Any]:
+        try:
+            if not path:
+                raise UserError("There is no file yet: choose a CSV file first.")
+            shown, name, answers = app.answer_file(path, progress)
+        except UserError as error:
+            return rendering.problem(str(error)), gr.update(visible=False, value=None)
+        # straight into the cache, whose files `delete_cache` removes
+        output = gr.processing_utils.save_bytes_to_cache(
+            answers.encode("utf-8-sig"), name, download.GRADIO_CACHE
+        )
+        return shown, gr.update(visible=True, value=output)
+
+    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(_HOUR, _HOUR)) as interface:
+        gr.HTML(_heading(title, note), elem_id="se-title")
+        with gr.Tab("One text"):
+            text = gr.Textbox(
+                label="Text", lines=3, max_lines=8, elem_id="se-text",
+                rtl=language in RIGHT_TO_LEFT,
+                placeholder="اكتب نصًا هنا" if language == "ar" else "Write a text here",
+            )  # fmt: skip
+            go = gr.Button("Which emotions?", variant="primary", elem_id="se-go")
+            bars = gr.HTML(visible=False, elem_id="se-bars")
+            label = gr.Dropdown(
+                [], label="Explain the label", visible=False, interactive=True, elem_id="se-label"
+            )
+            words = gr.HTML(visible=False, elem_id="se-words")
+            trusted = gr.HTML(visible=False, elem_id="se-trust")
+            analysed = gr.State("")
+            outputs = [bars, words, trusted, label, analysed]
+            limits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
+            gr.on([go.click, text.submit], analyse, text, outputs, api_name="analyse", **limits)
+            text.change(None, text, None, js=_FOLLOW_DIRECTION)
+            label.input(
+                explain_again, [analysed, label], [words, trusted], api_name=False, **limits
+            )
+            if chosen:
+                gr.Examples(
+                    [[example] for _, example in chosen], [text], outputs, analyse,
+                    run_on_click=True, cache_examples=False, elem_id="se-examples",
+                    example_labels=[f"{name}: \u2068{example}\u2069" for name, example in chosen],
+                    label="Invented examples", api_visibility="private",
+                )  # fmt: skip
+        with gr.Tab("A CSV file"):
+            gr.HTML(
+                f'<p class="se-note">A CSV file (UTF-8) with a column <code>text</code>, at most '
+                f"{MAX_ROWS} rows. You get it back with the labels and a score for each.</p>"
+            )
+            file = gr.File(label="CSV file", elem_id="se-file", height=140)
+            send = gr.Button("Compute", variant="primary", elem_id="se-send")
+            shown = gr.HTML(elem_id="se-preview")
+            download = gr.DownloadButton(
+                "Download the answers", visible=False, elem_id="se-download"
+            )
+            send.click(answer_file, file, [shown, download], api_name="file", **limits)
+        gr.HTML(_ABOUT)
+    return interface
+
+
+def launch_options() -> dict[str, Any]:
+    """Looks and manners for `Blocks.launch`: nothing is fetched from or told to other hosts."""
+    import gradio as gr
+
+    fonts = ["system-ui", "Segoe UI", "Noto Sans", "Noto Sans Arabic", "sans-serif"]
+    theme = gr.themes.Default(
+        primary_hue=gr.themes.colors.sky, font=fonts, font_mono=["ui-monospace", "monospace"]
+    )
+    return {
+        "theme": theme,
+        "css": _STYLE.read_text(encoding="utf-8"),
+        "footer_links": [],
+        "max_file_size": "20mb",
+        "ssr_mode": False,
+        "share": False,
+    }
+
+
+def load_predictor(model: str, revision: str | None = None) -> StackedEmotionPredictor:
+    """The model in float32."""
+    return StackedEmotionPredictor.from_pretrained(model, dtype=torch.float32, revision=revision)
+
+
+def examples_of(language: str) -> list[tuple[str, str]]:
+    """Captions and invented texts: one a dialect for Arabic, a few for languages there are any."""
+    if language == "ar":
+        return list(DIALECTS.items())
+    return [(str(place), text) for place, text in enumerate(EXAMPLES.get(language, []), 1)]
+
+
+_ABOUT = (
+    '<p class="se-note">Answers are guesses at what a text expresses, not at what its writer is '
+    "like: do not judge persons by them. Irony, dialects and rare emotions are often read wrongly. "
+    "Texts and files are computed here and are not kept; uploads are deleted within two hours.</p>"
+)
+
+
+def _heading(title: str, note: str | None) -> str:
+    told = f'<p class="se-warning">{rendering.escaped(note)}</p>' if note else ""
+    return f"<h1>{rendering.escaped(title)}</h1>{told}"

@@ -1,0 +1,177 @@
+"""What the app shows, as HTML: scores with their thresholds, coloured words, trusted encoders.
+
+Blue speaks for a label and orange against it, which readers with any common colour vision tell
+apart; everything that came from outside is escaped.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ...inference.explanations import Explanation
+
+FOR, AGAINST = "0,114,178", "213,94,0"
+_SEGMENTS = ("#56B4E9", "#E69F00", "#35B88F", "#E29BC4", "#F0E442", "#BBBBBB")
+_NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_STRONGEST = 0.75
+
+
+def text_direction(text: str) -> str:
+    """ "rtl" or "ltr": the direction of the first letter that has one; "ltr" without any."""
+    for letter in text:
+        kind = unicodedata.bidirectional(letter)
+        if kind in ("L", "R", "AL"):
+            return "ltr" if kind == "L" else "rtl"
+    return "ltr"
+
+
+def escaped(text: str) -> str:
+    """Text for HTML; characters that HTML does not admit become U+FFFD."""
+    return html.escape(_NOT_IN_HTML.sub("\ufffd", text))
+
+
+def bars(
+    scores: Mapping[str, float], given: Sequence[str], thresholds: Mapping[str, float], rule: str
+) -> str:
+    """A bar a label, most likely first, with the label's threshold.
+
+    Args:
+        scores: probability by label.
+        given: the labels given.
+        thresholds: by label.
+        rule: how labels are given, "threshold" or "expected_jaccard".
+    """
+    rows = []
+    for label, score in sorted(scores.items(), key=lambda entry: -entry[1]):
+        chosen, name = label in given, escaped(label)
+        rows.append(
+            f'<div class="se-row{" se-given" if chosen else ""}" data-label="{name}" '
+            f'data-given="{str(chosen).lower()}">'
+            f'<span class="se-name"><span class="se-tick">{"✓" if chosen else ""}</span>'
+            f"<bdi>{name}</bdi></span>"
+            f'<span class="se-track" role="meter" aria-label="{name}" aria-valuemin="0" '
+            f'aria-valuemax="1" aria-valuenow="{score:.3f}">'
+            f'<span class="se-fill" style="width:{100 * score:.1f}%"></span>'
+            f'<span class="se-limit" style="left:{100 * thresholds[label]:.1f}%" '
+            f'title="threshold {thresholds[label]:.2f}"></span></span>'
+            f'<span class="se-score">{score:.2f}</span>'
+            f'<span class="se-threshold">{thresholds[label]:.2f}</span></div>'
+        )
+    named = ", ".join(f"<bdi>{escaped(label)}</bdi>" for label in given) or "none"
+    meaning = (
+        "A label is given (✓) at or above its threshold."
+        if rule == "threshold"
+        else "Labels are given (✓) together, by expected Jaccard; at its threshold a label counts "
+        "as likely as not."
+    )
+    return (
+        '<div class="se-card">'
+        f'<p class="se-given-labels">Labels given: <strong>{named}</strong></p>'
+        '<div class="se-head"><span></span><span></span><span>score</span>'
+        '<span class="se-threshold">limit</span></div>'
+        f'{"".join(rows)}<p class="se-note"><span class="se-limit-key"></span> threshold. '
+        f"{meaning}</p></div>"
+    )
+
+
+def words(explanation: Explanation) -> str:
+    """The text with its words coloured by what they do for the label."""
+    largest = max((abs(word.contribution) for word in explanation.words), default=0.0) or 1.0
+    pieces, position = [], 0
+    for word in explanation.words:
+        pieces.append(escaped(explanation.text[position : word.start]))
+        strength = _STRONGEST * abs(word.contribution) / largest
+        colour = FOR if word.contribution >= 0 else AGAINST
+        trusted = max(word.gates, key=lambda name: word.gates[name])
+        pieces.append(
+            f'<span class="se-word" data-contribution="{word.contribution:.5f}" '
+            f'style="background:rgba({colour},{strength:.2f})" '
+            f'title="{word.contribution:+.3f}; trusts {escaped(trusted)}">'
+            f"{escaped(word.word)}</span>"
+        )
+        position = word.end
+    pieces.append(escaped(explanation.text[position:]))
+    unread = explanation.text[position:].strip()
+    note = (
+        f'<p class="se-warning">The text is long: only its first {len(explanation.words)} words '
+        "were read.</p>"
+        if unread and explanation.words
+        else ""
+    )
+    return (
+        f'<div class="se-card"><p class="se-note">What speaks <span class="se-for">for</span> and '
+        f'<span class="se-against">against</span> <strong><bdi>{escaped(explanation.label)}</bdi>'
+        f"</strong> ({explanation.score:.2f})</p>"
+        f'<p class="se-text" dir="{text_direction(explanation.text)}">{"".join(pieces)}</p>{note}'
+        f"{_word_table(explanation)}</div>"
+    )
+
+
+def _word_table(explanation: Explanation) -> str:
+    rows = "".join(
+        f'<tr><td class="se-word-cell"><bdi>{escaped(word.word)}</bdi></td><td>{word.contribution:+.3f}</td>'
+        f"<td><bdi>{escaped(max(word.gates, key=lambda name: word.gates[name]))}</bdi> "
+        f"{max(word.gates.values()):.2f}</td></tr>"
+        for word in explanation.words
+    )
+    return (
+        '<details><summary>Word by word</summary><div class="se-scroll"><table><thead><tr>'
+        "<th>word</th><th>contribution</th><th>most trusted encoder</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></div></details>"
+    )
+
+
+def trust(weights: Mapping[str, float], label: str) -> str:
+    """How far each encoder counts for a label of one text, as one bar in parts.
+
+    Args:
+        weights: by encoder, summing to 1.
+        label: the label.
+    """
+    ranked = sorted(weights.items(), key=lambda entry: -entry[1])
+    order = {name: place for place, name in enumerate(weights)}
+    parts = "".join(
+        f'<span style="width:{100 * share:.2f}%;background:'
+        f'{_SEGMENTS[order[name] % len(_SEGMENTS)]}" title="{escaped(name)} {share:.2f}"></span>'
+        for name, share in ranked
+    )
+    names = "".join(
+        f'<li data-encoder="{escaped(name)}"><span class="se-key" style="background:'
+        f'{_SEGMENTS[order[name] % len(_SEGMENTS)]}"></span><bdi>{escaped(name)}</bdi> '
+        f"<strong>{100 * share:.1f} %</strong></li>"
+        for name, share in ranked
+    )
+    return (
+        f'<div class="se-card"><p class="se-note">Trust in each encoder for <strong><bdi>'
+        f"{escaped(label)}</bdi></strong>, in this text</p>"
+        f'<div class="se-parts">{parts}</div><ul class="se-names">{names}</ul></div>'
+    )
+
+
+def preview(rows: Sequence[tuple[str, str]], total: int) -> str:
+    """The first rows of a file: text and labels.
+
+    Args:
+        rows: texts with their labels, joined.
+        total: rows of the whole file.
+    """
+    lines = "".join(
+        f'<tr><td dir="{text_direction(text)}">{escaped(text)}</td>'
+        f"<td><bdi>{escaped(labels)}</bdi></td></tr>"
+        for text, labels in rows
+    )
+    return (
+        f'<div class="se-card"><p class="se-note">{total} rows; the first {len(rows)}:</p>'
+        '<div class="se-scroll"><table><thead><tr><th>text</th><th>labels</th></tr></thead>'
+        f"<tbody>{lines}</tbody></table></div></div>"
+    )
+
+
+def problem(message: str) -> str:
+    """What went wrong, and how to mend it."""
+    return f'<div class="se-error" role="alert"><strong>Sorry.</strong> {escaped(message)}</div>'
