@@ -16,6 +16,7 @@ from . import rendering
 from .uploads import MAX_ROWS, read_upload, with_answers
 
 MAX_CHARACTERS = 2000
+OCCLUDED_WORDS = 60  # a longer text would be computed too often: its words are told by gradient
 PREVIEW_ROWS = 10
 ROWS_A_STEP = 64
 RIGHT_TO_LEFT = ("ar", "fa", "he", "ur")
@@ -64,7 +65,9 @@ class DemoApp:
             UserError: an empty text, or one that is too long.
         """
         text = self._checked(text)
-        words = rendering.words(explain(self.predictor, text, label))
+        few = len(text.split()) <= OCCLUDED_WORDS
+        explanation = explain(self.predictor, text, label, "occlusion" if few else "gradient")
+        words = rendering.words(explanation)
         return words, rendering.trust(self.trust(text, label), label)
 
     def trust(self, text: str, label: str) -> dict[str, float]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import html
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from ...inference.explanation_rendering import UNITS, text_direction
 
 if TYPE_CHECKING:
     from ...inference.explanations import Explanation
@@ -19,15 +20,6 @@ FOR, AGAINST = "0,114,178", "213,94,0"
 _SEGMENTS = ("#56B4E9", "#E69F00", "#35B88F", "#E29BC4", "#F0E442", "#BBBBBB")
 _NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _STRONGEST = 0.75
-
-
-def text_direction(text: str) -> str:
-    """ "rtl" or "ltr": the direction of the first letter that has one; "ltr" without any."""
-    for letter in text:
-        kind = unicodedata.bidirectional(letter)
-        if kind in ("L", "R", "AL"):
-            return "ltr" if kind == "L" else "rtl"
-    return "ltr"
 
 
 def escaped(text: str) -> str:
@@ -113,16 +105,19 @@ def words(explanation: Explanation) -> str:
 
 
 def _word_table(explanation: Explanation) -> str:
-    rows = "".join(
-        f'<tr><td class="se-word-cell"><bdi>{escaped(word.word)}</bdi></td><td>{word.contribution:+.3f}</td>'
-        f"<td><bdi>{escaped(max(word.gates, key=lambda name: word.gates[name]))}</bdi> "
-        f"{max(word.gates.values()):.2f}</td></tr>"
-        for word in explanation.words
-    )
+    rows = []
+    for word in explanation.words:
+        trusted = max(word.gates, key=lambda name: word.gates[name])
+        rows.append(
+            f'<tr><td class="se-word-cell"><bdi>{escaped(word.word)}</bdi></td>'
+            f"<td>{word.contribution:+.3f}</td>"
+            f"<td><bdi>{escaped(trusted)}</bdi> {word.gates[trusted]:.2f}</td></tr>"
+        )
     return (
         '<details><summary>Word by word</summary><div class="se-scroll"><table><thead><tr>'
-        "<th>word</th><th>contribution</th><th>most trusted encoder</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></div></details>"
+        f'<th class="se-word-cell">word</th><th>{UNITS[explanation.method]}</th>'
+        f"<th>most trusted encoder</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        "</details>"
     )
 
 
@@ -166,7 +161,7 @@ def preview(rows: Sequence[tuple[str, str]], total: int) -> str:
         for text, labels in rows
     )
     return (
-        f'<div class="se-card"><p class="se-note">{total} rows; the first {len(rows)}:</p>'
+        f'<div class="se-card"><p class="se-note">Rows: {total}, of which the first {len(rows)}:</p>'
         '<div class="se-scroll"><table><thead><tr><th>text</th><th>labels</th></tr></thead>'
         f"<tbody>{lines}</tbody></table></div></div>"
     )
