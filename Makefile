@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: help install demo publish-demo test test-slow test-lowest lint format clean
+.PHONY: help install demo publish-demo test test-slow test-space screenshots test-lowest lint format clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -30,6 +30,12 @@ test: $(INSTALLED)  ## the whole suite
 
 test-slow: $(INSTALLED)  ## what takes minutes
 	$(BIN)/python -m pytest -q -m slow
+
+test-space: $(INSTALLED)  ## the demo app in a real browser (apt-get install chromium)
+	$(BIN)/python -m pytest -q -m slow tests/hub_card/space
+
+screenshots: $(INSTALLED)  ## pictures of the demo app for the docs: MODEL=outputs/demo NAME=demo
+	PYTHONPATH=tests $(BIN)/python -m screenshots $(or $(MODEL),outputs/demo) docs/images --name $(or $(NAME),demo)
 
 test-lowest:  ## configuration, tokenizer and model with the lowest admitted versions
 	$(PYTHON) -m venv .venv-lowest

@@ -8,6 +8,9 @@ HERE = Path(__file__).parent
 
 onnx = ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"]
 openvino = [*onnx, "openvino>=2025.1"]
+# matplotlib joins and orders Arabic letters itself from 3.11 on, which needs Python 3.11
+plots = ["matplotlib>=3.8", "arabic-reshaper>=3.0", "python-bidi>=0.6"]
+space = ["gradio>=6.0"]
 test = [
     *openvino,
     "pytest>=8",
@@ -16,7 +19,7 @@ test = [
     "peft>=0.18",
     "tensorboard>=2.16",
     "optuna>=4.0",
-    "matplotlib>=3.8",
+    *plots,
     "markdown-it-py>=3.0",
 ]
 
@@ -39,12 +42,15 @@ setup(
         "stacked_emotion.trainer.stages",
         "stacked_emotion.inference",
         "stacked_emotion.hub_card",
+        "stacked_emotion.hub_card.plots",
+        "stacked_emotion.hub_card.space",
         "stacked_emotion.recipes",
     ],
     package_data={
         "stacked_emotion": ["py.typed"],
         "stacked_emotion.recipes": ["*.yaml", "sample/*"],
         "stacked_emotion.hub_card": ["templates/*.jinja"],
+        "stacked_emotion.hub_card.space": ["style.css", "README.md", "requirements.txt"],
     },
     install_requires=[
         "torch>=2.6",
@@ -63,12 +69,20 @@ setup(
         "test": test,
         "onnx": onnx,
         "openvino": openvino,
-        "plots": ["matplotlib>=3.8"],
-        "space": ["gradio>=5.0"],
+        "plots": plots,
+        "space": space,
         "tracking": ["tensorboard>=2.16"],
         "tuning": ["optuna>=4.0"],
         "peft": ["peft>=0.18"],
-        "dev": [*test, "ruff>=0.12", "mypy>=1.15", "types-PyYAML", "types-setuptools"],
+        "dev": [
+            *test,
+            *space,
+            "playwright>=1.50",
+            "ruff>=0.12",
+            "mypy>=1.15",
+            "types-PyYAML",
+            "types-setuptools",
+        ],
     },
     entry_points={"console_scripts": ["stacked-emotion=stacked_emotion.cli:main"]},
 )

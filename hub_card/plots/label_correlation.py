@@ -45,8 +45,7 @@ def correlation_figure(matrices: dict[str, np.ndarray], labels: Sequence[str]) -
     figure, panels = pyplot.subplots(
         len(matrices), 1, figsize=(side + 1.0, len(matrices) * (side - 0.9) + 0.9), sharex=True
     )
-    colours = pyplot.get_cmap("PuOr").copy()
-    colours.set_bad("0.85")
+    colours = pyplot.get_cmap("PuOr").with_extremes(bad="0.85")
     for axes, (title, matrix) in zip(np.atleast_1d(panels), matrices.items(), strict=True):
         image = axes.imshow(np.ma.masked_invalid(matrix), cmap=colours, vmin=-1, vmax=1)
         axes.set_title(title, loc="left")

@@ -35,7 +35,8 @@ def training_curves(record: RunRecord) -> Any:
     figure = pyplot.figure(figsize=(9.6, 0.4 + 2.7 * rows))
     grid = figure.add_gridspec(rows, 2, width_ratios=(1.45, 1))
     if encoders:
-        _draw_encoders(figure.add_subplot(grid[0, :]), encoders)
+        every = (record.results.get("recipe") or {}).get("logging_steps")
+        _draw_encoders(figure.add_subplot(grid[0, :]), encoders, every)
     for place, name in enumerate(later, bool(encoders)):
         _draw_parts(figure.add_subplot(grid[place, 0]), _STAGES[name], stages[name])
         _draw_epochs(figure.add_subplot(grid[place, 1]), stages[name])
@@ -78,20 +79,29 @@ def _encoder_losses(stage: Mapping[str, Any]) -> dict[str, list[np.ndarray]]:
     return found
 
 
-def _draw_encoders(axes: Any, encoders: Mapping[str, Sequence[np.ndarray]]) -> None:
+def _draw_encoders(
+    axes: Any, encoders: Mapping[str, Sequence[np.ndarray]], every: int | None
+) -> None:
+    """One line a run; the losses were logged every so many steps."""
     for index, (name, runs) in enumerate(encoders.items()):
         look = {
             "color": OKABE_ITO[index % len(OKABE_ITO)],
             "linestyle": DASHES[index % len(DASHES)],
         }
         for values in runs[:-1]:
-            axes.plot(np.arange(1, len(values) + 1), values, linewidth=0.9, alpha=0.4, **look)
+            axes.plot(
+                (every or 1) * np.arange(1, len(values) + 1),
+                values,
+                linewidth=0.9,
+                alpha=0.4,
+                **look,
+            )
         axes.plot(
-            np.arange(1, len(runs[-1]) + 1), runs[-1], marker="o", markersize=3, linewidth=2,
-            label=name, **look,
+            (every or 1) * np.arange(1, len(runs[-1]) + 1), runs[-1], marker="o", markersize=3,
+            linewidth=2, label=name, **look,
         )  # fmt: skip
     axes.set_title("Encoders: training loss (thin: the folds)", loc="left")
-    axes.set(xlabel="log entry", ylabel="loss")
+    axes.set(xlabel="step" if every else "log entry", ylabel="loss")
     axes.legend(frameon=False, fontsize=9)
 
 

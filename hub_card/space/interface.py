@@ -169,7 +169,7 @@ def build_interface(
         gr.HTML(_heading(title, note), elem_id="se-title")
         with gr.Tab("One text"):
             text = gr.Textbox(
-                label="Text", lines=3, max_lines=8, elem_id="se-text",
+                label="Text", lines=1, max_lines=8, elem_id="se-text",
                 rtl=language in RIGHT_TO_LEFT,
                 placeholder="اكتب نصًا هنا" if language == "ar" else "Write a text here",
             )  # fmt: skip
@@ -230,8 +230,10 @@ def launch_options() -> dict[str, Any]:
 
 
 def load_predictor(model: str, revision: str | None = None) -> StackedEmotionPredictor:
-    """The model in float32."""
-    return StackedEmotionPredictor.from_pretrained(model, dtype=torch.float32, revision=revision)
+    """The model in torch, whose words can be explained, and in float32."""
+    return StackedEmotionPredictor.from_pretrained(
+        model, dtype=torch.float32, revision=revision, backend="torch"
+    )
 
 
 def examples_of(language: str) -> list[tuple[str, str]]:

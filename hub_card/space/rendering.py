@@ -58,14 +58,14 @@ def bars(
     meaning = (
         "A label is given (✓) at or above its threshold."
         if rule == "threshold"
-        else "Labels are given (✓) together, by expected Jaccard; at its threshold a label counts "
-        "as likely as not."
+        else "Labels are given (✓) as a set, the one of the highest expected Jaccard: at least "
+        "one, and also below the thresholds, which only tilt the choice."
     )
     return (
         '<div class="se-card">'
         f'<p class="se-given-labels">Labels given: <strong>{named}</strong></p>'
         '<div class="se-head"><span></span><span></span><span>score</span>'
-        '<span class="se-threshold">limit</span></div>'
+        '<span class="se-threshold">threshold</span></div>'
         f'{"".join(rows)}<p class="se-note"><span class="se-limit-key"></span> threshold. '
         f"{meaning}</p></div>"
     )
@@ -161,7 +161,8 @@ def preview(rows: Sequence[tuple[str, str]], total: int) -> str:
         for text, labels in rows
     )
     return (
-        f'<div class="se-card"><p class="se-note">Rows: {total}, of which the first {len(rows)}:</p>'
+        '<div class="se-card">'
+        f'<p class="se-note">Rows: {total}, of which the first {len(rows)}:</p>'
         '<div class="se-scroll"><table><thead><tr><th>text</th><th>labels</th></tr></thead>'
         f"<tbody>{lines}</tbody></table></div></div>"
     )
