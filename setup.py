@@ -37,6 +37,7 @@ setup(
     packages=[
         "stacked_emotion",
         "stacked_emotion.trainer",
+        "stacked_emotion.trainer.ablation",
         "stacked_emotion.trainer.losses",
         "stacked_emotion.trainer.metrics",
         "stacked_emotion.trainer.stages",

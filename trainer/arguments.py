@@ -259,11 +259,12 @@ class StageArguments:
 
 @dataclass
 class TrainingRecipe:
-    """All arguments of a run."""
+    """All arguments of a run, and the recipe file they began with, if any."""
 
     data: DataArguments
     stack: StackArguments
     stages: StageArguments
+    source: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Every option and its value, flat."""
@@ -287,6 +288,25 @@ def pairs(option: str, values: Sequence[str]) -> dict[str, str]:
     return table
 
 
+def recipe_file(path: str | Path) -> Path:
+    """The file of a recipe.
+
+    Args:
+        path: a YAML file, or the name of a recipe of the package (`semeval2018_arabic`).
+
+    Raises:
+        UserError: neither is there.
+    """
+    file = Path(path)
+    if file.is_file():
+        return file
+    inside = RECIPES / f"{file.name.removesuffix('.yaml')}.yaml"
+    if not inside.exists():
+        known = ", ".join(sorted(entry.stem for entry in RECIPES.glob("*.yaml")))
+        raise UserError(f"There is no recipe {path}; those of the package are {known}.")
+    return inside
+
+
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """The options a recipe sets; mappings become lists of `name=value`.
 
@@ -296,13 +316,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: no such file, not YAML, or an unknown key, with the nearest known one.
     """
-    file = Path(path)
-    if not file.is_file():
-        inside = RECIPES / f"{file.name.removesuffix('.yaml')}.yaml"
-        if not inside.exists():
-            known = ", ".join(sorted(entry.stem for entry in RECIPES.glob("*.yaml")))
-            raise UserError(f"There is no recipe {path}; those of the package are {known}.")
-        file = inside
+    file = recipe_file(path)
     try:
         recipe = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
@@ -349,4 +363,5 @@ def parse_recipe(arguments: Sequence[str] | None = None) -> TrainingRecipe:
         settings = read_recipe(config.config)
         parser.set_defaults(**settings)
     data, stack, stages, *_ = parser.parse_args_into_dataclasses(words)
-    return TrainingRecipe(data, stack, stages)
+    source = str(recipe_file(config.config)) if config.config else None
+    return TrainingRecipe(data, stack, stages, source)

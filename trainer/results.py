@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .decisions import Decision
-from .metrics.bootstrap import paired_bootstrap
+from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
 from .metrics.scores import emotion_scores
 
 HEADLINES = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "hamming_loss")
@@ -78,29 +78,82 @@ def rare_labels(
 
 
 def compare(
-    first: System, second: System, split: str, labels: np.ndarray, resamples: int = 2000
+    first: System,
+    second: System,
+    split: str,
+    labels: np.ndarray,
+    resamples: int = 2000,
+    rare_columns: Sequence[int] = (),
+    metrics: Sequence[str] = BOOTSTRAP_METRICS,
 ) -> dict[str, Any]:
-    """Paired bootstrap of two systems on one split, over rows and seeds."""
-    seeds = max(len(first.logits[split]), len(second.logits[split]))
+    """Paired bootstrap of two systems on one split, over rows and seeds.
 
-    def spread(values: np.ndarray) -> np.ndarray:
-        return values if len(values) == seeds else np.repeat(values[:1], seeds, axis=0)
+    Args:
+        first: a system.
+        second: another; where one of the two has a single run, it is paired with every seed.
+        split: which logits.
+        labels: (rows, labels) of 0 and 1.
+        resamples: of the rows and seeds.
+        rare_columns: labels whose mean average precision is compared too, as `rare_ap`.
+        metrics: what is compared, of `BOOTSTRAP_METRICS`.
 
+    Returns:
+        Metric to the fields of `BootstrapResult`.
+    """
     outcome = {}
-    for metric in ("jaccard", "micro_f1", "macro_f1", "macro_ap"):
-        pick = System.probabilities if metric == "macro_ap" else System.decisions
-        outcome[metric] = paired_bootstrap(
-            labels,
-            spread(pick(first, split)),
-            spread(pick(second, split)),
-            metric,
-            resamples=resamples,
+    every = list(range(labels.shape[1]))
+    tasks = [(metric, metric, every) for metric in metrics]
+    if len(rare_columns):
+        tasks.append(("rare_ap", "macro_ap", list(rare_columns)))
+    for name, metric, columns in tasks:
+        runs = _paired(first, second, split, metric)
+        one, other = (run[..., columns] for run in runs)
+        outcome[name] = paired_bootstrap(
+            labels[:, columns], one, other, metric, resamples=resamples
         ).to_dict()
     return outcome
 
 
-def environment() -> dict[str, Any]:
-    """Versions, hardware and git state."""
+def compare_labels(
+    first: System,
+    second: System,
+    split: str,
+    labels: np.ndarray,
+    columns: Sequence[int],
+    resamples: int = 2000,
+) -> list[dict[str, Any]]:
+    """Paired bootstrap of the average precision of single labels; see `compare`."""
+    one, other = _paired(first, second, split, "macro_ap")
+    return [
+        paired_bootstrap(
+            labels[:, [c]], one[..., [c]], other[..., [c]], "macro_ap", resamples=resamples
+        ).to_dict()
+        for c in columns
+    ]
+
+
+def _paired(
+    first: System, second: System, split: str, metric: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a metric takes of two systems, with equally many seeds."""
+    seeds = max(len(first.logits[split]), len(second.logits[split]))
+    pick = System.probabilities if metric == "macro_ap" else System.decisions
+    runs = [pick(system, split) for system in (first, second)]
+    one, other = (run if len(run) == seeds else np.repeat(run[:1], seeds, axis=0) for run in runs)
+    return one, other
+
+
+def environment(recipe: str | Path | None = None) -> dict[str, Any]:
+    """Versions, hardware and git state.
+
+    Args:
+        recipe: the recipe file, whose repository is recorded too, if it is in one.
+
+    Returns:
+        `versions` by package; `hardware`; `git`, the commit of the package's code, with `-dirty`
+        where files differ from it; and `repositories`, `commit` and `dirty` of the `package` and of
+        the `recipe`, null where there is no repository.
+    """
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -113,12 +166,35 @@ def environment() -> dict[str, Any]:
     if torch.cuda.is_available():
         hardware += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
     root = Path(__file__).parent.parent
-    state = None
-    if (root / ".git").exists():
-        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
-        state = answer.stdout.strip() or None
-    return {"versions": versions, "hardware": hardware, "git": state}
+    own = git_state(root) if (root / ".git").exists() else None
+    given = git_state(Path(recipe).parent) if recipe else None
+    return {
+        "versions": versions,
+        "hardware": hardware,
+        "git": None if own is None else f"{own['commit'][:12]}{'-dirty' if own['dirty'] else ''}",
+        "repositories": {"package": own, "recipe": given},
+    }
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit of the repository a folder is in, and whether tracked files differ from it.
+
+    Returns:
+        `commit` (40 hex digits) and `dirty`; None without git, a repository or a commit.
+    """
+
+    def ask(*words: str) -> str | None:
+        command = ["git", "-C", str(folder), *words]
+        try:
+            answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError:
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD")
+    if not commit:
+        return None
+    return {"commit": commit, "dirty": bool(ask("status", "--porcelain", "--untracked-files=no"))}
 
 
 def to_markdown(results: dict[str, Any]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
-from sklearn.linear_model import RidgeClassifier
+from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 from transformers.utils import logging
 
@@ -23,18 +25,12 @@ def training_features(context: RunContext) -> FeatureCache:
 
     With `cross_fit: 0` they come from the final encoders, which did.
     """
-    folds = context.fold_of_row
-    if not context.recipe.stages.cross_fit:
-        parts = {"final": np.arange(len(folds))}
-    else:
-        parts = {f"fold_{fold}": np.flatnonzero(folds == fold) for fold in range(context.folds)}
-    return _features(context, "train", parts)
+    return _features(context, "train")
 
 
 def scored_features(context: RunContext, split: str) -> FeatureCache:
     """Features of a split that is only scored, from the final encoders."""
-    rows = np.arange(len(context.splits[split]))
-    return _features(context, split, {"final": rows})
+    return _features(context, split)
 
 
 def probe_gaps(context: RunContext, features: FeatureCache) -> dict[str, float]:
@@ -58,12 +54,9 @@ def probe_gaps(context: RunContext, features: FeatureCache) -> dict[str, float]:
         for fold in range(context.folds):
             inside = folds == fold
             scaler = StandardScaler().fit(means[~inside])
-            for label in range(labels.shape[1]):
-                truth = labels[~inside, label]
-                if truth.min() == truth.max():
-                    continue
-                probe = RidgeClassifier(alpha=100.0).fit(scaler.transform(means[~inside]), truth)
-                probed[inside, label] = probe.decision_function(scaler.transform(means[inside]))
+            signs = 2.0 * labels[~inside] - 1.0
+            probe = Ridge(alpha=100.0).fit(scaler.transform(means[~inside]), signs)
+            probed[inside] = probe.predict(scaler.transform(means[inside]))
         own = features.encoder_logits()[:, index]
         columns = range(labels.shape[1])
         gaps[name] = float(
@@ -78,14 +71,27 @@ def probe_gaps(context: RunContext, features: FeatureCache) -> dict[str, float]:
     return gaps
 
 
-def _features(context: RunContext, split: str, parts: dict[str, np.ndarray]) -> FeatureCache:
-    encoded, labels = context.encoded[split], context.splits[split].labels
+def encoder_parts_of_rows(context: RunContext, split: str) -> dict[str, np.ndarray]:
+    """Which rows of a split get their features from which fine-tuned encoders.
+
+    Training rows from the fold that did not see them, unless `cross_fit` is 0; all others, and then
+    those too, from the final encoders.
+    """
+    if split != "train" or not context.recipe.stages.cross_fit:
+        return {"final": np.arange(len(context.splits[split]))}
+    folds = context.fold_of_row
+    return {f"fold_{fold}": np.flatnonzero(folds == fold) for fold in range(context.folds)}
+
+
+def features_layout(context: RunContext, split: str) -> tuple[CacheLayout, str]:
+    """Sizes of a split's feature cache, and the fingerprint of all it depends on."""
+    parts = encoder_parts_of_rows(context, split)
     digests = {
         name: {part: weights_digest(context, name, part) for part in parts}
         for name in context.names
     }
-    sizes = _hidden_sizes(context)
-    layout = CacheLayout(encoded.word_counts, sizes, len(context.label_names))
+    words = context.encoded[split].word_counts
+    layout = CacheLayout(words, _hidden_sizes(context), len(context.label_names))
     key = fingerprint(
         context.data_fingerprint,
         context.splits[split].fingerprint(),
@@ -93,13 +99,24 @@ def _features(context: RunContext, split: str, parts: dict[str, np.ndarray]) -> 
         {part: rows.tolist() for part, rows in parts.items()},
         layout.dtype,
     )
-    folder = context.shared / "features" / split
+    return layout, key
+
+
+def features_folder(context: RunContext, split: str) -> Path:
+    """Where a split's feature cache is."""
+    return context.shared / "features" / split
+
+
+def _features(context: RunContext, split: str) -> FeatureCache:
+    encoded, labels = context.encoded[split], context.splits[split].labels
+    layout, key = features_layout(context, split)
+    folder = features_folder(context, split)
     found = open_cache(folder, layout, key, labels)
     if found is not None:
         return found
     writer = FeatureCacheWriter(folder, layout, key)
     for index, name in enumerate(context.names):
-        for part, rows in parts.items():
+        for part, rows in encoder_parts_of_rows(context, split).items():
             model = load_fine_tuned(context, name, part)
             writer.fill(model, encoded, rows, index, description=f"{split}: {name}, {part}")
     writer.finish()

@@ -76,13 +76,12 @@ def scored_logits(context: RunContext, stage: str, split: str) -> np.ndarray:
 
 
 def top_plan(context: RunContext, stage: str) -> TopPlan:
-    """What the recipe says of a stage."""
+    """What the recipe says of a stage; without a meta-learner, `meta` has nothing to train."""
     stages = context.recipe.stages
     if stage == "meta":
         loss = build_loss(stages.meta_loss, context.statistics, **stages.options_of("meta"))
-        return TopPlan(
-            "meta_logits", META_PARTS, stages.meta_epochs, stages.meta_learning_rate, loss
-        )
+        epochs = stages.meta_epochs if context.recipe.stack.use_meta_learner else 0
+        return TopPlan("meta_logits", META_PARTS, epochs, stages.meta_learning_rate, loss)
     loss = build_loss(stages.loss, context.statistics, **stages.options_of("head"))
     return TopPlan("logits", (), stages.head_epochs, stages.head_learning_rate, loss)
 
