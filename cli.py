@@ -32,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    if words[:1] in (["train"], ["ablate"]):  # their options are those of the recipe
-        command = _train if words[0] == "train" else _ablate
+    recipe_commands = {"train": _train, "ablate": _ablate, "tune": _tune}
+    if words and words[0] in recipe_commands:  # their options are those of the recipe
+        command = recipe_commands[words[0]]
         return _run(lambda _: command(words[1:]), argparse.Namespace(), debug)
     parser = build_parser()
     if not words:
@@ -79,6 +80,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "ablate", help="train and score the stack without each of its parts", add_help=False
     )
+    commands.add_parser(
+        "tune", help="search hyper-parameters of the layers on top, out of fold", add_help=False
+    )
 
     evaluate = commands.add_parser("evaluate", help="score a model on labelled texts")
     evaluate.add_argument("--model", required=True, help="folder or Hub id")
@@ -115,6 +119,12 @@ def _ablate(words: Sequence[str]) -> int:
     from .trainer.ablation import main as ablation_main
 
     return ablation_main(words)
+
+
+def _tune(words: Sequence[str]) -> int:
+    from .trainer.tuning import main as tuning_main
+
+    return tuning_main(words)
 
 
 def _demo(options: argparse.Namespace) -> int:

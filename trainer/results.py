@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import try_to_load_from_cache
 
 from .decisions import Decision
+from .fingerprints import file_digest, fingerprint
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
 from .metrics.scores import emotion_scores
 
+WEIGHT_FILES = ("*.safetensors", "*.bin")
 HEADLINES = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "hamming_loss")
 PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "huggingface-hub")
 
@@ -195,6 +198,26 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     if not commit:
         return None
     return {"commit": commit, "dirty": bool(ask("status", "--porcelain", "--untracked-files=no"))}
+
+
+def source_state(source: str, revision: str | None = None) -> dict[str, str | None]:
+    """Which state of an encoder was used.
+
+    Args:
+        source: a folder or a Hub id.
+        revision: branch, tag or commit of a Hub id.
+
+    Returns:
+        `commit`, that of the Hub as the local cache knows it, or `fingerprint`, of the weights in a
+        folder; null where neither is known.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        files = sorted(path for end in WEIGHT_FILES for path in folder.glob(end))
+        known = fingerprint({path.name: file_digest(path) for path in files}) if files else None
+        return {"fingerprint": known}
+    cached = try_to_load_from_cache(source, "config.json", revision=revision)
+    return {"commit": Path(cached).parent.name if isinstance(cached, str) else None}
 
 
 def to_markdown(results: dict[str, Any]) -> str:

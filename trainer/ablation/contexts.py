@@ -13,7 +13,8 @@ from accelerate import PartialState
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..arguments import TrainingRecipe
 from ..collator import EncodedTexts
-from ..feature_cache import FeatureCacheWriter, open_cache
+from ..feature_cache import open_cache
+from ..feature_cache_writer import FeatureCacheWriter
 from ..stages.context import RunContext, read_record
 from ..stages.features import (
     features_folder,
@@ -90,8 +91,8 @@ def _one_encoder(full: RunContext, recipe: TrainingRecipe, name: str) -> RunCont
     )
     encoded = {}
     for split, texts in full.encoded.items():
-        cut = {key: [row[:, [index]] for row in rows] for key, rows in texts.encodings.items()}
-        encoded[split] = EncodedTexts(cut, texts.labels)
+        cut = {key: values[:, [index]] for key, values in texts.encodings.items()}
+        encoded[split] = EncodedTexts(cut, texts.starts, texts.labels)
         encoded[split].word_counts = texts.word_counts  # words it has no sub-word of count too
     context = RunContext(recipe, full.splits, tokenizer, encoded)
     for split in ("train", *full.held_out_splits):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..results import compare, compare_labels, environment, rare_labels
 from ..stages.context import RunContext
-from .rows import Row
+from .rows import Row, decision_record
 from .variants import FULL, Variant
 
 RESAMPLES = 2000
@@ -111,7 +111,7 @@ class Outcome:
             "group": variant.group,
             "kind": variant.kind,
             "encoder": variant.encoder,
-            "decision": row.system.decision.to_dict(),
+            "decision": decision_record(row.system.decision),
             **details,
             "stages": stages,
         }

@@ -67,11 +67,12 @@ def own_tokens(context: RunContext, name: str, split: str) -> dict[int, list[int
     prefix = stack.prefixes().get(name, "")
     texts = [prefix + text for text in context.splits[split].texts]
     ids = tokenizer(texts, truncation=True, max_length=context.tokenizer.model_max_length)
-    encodings = context.encoded[split].encodings
+    encoded = context.encoded[split].column(index)
     found = {}
     for row, own in enumerate(ids["input_ids"]):
-        attended = encodings["attention_mask"][row][:, index].astype(bool)
-        if encodings["input_ids"][row][attended, index].tolist() != own:
+        item = encoded[row]
+        attended = item["attention_mask"][:, 0].astype(bool)
+        if item["input_ids"][attended, 0].tolist() != own:
             found[row] = own
     return found
 

@@ -143,7 +143,7 @@ def _kept(
     def work(folder: Path) -> dict[str, Any]:
         system, details = make(full, variant)
         save_file(system.logits, folder / "logits.safetensors")
-        return details | {"decision": system.decision.to_dict()}
+        return details | {"decision": decision_record(system.decision)}
 
     folder = root / variant.slug
     record = run_once(folder, key, work)
@@ -207,9 +207,16 @@ def _scored(full: RunContext) -> dict[str, Any]:
     return {split: full.splits[split] for split in full.held_out_splits}
 
 
+def decision_record(decision: Decision) -> dict[str, Any]:
+    """A decision for JSON, which knows no NaN."""
+    record = decision.to_dict()
+    return record | {"score": None if np.isnan(decision.score) else decision.score}
+
+
 def decision_from(record: dict[str, Any]) -> Decision:
-    """A `Decision` from what its `to_dict` gave."""
-    return Decision(**{**record, "thresholds": np.array(record["thresholds"])})
+    """A `Decision` from what `to_dict` or `decision_record` gave."""
+    score = float("nan") if record["score"] is None else record["score"]
+    return Decision(**(record | {"thresholds": np.array(record["thresholds"]), "score": score}))
 
 
 def expected_seconds(

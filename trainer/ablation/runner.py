@@ -8,9 +8,11 @@ from typing import Any
 
 from accelerate import PartialState
 
+from ..announcements import announce, duration
 from ..arguments import TrainingRecipe, parse_recipe
 from ..errors import UserError
-from ..stages.context import RunContext, announce, write_json
+from ..recipe_words import take_option, with_recipe_first
+from ..stages.context import RunContext, write_json
 from ..stages.encoders import run_encoders
 from .outcome import Outcome
 from .rows import Row, expected_seconds, finish_row
@@ -74,37 +76,6 @@ def run_ablation(recipe: TrainingRecipe, variants: Sequence[str] = ()) -> dict[s
     return figures
 
 
-def duration(seconds: float) -> str:
-    """A time span for people, such as `about 1 h 20 min`."""
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return "less than a minute"
-    hours, rest = divmod(minutes, 60)
-    return f"about {hours} h {rest:02} min" if hours else f"about {minutes} min"
-
-
-def split_arguments(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words of the command without its own options, and the rows asked for.
-
-    A first word that is no option is the recipe; `--seeds` is `--head_seeds`.
-    """
-    words = list(words)
-    if words and not words[0].startswith("-"):
-        words = ["--config", *words]
-    words = ["--head_seeds" if word == "--seeds" else word for word in words]
-    variants: list[str] = []
-    if "--variants" in words:
-        place = words.index("--variants")
-        end = place + 1
-        while end < len(words) and not words[end].startswith("--"):
-            end += 1
-        variants = words[place + 1 : end]
-        words = words[:place] + words[end:]
-        if not variants:
-            raise UserError("--variants needs at least one name; --variants list shows them.")
-    return words, variants
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point: the options of training, `--seeds` and `--variants`."""
     from ..train import quieten
@@ -115,13 +86,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(USAGE)
         return 0 if words else 2
     try:
-        words, variants = split_arguments(words)
+        words, variants = take_option(with_recipe_first(words), "--variants")
+        words = ["--head_seeds" if word == "--seeds" else word for word in words]
         recipe = parse_recipe(words)
         if variants == ["list"]:
             for variant in chosen_variants(recipe, ()):
                 print(f"{variant.slug:40} {variant.group}")
             return 0
-        figures = run_ablation(recipe, variants)
+        figures = run_ablation(recipe, variants or ())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..arguments import StageArguments, TrainingRecipe, pairs
+from ..arguments import StageArguments, TrainingRecipe
 from ..errors import UserError, did_you_mean
 from ..losses import loss_options
 
@@ -165,9 +165,9 @@ def _hybrid(recipe: TrainingRecipe) -> list[Variant]:
 
 def _options(stages: StageArguments, name: str) -> dict[str, Any]:
     """Options of a loss, taken over from the recipe's own where both have them."""
-    own = pairs("loss_options", stages.loss_options)
+    own = stages.options_of("head")
     if name == stages.loss:
-        return dict(own)
+        return own
     shared = set(loss_options(name)) & set(loss_options(stages.loss))
     return {
         key: value for key, value in own.items() if key in shared and key.startswith("class_weight")

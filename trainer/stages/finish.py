@@ -11,12 +11,14 @@ from safetensors.numpy import load_file
 from transformers.utils import logging
 
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..arguments import pairs
 from ..checkpoints import replace_folder
 from ..decisions import Decision, choose_decision
 from ..feature_cache import FeatureCache
-from ..results import System, compare, environment, rare_labels, to_markdown
+from ..results import System, compare, environment, rare_labels, source_state, to_markdown
 from ..tracking import text_gates
 from .context import RunContext, read_json, write_json
+from .encoders import encoder_parts, weights_digest
 from .features import scored_features, training_features
 from .meta_and_head import out_of_fold_logits, scored_logits, stage_folder
 from .top import build_stack, load_top, read_top
@@ -118,8 +120,7 @@ def score_systems(
             for other in (best, systems[len(singles)])
             if other is not final
         }
-    final = systems[-1]
-    encoders = context.recipe.stack.sources()
+    final, stages = systems[-1], context.recipe.stages
     seconds = {
         f"encoders, {name}": sum(part["seconds"] for part in parts.values())
         for name, parts in records.get("encoders", {}).items()
@@ -140,15 +141,32 @@ def score_systems(
             for split, texts in context.splits.items()
         }
         | {"dataset_name": context.recipe.data.dataset_name},
-        "encoders": {name: {"source": source} for name, source in encoders.items()},
+        "encoders": {name: _encoder_record(context, name) for name in context.names},
         "loss": records.get("head", {}).get("loss"),
         "stages": records,
         "systems": table,
         "comparisons": comparisons,
         "thresholds": dict(zip(names, final.decision.thresholds.tolist(), strict=True)),
         "decisions": {system.name: system.decision.to_dict() for system in systems},
-        "environment": environment(),
+        "seeds": {"folds_and_encoders": stages.seed, "layers_on_top": stages.head_seeds},
+        "recipe_file": context.recipe.source,
+        "environment": environment(context.recipe.source),
         "seconds_by_part": seconds,
+    }
+
+
+def _encoder_record(context: RunContext, name: str) -> dict[str, Any]:
+    """Where an encoder comes from, and digests of its weights before and after fine-tuning."""
+    stack = context.recipe.stack
+    source = stack.sources()[name]
+    revision = pairs("encoder_revisions", stack.encoder_revisions).get(name)
+    return {
+        "source": source,
+        "revision": revision,
+        "source_state": source_state(source, revision),
+        "fine_tuned": {
+            part: weights_digest(context, name, part) for part in encoder_parts(context)
+        },
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers.utils import logging
 
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..checkpoints import kept_tensors
+from ..decisions import Decision
 from ..errors import UserError
 from ..feature_cache import FeatureCache, fingerprint
 from ..losses import build_loss
@@ -123,25 +125,14 @@ def stage_key(context: RunContext, stage: str) -> str:
 def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path) -> dict[str, Any]:
     """Out-of-fold runs that choose the epoch and the thresholds, then one run a seed."""
     stages, plan = context.recipe.stages, top_plan(context, stage)
-    gaps = probe_gaps(context, features)
-    stack_words = all(gap <= stages.probe_gap_limit for gap in gaps.values())
-    if not stack_words:
-        logger.warning(
-            "The folds' feature spaces differ (probe gaps %s): only logits are stacked.", gaps
-        )
+    gaps, stack_words = stacks_words(context, features)
     model = build_stack(context, stack_words)
     state = PartialState()
     model.to(state.device)
-    labels = context.splits["train"].labels
     first_seed = stages.head_seeds[0]
     checkpoints = folder / CHECKPOINTS
-    held_out, states, fold_logs = fold_runs(context, stage, features, model, checkpoints)
-    epoch, scores, choice = choose_epoch(
-        held_out, labels, stages.threshold_objective, stages.decisions, stages.gain_in_errors
-    )
-    if state.is_main_process:
-        for fold, kept in enumerate(states):
-            save_top(kept[epoch], folder / f"fold_{fold}.safetensors")
+    found = choose_out_of_fold(context, stage, features, model, folder, checkpoints)
+    epoch, choice = found.epoch, found.decision
     limits = {
         f"threshold_{name}": float(value)
         for name, value in zip(context.label_names, choice.thresholds, strict=True)
@@ -176,19 +167,79 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
                 predict_features(model, scored_features(context, split), plan.output)
             )
     if state.is_main_process:
-        save_file({"logits": held_out[epoch]}, folder / "out_of_fold.safetensors")
+        save_file({"logits": found.logits}, folder / "out_of_fold.safetensors")
         for split, logits in scored.items():
             save_file({"logits": np.stack(logits)}, folder / f"{split}.safetensors")
     return {
         "epoch": epoch,
-        "objective_by_epoch": scores,
+        "objective_by_epoch": found.objective_by_epoch,
         "decision": choice.to_dict(),
         "probe_gaps": gaps,
         "stack_words": stack_words,
         "loss": {"name": plan.loss.name, "config": plan.loss.get_config_dict()},
         "log": logs.get(first_seed, []),
-        "fold_logs": fold_logs,
+        "fold_logs": found.logs,
     }
+
+
+def stacks_words(context: RunContext, features: FeatureCache) -> tuple[dict[str, float], bool]:
+    """The probe gaps, and whether they allow word vectors to be stacked, not only logits."""
+    gaps = probe_gaps(context, features)
+    allowed = all(gap <= context.recipe.stages.probe_gap_limit for gap in gaps.values())
+    if not allowed:
+        logger.warning(
+            "The folds' feature spaces differ (probe gaps %s): only logits are stacked.", gaps
+        )
+    return gaps, allowed
+
+
+@dataclass
+class OutOfFold:
+    """What the runs by folds say.
+
+    Attributes:
+        epoch: the best one; 0 is the start.
+        objective_by_epoch: `decision_objective` of every epoch, cross-validated.
+        decision: chosen on the best epoch's logits.
+        logits: (training rows, labels) at the best epoch, each from the run that did not see it.
+        logs: the trainer's log by fold.
+    """
+
+    epoch: int
+    objective_by_epoch: list[float]
+    decision: Decision
+    logits: np.ndarray
+    logs: list[list[dict[str, Any]]]
+
+
+def choose_out_of_fold(
+    context: RunContext,
+    stage: str,
+    features: FeatureCache,
+    model: StackedEmotionForSequenceClassification,
+    folder: Path,
+    checkpoints: Path | None = None,
+) -> OutOfFold:
+    """Run a stage by folds, and choose the epoch and the decision on the rows left out.
+
+    Args:
+        context: the run.
+        stage: meta or head.
+        features: of all training rows.
+        model: the stack; its layers on top are overwritten.
+        folder: the weights on top at the chosen epoch go there, as `fold_<k>.safetensors`.
+        checkpoints: see `fold_runs`.
+    """
+    stages = context.recipe.stages
+    held_out, states, logs = fold_runs(context, stage, features, model, checkpoints)
+    labels = context.splits["train"].labels
+    epoch, scores, decision = choose_epoch(
+        held_out, labels, stages.threshold_objective, stages.decisions, stages.gain_in_errors
+    )
+    if PartialState().is_main_process:
+        for fold, kept in enumerate(states):
+            save_top(kept[epoch], folder / f"fold_{fold}.safetensors")
+    return OutOfFold(epoch, scores, decision, held_out[epoch], logs)
 
 
 def fold_runs(

@@ -1,0 +1,80 @@
+"""The rows of an ablation follow from the recipe."""
+
+from __future__ import annotations
+
+import pytest
+
+from stacked_emotion.trainer import UserError, parse_recipe
+from stacked_emotion.trainer.ablation.variants import (
+    FULL,
+    Variant,
+    apply_changes,
+    chosen_variants,
+    variants_of,
+)
+from stacked_emotion.trainer.arguments import StageArguments
+from stacked_emotion.trainer.losses import LOSSES
+
+
+def rows(*options: str) -> dict[str, Variant]:
+    recipe = parse_recipe(["--encoders", "b=one", "a=two", *options])
+    return {variant.title: variant for variant in variants_of(recipe)}
+
+
+def test_every_encoder_part_and_loss_has_a_row() -> None:
+    found = rows()
+    for name in ("b", "a"):
+        kinds = [found[f"{name}{end}"].kind for end in ("", ", own tokens", ", layers on top")]
+        assert kinds == ["encoder", "own_tokens", "stack"]
+    parts = ["meta-learner", "Bi-LSTM", "ensemble start", "cross-fitting"]
+    assert all(f"without {part}" in found for part in parts)
+    assert {"average", "meta", "sentence level", FULL} <= set(found)
+    compared = {variant.loss: variant.title for variant in found.values() if variant.loss}
+    assert set(compared) == set(LOSSES)
+    assert compared[StageArguments().loss] == FULL
+    slugs = [variant.slug for variant in found.values()]
+    assert len(set(slugs)) == len(slugs)
+
+
+def test_changes_are_options_of_the_recipe() -> None:
+    recipe = parse_recipe(["--encoders", "b=one", "--loss_options", "correlation_weight=2.0"])
+    found = rows("--loss_options", "correlation_weight=2.0", "class_weight_power=0.7")
+    changed = apply_changes(recipe, found["without Bi-LSTM"], output_dir="x")
+    assert not changed.stack.use_lstm
+    assert changed.stages.output_dir == "x"
+    assert recipe.stack.use_lstm
+    weighted = apply_changes(recipe, found["class-weighted BCE"]).stages
+    assert weighted.options_of("head") == {"class_weight_power": 0.7}
+    assert apply_changes(recipe, found["BCE"]).stages.options_of("head") == {}
+    plain = apply_changes(recipe, found["hybrid without class weights"]).stages
+    assert plain.options_of("head") == {"correlation_weight": 2.0, "class_weights": "none"}
+    bare = apply_changes(recipe, found["hybrid without correlation"]).stages
+    assert bare.options_of("head") == {"correlation_weight": 0, "class_weight_power": 0.7}
+    kept = apply_changes(recipe, found["hybrid without contrastive"]).stages.options_of("head")
+    assert kept["contrastive_weight"] == 0
+    assert kept["correlation_weight"] == 2.0
+
+
+def test_what_is_off_is_shown_switched_on() -> None:
+    found = rows("--use_lstm", "false", "--stacking_level", "sentence", "--cross_fit", "0")
+    assert found["with Bi-LSTM"].changes == {"use_lstm": True}
+    assert found["word level"].changes == {"stacking_level": "word"}
+    assert "without cross-fitting" not in found
+    assert "hybrid without contrastive" not in rows("--loss_options", "contrastive_weight=0")
+
+
+def test_stage_meta_follows_where_the_recipe_gives_both_one_loss() -> None:
+    apart = rows("--meta_loss", "weighted_bce", "--loss", "hybrid")
+    assert "meta_loss" not in apart["focal loss"].changes
+    together = rows("--meta_loss", "bce", "--loss", "bce")
+    assert together["focal loss"].changes["meta_loss"] == "focal"
+    assert together["hybrid loss"].loss == "hybrid"
+    assert together[FULL].loss == "bce"
+
+
+def test_rows_can_be_chosen() -> None:
+    recipe = parse_recipe(["--encoders", "b=one"])
+    chosen = chosen_variants(recipe, ["without_bi_lstm", "class-weighted BCE"])
+    assert [variant.title for variant in chosen] == [FULL, "without Bi-LSTM", "class-weighted BCE"]
+    with pytest.raises(UserError, match=r"without_bilstm.*did you mean 'without_bi_lstm'"):
+        chosen_variants(recipe, ["without_bilstm"])

@@ -1,0 +1,92 @@
+"""What results.json says of a run's surroundings, and comparisons of systems."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stacked_emotion.trainer.decisions import Decision
+from stacked_emotion.trainer.fingerprints import file_digest, fingerprint
+from stacked_emotion.trainer.results import (
+    System,
+    compare,
+    compare_labels,
+    environment,
+    git_state,
+    source_state,
+)
+
+
+def git(folder: Path, *words: str) -> str:
+    settings = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    command = ["git", "-C", str(folder), *settings, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_git_state(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipes" / "mine.yaml"
+    recipe.parent.mkdir()
+    recipe.write_text("seed: 1\n")
+    assert git_state(recipe.parent) is None
+    git(tmp_path, "init", "-q")
+    assert git_state(recipe.parent) is None  # no commit yet
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "one")
+    commit = git(tmp_path, "rev-parse", "HEAD")
+    assert git_state(recipe.parent) == {"commit": commit, "dirty": False}
+    (tmp_path / "scratch.txt").write_text("untracked files do not count")
+    assert environment(recipe)["repositories"]["recipe"] == {"commit": commit, "dirty": False}
+    recipe.write_text("seed: 2\n")
+    assert environment(recipe)["repositories"]["recipe"] == {"commit": commit, "dirty": True}
+    assert environment()["repositories"]["recipe"] is None
+
+
+def test_git_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_state(tmp_path) is None
+
+
+def test_encoders_data_and_seeds_are_recorded(
+    finished_run: Path, tiny_encoder_folders: dict[str, Path]
+) -> None:
+    results = json.loads((finished_run / "results.json").read_text(encoding="utf-8"))
+    record = results["encoders"]["zeta"]
+    weights = tiny_encoder_folders["zeta"] / "model.safetensors"
+    expected = fingerprint({"model.safetensors": file_digest(weights)})
+    assert record["source_state"] == {"fingerprint": expected}
+    assert set(record["fine_tuned"]) == {"fold_0", "fold_1", "final"}
+    assert len(set(record["fine_tuned"].values())) == 3
+    assert results["seeds"] == {"folds_and_encoders": 0, "layers_on_top": [0, 1]}
+    assert {"python", "torch", "transformers"} <= set(results["environment"]["versions"])
+    assert results["environment"]["hardware"]
+    assert len(results["data"]["train"]["fingerprint"]) == 64
+
+
+def test_source_that_is_not_known(tmp_path: Path) -> None:
+    assert source_state(str(tmp_path)) == {"fingerprint": None}
+    assert source_state("nobody/nothing-at-all") == {"commit": None}
+
+
+def test_rare_labels_and_seeds_are_compared() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random((80, 3)) < 0.3).astype(int)
+    choice = Decision("global", np.full(3, 0.5))
+
+    def system(name: str, quality: float, seeds: int) -> System:
+        noise = rng.normal(size=(seeds, 80, 3))
+        return System(name, choice, {"test": noise + quality * (labels - 0.5)})
+
+    good, poor = system("good", 4.0, 1), system("poor", 0.5, 3)
+    found = compare(good, poor, "test", labels, 300, rare_columns=[0, 2])
+    assert found["jaccard"]["seeds"] == 3
+    assert found["jaccard"]["low"] > 0
+    single = compare_labels(good, poor, "test", labels, [0, 2], 300)
+    assert np.mean([entry["first"] for entry in single]) == pytest.approx(found["rare_ap"]["first"])
+    assert found["rare_ap"]["first"] != found["macro_ap"]["first"]
+    alone = compare(good, poor, "test", labels, 300, rare_columns=[0, 2], metrics=())
+    assert alone == {"rare_ap": found["rare_ap"]}
+    assert "rare_ap" not in compare(good, poor, "test", labels, 300)
