@@ -41,6 +41,7 @@ SearchSpace = dict[str, Interval | Choice]
 SPACE: SearchSpace = {
     "meta_learning_rate": Interval(1e-4, 1e-2, log=True),
     "meta_hidden_size": Choice((32, 64, 128)),
+    "trust_factor": Interval(1.0, 200.0, log=True),
     "head_learning_rate": Interval(5e-5, 5e-3, log=True),
     "lstm_hidden_size": Choice((32, 64, 128)),
     "classifier_hidden_size": Choice((32, 64, 128)),
@@ -70,7 +71,7 @@ def space_of(recipe: TrainingRecipe, wanted: Sequence[str] = ()) -> SearchSpace:
     stack = recipe.stack
     space = dict(SPACE)
     if not stack.use_meta_learner:
-        del space["meta_learning_rate"], space["meta_hidden_size"]
+        del space["meta_learning_rate"], space["meta_hidden_size"], space["trust_factor"]
     if not stack.use_lstm:
         del space["lstm_hidden_size"]
     known = loss_options(recipe.stages.loss)
@@ -175,9 +176,10 @@ def recipe_lines(recipe: TrainingRecipe, values: Mapping[str, Any]) -> str:
     if len(lines) < len(values):
         lines |= {"loss": recipe.stages.loss}
         lines["loss_options"] = with_values(recipe, values).stages.options_of("head")
-    return "".join(
-        yaml.safe_dump({name: value}, default_flow_style=False)
-        if not isinstance(value, dict)
-        else f"{name}: {yaml.safe_dump(value, sort_keys=False, default_flow_style=True, width=1000)}"
-        for name, value in lines.items()
-    )
+    text = ""
+    for name, value in lines.items():
+        flow = isinstance(value, dict)
+        content = value if flow else {name: value}
+        shown = yaml.safe_dump(content, sort_keys=False, default_flow_style=flow, width=1000)
+        text += f"{name}: {shown}" if flow else shown
+    return text

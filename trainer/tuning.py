@@ -33,11 +33,11 @@ usage: stacked-emotion tune RECIPE [--trials N] [--minutes M] [--parameters NAME
                             [options of train]
 
 Search hyper-parameters of the layers on top (stages meta and head) with Optuna. Encoders and
-features are those of the run in --output_dir (or --encoders_from) and are made where they are
-missing. A trial is scored on out-of-fold predictions of the training texts alone; validation and
-test texts are not looked at. The study is kept in <output_dir>/tuning.db: the same command goes on
-where it was, and a larger --trials adds to it. The best values are printed as lines of a recipe and
-are in tuned.yaml.
+features are those of the run in --output_dir, made where they are missing, or of the run in
+--encoders_from. A trial is scored on out-of-fold predictions of the training texts alone;
+validation and test texts are not looked at. The study is kept in <output_dir>/tuning.db: the same
+command goes on where it was, and a larger --trials adds to it. The best values are printed as lines
+of a recipe and are in tuned.yaml.
 
   RECIPE             a YAML file, or the name of a recipe of the package
   --trials N         finished trials in all (20); the first one is the recipe as it is
@@ -77,7 +77,8 @@ def hyperparameter_search(
         raise UserError("tune runs in one process: leave --num_processes out.")
     space = space_of(recipe, parameters)
     context = _training_rows_only(RunContext.load(recipe))
-    run_encoders(context)
+    if recipe.stages.encoders_from is None:
+        run_encoders(context)
     features = training_features(context)
     _, stack_words = stacks_words(context, features)
     context.output.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ def test_only_what_matters_to_the_recipe() -> None:
     assert space_of(recipe()) == SPACE
     bare = space_of(recipe("--use_meta_learner", "false", "--use_lstm", "false", "--loss", "bce"))
     assert set(SPACE) - set(bare) == {
-        "meta_learning_rate", "meta_hidden_size", "lstm_hidden_size",
+        "meta_learning_rate", "meta_hidden_size", "trust_factor", "lstm_hidden_size",
         "loss_options.correlation_weight", "loss_options.contrastive_weight",
         "loss_options.class_weight_power",
     }  # fmt: skip

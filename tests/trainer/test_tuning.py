@@ -6,6 +6,7 @@ import builtins
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -112,7 +113,7 @@ def test_command(
     assert main(["demo", "--trials", "none", *options]) == 2
     assert "--trials is none" in capsys.readouterr().err
     assert main(["--help"]) == 0
-    monkeypatch.setattr(tuning.PartialState, "num_processes", 2)
+    monkeypatch.setattr(tuning, "PartialState", lambda: SimpleNamespace(num_processes=2))
     assert main(["demo", *asked]) == 2
     assert "one process" in capsys.readouterr().err
 

@@ -64,9 +64,9 @@ def finish_row(full: RunContext, variant: Variant, root: Path) -> Row:
 
 
 def stage_folders(full: RunContext, root: Path) -> list[Path]:
-    """Where finished stages may be: the run itself, then the rows."""
+    """Where finished stages may be: the run, the run its encoders are from, then the rows."""
     rows = sorted(entry for entry in root.iterdir() if entry.is_dir()) if root.exists() else []
-    return [full.output, *rows]
+    return [full.output, full.shared, *rows]
 
 
 def _trained(full: RunContext, variant: Variant, root: Path) -> Row:

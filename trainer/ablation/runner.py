@@ -23,10 +23,10 @@ USAGE = """\
 usage: stacked-emotion ablate RECIPE [--seeds N …] [--variants NAME …] [options of train]
 
 Train and score a recipe's stack without each of its parts, with every loss, and each encoder alone.
-Encoders and features are those of the run in --output_dir (or --encoders_from) and are made where
-they are missing. A stage that is the same in several rows is run once; finished rows are kept, so
-that the same command goes on where it was. The figures are written to <output_dir>/ablation.json
-and ablation.md after every row.
+Encoders and features are those of the run in --output_dir, made where they are missing, or of the
+run in --encoders_from. A stage that is the same in several rows is run once; finished rows are
+kept, so that the same command goes on where it was. The figures are written to
+<output_dir>/ablation.json and ablation.md after every row.
 
   RECIPE             a YAML file, or the name of a recipe of the package
   --seeds N …        seeds of the layers on top (head_seeds of the recipe)
@@ -53,7 +53,8 @@ def run_ablation(recipe: TrainingRecipe, variants: Sequence[str] = ()) -> dict[s
     full = RunContext.load(recipe)
     if not full.held_out_splits:
         raise UserError("There is nothing to score: give --validation_file or --test_file.")
-    run_encoders(full)
+    if recipe.stages.encoders_from is None:
+        run_encoders(full)
     root = full.output / "ablation"
     outcome = Outcome(full, chosen)
     done: dict[str, Row] = {}
