@@ -56,7 +56,8 @@ def hyperparameter_search(
     """Search the hyper-parameters of stages `meta` and `head`; what is finished is not done again.
 
     The objective is `decision_objective` (Jaccard + micro-F1 + macro-F1 / 2) of the out-of-fold
-    logits at the best epoch, its decision rule cross-validated. The best of many is too good as an
+    logits at the best epoch (however small its gain, whatever `gain_in_errors` says), its decision
+    rule cross-validated. The best of many is too good as an
     estimate: score a run with the values found on texts that were not used here.
 
     Args:
@@ -160,7 +161,13 @@ def _run_trial(
     begin = time.monotonic()
     recipe = with_values(context.recipe, values)
     shared, scratch = str(context.shared), str(_scratch(context))
-    stages = replace(recipe.stages, output_dir=scratch, encoders_from=shared, report_to=["none"])
+    stages = replace(
+        recipe.stages,
+        output_dir=scratch,
+        encoders_from=shared,
+        report_to=["none"],
+        gain_in_errors=0.0,  # else every trial whose gain is within the noise scores the same
+    )
     trial = replace_recipe(context, replace(recipe, stages=stages))
     model = build_stack(trial, stack_words)
     model.to(PartialState().device)

@@ -22,6 +22,10 @@ texts. Differences are row minus stack, with the 95 % interval of a paired boots
 seeds; `*` marks intervals without 0. They are not corrected for the number of rows: of twenty rows
 without effect, one is marked by chance.
 """
+_AT_START = (
+    "Stage head gained too little out of fold and was left at its start (`gain_in_errors`), so "
+    "these rows show what stage meta gives: "
+)
 _RARE = """\
 In fewer than a tenth of the training texts: {names}. Mean average precision of these (rare AP), the
 hybrid loss against cross entropy, paired bootstrap over texts and seeds:
@@ -67,6 +71,13 @@ def _scores(outcome: dict[str, Any], split: str) -> Iterator[str]:
             yield _line(f"**{group}**", *[""] * len(columns))
         scores = systems[row["title"]][split]
         yield _line(_name(row["title"]), *(_cell(scores[metric]) for metric in columns))
+    at_start = [
+        row["title"]
+        for row in outcome["rows"]
+        if row["kind"] == "stack" and not row["stages"]["head"]["epoch"]
+    ]
+    if at_start:
+        yield f"\n{_AT_START}{', '.join(at_start)}."
 
 
 def _differences(outcome: dict[str, Any], split: str) -> Iterator[str]:
