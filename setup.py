@@ -45,6 +45,7 @@ setup(
         "stacked_emotion.hub_card",
         "stacked_emotion.hub_card.plots",
         "stacked_emotion.hub_card.space",
+        "stacked_emotion.inference.bulk",
         "stacked_emotion.recipes",
     ],
     package_data={

@@ -15,21 +15,26 @@ _HOMES = {
     "explain": "explanations",
     "without_word": "explanations",
     "html_page": "explanation_rendering",
+    "PartitionPredictor": "partitions",
+    "BulkReport": "bulk",
     "predict_file": "bulk",
 }
 
 if TYPE_CHECKING:
-    from .bulk import predict_file
+    from .bulk import BulkReport, predict_file
     from .explanation_rendering import html_page
     from .explanations import Explanation, WordExplanation, explain, without_word
     from .onnx_export import export_onnx
     from .onnx_predictor import OnnxEmotionPredictor
+    from .partitions import PartitionPredictor
     from .predictor import StackedEmotionPredictor
     from .text_predictor import Prediction
 
 __all__ = [
+    "BulkReport",
     "Explanation",
     "OnnxEmotionPredictor",
+    "PartitionPredictor",
     "Prediction",
     "StackedEmotionPredictor",
     "WordExplanation",

@@ -18,6 +18,10 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="folder or Hub id")
     parser.add_argument("--revision", help="commit, tag or branch of a Hub id")
     parser.add_argument(
+        "--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto",
+        help="of the weights; auto: bfloat16 where the machine computes in it, float32 elsewhere",
+    )  # fmt: skip
+    parser.add_argument(
         "--format", choices=_EXPLANATION_FORMATS, default="auto",
         help="bars on a terminal, one JSON object a line elsewhere; html (with --explain): a page",
     )  # fmt: skip
@@ -32,9 +36,26 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
         help="occlusion: change of the score without the word; gradient: gradient x input",
     )  # fmt: skip
     bulk = parser.add_argument_group("files and data sets")
-    bulk.add_argument("--input", help="a CSV, TSV, JSONL or Parquet file")
-    bulk.add_argument("--output", help="where the answers go, in one of these formats")
+    bulk.add_argument(
+        "--input",
+        help="a .csv, .tsv, .jsonl or .parquet file, a folder or a Hub id that `datasets` loads",
+    )
+    bulk.add_argument(
+        "--output",
+        help="a .csv, .tsv, .jsonl or .parquet file; after a kill the same command goes on",
+    )
+    bulk.add_argument("--overwrite", action="store_true", help="replace an output that is there")
     bulk.add_argument("--text_column", help="the column of texts of --input")
+    bulk.add_argument("--prefix", default="", help="put before the names of the new columns")
+    bulk.add_argument("--part_rows", type=int, help="rows that are done, and kept, at a time")
+    bulk.add_argument("--delimiter", help="one character between two fields, or 'tab'")
+    bulk.add_argument(
+        "--quoting", choices=("auto", "csv", "none"), default="auto",
+        help="whether fields may stand in double quotes; auto: in .csv, not in .tsv",
+    )  # fmt: skip
+    bulk.add_argument("--dataset_config_name", help="configuration of the data set")
+    bulk.add_argument("--dataset_split", help="split of the data set; default: the only one")
+    bulk.add_argument("--dataset_revision", help="commit, tag or branch of the data set")
 
 
 def run_predict(options: argparse.Namespace) -> int:
@@ -60,15 +81,24 @@ def run_predict(options: argparse.Namespace) -> int:
 
 
 def _predict_file(options: argparse.Namespace) -> int:
-    from .bulk import predict_file
+    from .bulk import PART_ROWS, predict_file
 
-    predict_file(
+    source_options = ("delimiter", "quoting", "dataset_config_name", "dataset_split",
+                      "dataset_revision")  # fmt: skip
+    report = predict_file(
         options.model,
         options.input,
         options.output,
         text_column=options.text_column,
         revision=options.revision,
+        part_rows=PART_ROWS if options.part_rows is None else options.part_rows,
+        prefix=options.prefix,
+        overwrite=options.overwrite,
+        source_options={name: getattr(options, name) for name in source_options},
+        dtype=options.dtype,
     )
+    if report is not None:
+        print(report)
     return 0
 
 
@@ -92,7 +122,9 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
     from ..trainer.demo import bars
     from .predictor import StackedEmotionPredictor
 
-    predictor = StackedEmotionPredictor.from_pretrained(options.model, revision=options.revision)
+    predictor = StackedEmotionPredictor.from_pretrained(
+        options.model, revision=options.revision, dtype=options.dtype
+    )
     show_bars = options.format == "bars" or (options.format == "auto" and sys.stdout.isatty())
     texts = iter(texts)
     while window := list(islice(texts, _READ_AHEAD)):
@@ -110,8 +142,9 @@ def _explain(options: argparse.Namespace, texts: Iterable[str]) -> int:
     from .explanations import explain
     from .predictor import StackedEmotionPredictor
 
+    dtype = "float32" if options.dtype == "auto" else options.dtype
     predictor = StackedEmotionPredictor.from_pretrained(
-        options.model, revision=options.revision, dtype="float32"
+        options.model, revision=options.revision, dtype=dtype
     )
     explanations = (explain(predictor, text, options.label, options.explain_by) for text in texts)
     if options.format == "html":

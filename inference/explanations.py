@@ -92,23 +92,19 @@ def explain(
     In bfloat16 small contributions drown in rounding: load the predictor with `dtype="float32"`.
 
     Args:
-        predictor: the predictor; it has to run on torch.
+        predictor: the predictor. Gates, attention and gradients are always computed by torch.
         text: the text.
         label: which label; by default the most likely one.
         method: "occlusion" or "gradient".
 
     Raises:
         ValueError: a label the model does not have, a method there is not, something that is not
-            one text, or a predictor without a torch model.
+            one text.
     """
     if not isinstance(text, str):
         raise ValueError(f"explain takes one text (str), not {type(text).__name__}.")
     if method not in METHODS:
         raise ValueError(f"There is no method {method!r}; use one of {', '.join(METHODS)}.")
-    if not isinstance(getattr(predictor, "model", None), nn.Module):
-        raise ValueError(
-            "Gates and attention are computed by torch: load the predictor with backend='torch'."
-        )
     labels = list(predictor.labels)
     if label is not None and label not in labels:
         raise ValueError(

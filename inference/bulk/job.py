@@ -1,0 +1,242 @@
+"""Emotions of whole files and data sets: constant memory, resumed after a kill, by N processes."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from ...configuration_stacked_emotion import StackedEmotionConfig
+from ...trainer.errors import UserError, quoted
+from ..predictor import StackedEmotionPredictor
+from .answers import Columns, answer
+from .joining import join_parts
+from .ledger import Ledger, model_facts
+from .parts import FORMATS, part_suffix, replace_file, write_lines, write_part
+from .processes import Processes
+from .rows import Chunk, JsonRows, Problem, Source, choose_text_column
+from .sources import open_source
+
+PART_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class BulkReport:
+    """What became of the rows.
+
+    Attributes:
+        output: the file written.
+        rows: rows in it.
+        predicted: those with an answer.
+        without_answer: those without, because they have no text.
+        unreadable: lines of the input that are no rows; they stand in the side file only.
+        problems: the side file, or None if there was nothing to tell.
+    """
+
+    output: Path
+    rows: int
+    predicted: int
+    without_answer: int
+    unreadable: int
+    problems: Path | None
+
+    def __str__(self) -> str:
+        text = f"{self.output}: {self.rows:,} rows, {self.predicted:,} predicted"
+        if self.without_answer:
+            text += f", {self.without_answer:,} without a text"
+        if self.unreadable:
+            text += f"; {self.unreadable:,} lines of the input are no rows"
+        return f"{text}. See {self.problems}." if self.problems else f"{text}."
+
+
+def predict_file(
+    model: str,
+    input_file: str | Path,
+    output_file: str | Path,
+    text_column: str | None = None,
+    revision: str | None = None,
+    batch_tokens: int | None = None,
+    part_rows: int = PART_ROWS,
+    prefix: str = "",
+    overwrite: bool = False,
+    source_options: dict[str, Any] | None = None,
+    **predictor_options: Any,
+) -> BulkReport | None:
+    """Write the input's rows with the labels given and one column of scores a label.
+
+    The output has the input's columns and rows in their order, then `labels` (most likely first; a
+    list, or names between commas in CSV and TSV) and `score_<label>` (float32 probabilities). A
+    row whose text is missing, empty or no text keeps its place without an answer. It is told in
+    `<output>.problems.jsonl`, as is every line of the input that cannot be read as a row, with
+    what stood there.
+
+    Work is done by parts, which are kept in `<output>.parts` until the end; after a kill the same
+    call does only those that are missing. Under `accelerate launch` each process does every n-th
+    part, and the output is the same.
+
+    Args:
+        model: folder or Hub id.
+        input_file: a file, folder or data set, see `open_source`.
+        output_file: a .csv, .tsv, .jsonl or .parquet file.
+        text_column: the column of texts; by default `text`, `tweet`, `sentence` or `content`.
+        revision: commit, tag or branch of a Hub id.
+        batch_tokens: positions a batch; None for the backend's own choice.
+        part_rows: rows a part: what a kill can lose, and what one process does at a time.
+        prefix: put before the names of the new columns.
+        overwrite: replace an output, or parts of another run, that are there already.
+        source_options: see `open_source`.
+        **predictor_options: of `StackedEmotionPredictor.from_pretrained`, such as `dtype`.
+
+    Returns:
+        What became of the rows; None in all processes but the first, and where a run that was
+        killed while it tidied up has nothing left to do.
+
+    Raises:
+        UserError: an input that cannot be read, an output that is in the way, or columns that
+            clash.
+    """
+    target = Path(output_file)
+    if target.suffix not in FORMATS:
+        raise UserError(f"{target}: the format must be one of {', '.join(FORMATS)}.")
+    if Path(input_file).exists() and Path(input_file).resolve() == target.resolve():
+        raise UserError("--output must be another file than --input.")
+    if part_rows < 1:
+        raise UserError(f"--part_rows is {part_rows}: give a number of rows from 1 up.")
+    source = open_source(str(input_file), **(source_options or {}))
+    column = choose_text_column(source, text_column)
+    config = StackedEmotionConfig.from_pretrained(model, revision=revision or "main")
+    commit = getattr(config, "_commit_hash", None)
+    columns = Columns.of(config.label_names, prefix)
+    if clash := [name for name in columns.all if name in source.columns]:
+        raise UserError(
+            f"{source.name} has the columns {quoted(clash)} itself: set --prefix, for instance to "
+            "predicted_."
+        )
+    facts = {
+        "input": source.facts,
+        "text_column": column,
+        "model": model_facts(model, commit),
+        "output_format": target.suffix,
+        "part_rows": part_rows,
+        "batch_tokens": batch_tokens,
+        "prefix": prefix,
+        "predictor": {key: str(value) for key, value in sorted(predictor_options.items())},
+    }
+    processes = Processes.launched()
+    ledger = Ledger(target, part_suffix(source.schema, target.suffix))
+    job = _Job(model, commit or revision, source, column, columns, ledger, processes,
+               batch_tokens, predictor_options)  # fmt: skip
+    fresh = ledger.claim(facts, overwrite) if processes.rank == 0 else True
+    processes.wait()
+    if not fresh or not ledger.folder.exists():
+        return None
+    count, rows = job.predict_parts(part_rows)
+    processes.wait()
+    if not count:
+        if processes.rank == 0:
+            ledger.finish()
+        raise UserError(f"{source.name} has no rows.")
+    return job.finish(count, rows) if processes.rank == 0 else None
+
+
+@dataclass
+class _Job:
+    model: str
+    revision: str | None
+    source: Source
+    column: str
+    columns: Columns
+    ledger: Ledger
+    processes: Processes
+    batch_tokens: int | None
+    predictor_options: dict[str, Any]
+    predictor: StackedEmotionPredictor | None = None
+
+    def predict_parts(self, part_rows: int) -> tuple[int, int]:
+        """Do this process's missing parts; number of all parts and rows."""
+        count = rows = 0
+        with tqdm(
+            total=self.source.total, unit="rows", unit_scale=True, desc=Path(self.source.name).name,
+            disable=self.processes.rank > 0,
+        ) as bar:  # fmt: skip
+            for chunk in self.source.chunks(part_rows):
+                mine = chunk.number % self.processes.count == self.processes.rank
+                if mine and not self.ledger.part(chunk.number).exists():
+                    self._predict(chunk)
+                count, rows = chunk.number + 1, rows + len(chunk.rows)
+                bar.update(len(chunk.rows))
+        return count, rows
+
+    def _predict(self, chunk: Chunk) -> None:
+        if self.predictor is None:
+            options = {"device": self.processes.device, **self.predictor_options}
+            self.predictor = StackedEmotionPredictor.from_pretrained(
+                self.model, revision=self.revision, **options
+            )
+        clashes = self._clashes(chunk)
+        values = chunk.rows.values(self.column)
+        answers = answer(self.predictor, values, self.batch_tokens, clashes)
+        problems = list(chunk.unreadable)
+        for index, problem in enumerate(answers.problems):
+            if problem is not None:
+                line = chunk.lines[index] if chunk.lines is not None else None
+                row = chunk.first_row + index + 1
+                clash = clashes is not None and clashes[index] is not None
+                raw = chunk.rows.lines[index] if clash else None  # type: ignore[union-attr]
+                problems.append(Problem(problem, row, line, self.column, raw))
+        problems.sort(key=lambda problem: problem.line or 0)
+        own_keys = self.ledger.target.suffix == ".jsonl"
+        self.ledger.keep(
+            chunk.number,
+            problems,
+            lambda path: write_part(
+                path, self.ledger.suffix, chunk, answers, self.columns, own_keys
+            ),
+        )
+
+    def _clashes(self, chunk: Chunk) -> list[str | None] | None:
+        """Records of JSONL that have a key of the answers' own, which is not overwritten."""
+        if not isinstance(chunk.rows, JsonRows):
+            return None
+        new = set(self.columns.all)
+        return [
+            f"has the keys {quoted(sorted(new & record.keys()))} itself, set --prefix"
+            if new & record.keys()
+            else None
+            for record in chunk.rows.records
+        ]
+
+    def finish(self, count: int, rows: int) -> BulkReport:
+        """Join the parts, put output and side file in their places, tidy up."""
+        target, ledger = self.ledger.target, self.ledger
+        parts = [ledger.part(number) for number in range(count)]
+        partial = target.with_name(f"{target.name}.partial")
+        changed = join_parts(parts, partial, target.suffix, self.source.schema, self.columns)
+        told = [0, 0]
+
+        def lines() -> Any:
+            for line in ledger.noted(count):
+                entry = json.loads(line)
+                told["row" in entry] += not entry["problem"].startswith("changed")
+                yield line
+            yield from (problem.to_json() for problem in changed)
+
+        replace_file(ledger.problems, lambda path: write_lines(path, lines()))
+        has_problems = ledger.problems.stat().st_size > 0
+        if not has_problems:
+            ledger.problems.unlink()
+        os.replace(partial, target)
+        ledger.finish()
+        unreadable, without_answer = told
+        return BulkReport(
+            output=target,
+            rows=rows,
+            predicted=rows - without_answer,
+            without_answer=without_answer,
+            unreadable=unreadable,
+            problems=ledger.problems if has_problems else None,
+        )

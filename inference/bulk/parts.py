@@ -1,0 +1,193 @@
+"""Writing of one chunk's rows with their answers, in the format of the output."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet as parquet
+
+from .answers import Answers, Columns
+from .rows import Chunk, JsonRows, Problem, TableRows, python_values
+
+FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
+_QUOTED = re.compile('[",\r\n]')
+_NOT_IN_TSV = re.compile("[\t\r\n]")
+
+
+def part_suffix(schema: pyarrow.Schema | None, target: str) -> str:
+    """The format of the parts: that of the output, but JSONL while there is no schema."""
+    return ".jsonl" if schema is None else target
+
+
+def write_part(
+    path: Path, suffix: str, chunk: Chunk, answers: Answers, columns: Columns, own_keys: bool
+) -> list[Problem]:
+    """Write a chunk without header.
+
+    Args:
+        path: the file.
+        suffix: its format.
+        chunk: the rows.
+        answers: one for each.
+        columns: names of the answers' columns.
+        own_keys: let a JSONL record that has a key of the answers' own keep it.
+
+    Returns:
+        What the format could not hold as it was.
+    """
+    rows, changed = chunk.rows, _Changes(chunk.first_row)
+    if isinstance(rows, JsonRows):
+        write_lines(path, _spliced(rows, answers, columns, own_keys))
+    elif suffix == ".parquet":
+        parquet.write_table(_with_answers(rows, answers, columns), path)
+    elif suffix == ".jsonl":
+        named = {name: python_values(rows.table.column(name)) for name in rows.table.column_names}
+        records = [dict(zip(named, row, strict=True)) for row in zip(*named.values(), strict=True)]
+        heads = JsonRows([json_line(record) for record in records], records)
+        write_lines(path, _spliced(heads, answers, columns, own_keys))
+    else:
+        cells: list[Sequence[Any]] = [python_values(column) for column in rows.table.columns]
+        cells.append([None if labels is None else ",".join(labels) for labels in answers.labels])
+        cells += zip(*_score_texts(answers.scores, ""), strict=True) if len(rows) else []
+        names = [*rows.table.column_names, *columns.all]
+        write_lines(path, delimited_lines(zip(*cells, strict=True), suffix, names, changed.note))
+    return changed.problems
+
+
+class _Changes:
+    """Collects what a format could not hold."""
+
+    def __init__(self, first_row: int) -> None:
+        self.first_row = first_row
+        self.problems: list[Problem] = []
+
+    def note(self, index: int, column: str, problem: str) -> None:
+        self.problems.append(Problem(problem, row=self.first_row + index + 1, column=column))
+
+
+def _with_answers(rows: TableRows, answers: Answers, columns: Columns) -> pyarrow.Table:
+    table = rows.table
+    for field, values in zip(columns.fields, answers.arrays(columns), strict=True):
+        table = table.append_column(field, values)
+    return table
+
+
+def _spliced(rows: JsonRows, answers: Answers, columns: Columns, own_keys: bool) -> Iterable[str]:
+    """Each line as it stands with the answers put before its closing brace."""
+    keys = {name: json.dumps(name, ensure_ascii=False) for name in columns.all}
+    texts = _score_texts(answers.scores, "null")
+    for line, record, labels, scores in zip(
+        rows.lines, rows.records, answers.labels, texts, strict=True
+    ):
+        values = dict(zip(keys, [json.dumps(labels, ensure_ascii=False), *scores], strict=True))
+        if own := values.keys() & record.keys():
+            if own_keys:
+                values = {name: value for name, value in values.items() if name not in own}
+            else:
+                line = json_line({key: record[key] for key in record if key not in own})
+        new = ", ".join(f"{keys[name]}: {value}" for name, value in values.items())
+        head = line[:-1].rstrip()
+        yield f"{head}{', ' if new and head != '{' else ''}{new}}}"
+
+
+def _score_texts(scores: np.ndarray, missing: str) -> Iterable[list[str]]:
+    """Scores with as many digits as float32 needs to come back the same."""
+    for row in scores:
+        yield [missing] * len(row) if np.isnan(row[0]) else [str(score) for score in row]
+
+
+def json_line(record: dict[str, Any]) -> str:
+    """A record as one JSON line; NaN, which JSON has not, as null."""
+    try:
+        return json.dumps(record, ensure_ascii=False, allow_nan=False, default=_json_value)
+    except ValueError:
+        return json.dumps(_without_nan(record), ensure_ascii=False, default=_json_value)
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    return str(value)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def cell(value: Any) -> str:
+    """A value as the text of a CSV or TSV field: null is empty, nested values are JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float | Decimal):
+        return str(value)
+    if isinstance(value, list | dict | tuple):
+        return json_line(value)  # type: ignore[arg-type]
+    return str(_json_value(value))
+
+
+def delimited_lines(
+    rows: Iterable[Sequence[Any]],
+    suffix: str,
+    names: Sequence[str],
+    note: Callable[[int, str, str], None],
+) -> Iterable[str]:
+    """Rows as lines of CSV (quoted where it must be) or TSV (never quoted).
+
+    Args:
+        rows: values.
+        suffix: ".csv" or ".tsv".
+        names: the columns.
+        note: called with row index, column and message for a tab or line break in TSV, which
+            becomes a space.
+    """
+    for index, row in enumerate(rows):
+        cells = [cell(value) for value in row]
+        if suffix == ".csv":
+            yield ",".join(
+                '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
+                for text in cells
+            )
+            continue
+        if _NOT_IN_TSV.search("".join(cells)):
+            for place, text in enumerate(cells):
+                if _NOT_IN_TSV.search(text):
+                    cells[place] = _NOT_IN_TSV.sub(" ", text)
+                    note(index, names[place], "changed: a tab or line break became a space")
+        yield "\t".join(cells)
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write lines in UTF-8; an unpaired surrogate, which has no UTF-8, as its JSON escape."""
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+        for line in lines:
+            stream.write(line)
+            stream.write("\n")
+
+
+def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file beside `path` and put it in its place: it is there whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    write(partial)
+    with partial.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    os.replace(partial, path)

@@ -1,0 +1,178 @@
+"""Rows on their way from a source to an output, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import pyarrow
+
+from ...trainer.errors import UserError, did_you_mean, quoted
+
+TEXT_COLUMNS = ("text", "Text", "tweet", "Tweet", "sentence", "content")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One line of the side file.
+
+    Attributes:
+        problem: what is wrong, in words.
+        row: 1-based row of the output; None if the row could not be read and is not there.
+        line: 1-based line of a text file at which the row begins.
+        column: the column that is meant.
+        raw: the line as it stands, if it could not be read; bytes that are no UTF-8 as `\\xff`.
+    """
+
+    problem: str
+    row: int | None = None
+    line: int | None = None
+    column: str | None = None
+    raw: str | None = None
+
+    def to_json(self) -> str:
+        """A JSON object without what is None."""
+        return json.dumps({key: value for key, value in asdict(self).items() if value is not None})
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """Rows of a source with fixed columns."""
+
+    table: pyarrow.Table
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def values(self, column: str) -> list[Any]:
+        """A column as Python values; a string that is no UTF-8 is bytes."""
+        return python_values(self.table.column(column))
+
+
+@dataclass(frozen=True)
+class JsonRows:
+    """Rows of a JSONL file: each line as it stands, and what it says."""
+
+    lines: list[str]
+    records: list[dict[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def values(self, column: str) -> list[Any]:
+        """A column; None where a record lacks it."""
+        return [record.get(column) for record in self.records]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive rows of a source; the unit of work, and of resuming.
+
+    Attributes:
+        number: 0-based number of the chunk.
+        first_row: number of rows before it.
+        rows: the rows.
+        unreadable: what stood between them and is no row.
+        lines: line of each row, for a text file.
+    """
+
+    number: int
+    first_row: int
+    rows: TableRows | JsonRows
+    unreadable: list[Problem] = field(default_factory=list)
+    lines: Sequence[int] | None = None
+
+
+class Source(Protocol):
+    """Where rows come from.
+
+    Attributes:
+        name: path or description, for messages.
+        columns: the names of the columns; for JSONL, those of its first record.
+        schema: types of the columns; None for JSONL, whose records may differ.
+        facts: JSON values that are equal if and only if the rows are.
+        total: number of rows, if that is known before reading.
+    """
+
+    name: str
+    columns: list[str]
+    schema: pyarrow.Schema | None
+    facts: dict[str, Any]
+    total: int | None
+
+    def chunks(self, part_rows: int) -> Iterator[Chunk]:
+        """All rows, at most `part_rows` at a time, always cut at the same places."""
+        ...
+
+
+def text_problem(value: Any) -> str | None:
+    """Why a value cannot be predicted, or None for a text."""
+    if isinstance(value, str):
+        return None if value.strip() else "an empty text"
+    if value is None:
+        return "no text (null)"
+    if isinstance(value, bytes):
+        return "not UTF-8"
+    if isinstance(value, float) and math.isnan(value):
+        return "no text (NaN)"
+    return f"not a text ({type(value).__name__})"
+
+
+def choose_text_column(source: Source, asked: str | None) -> str:
+    """The column of texts.
+
+    Raises:
+        UserError: there is no such column, it cannot hold texts, or one has to be named.
+    """
+    if asked is not None and asked not in source.columns:
+        raise UserError(
+            f"{source.name} has no column {asked!r}{did_you_mean(asked, source.columns)}; it has "
+            f"{quoted(source.columns)}."
+        )
+    column = asked or next((name for name in TEXT_COLUMNS if name in source.columns), None)
+    if column is None:
+        raise UserError(
+            f"{source.name}: which column holds the texts? Set --text_column to one of "
+            f"{quoted(source.columns)}."
+        )
+    if source.schema is not None and not _holds_texts(source.schema.field(column).type):
+        raise UserError(
+            f"{source.name}: the column {column!r} holds {source.schema.field(column).type}, not "
+            f"texts. Set --text_column to another of {quoted(source.columns)}."
+        )
+    return column
+
+
+def _holds_texts(kind: pyarrow.DataType) -> bool:
+    types = pyarrow.types
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return (
+        types.is_string(kind)
+        or types.is_large_string(kind)
+        or types.is_string_view(kind)
+        or types.is_null(kind)
+    )
+
+
+def python_values(column: pyarrow.ChunkedArray) -> list[Any]:
+    """An Arrow column as Python values; strings that are no UTF-8 stay bytes."""
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:
+        if pyarrow.types.is_nested(column.type):
+            raise
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    values = column.cast(pyarrow.large_binary()).to_pylist()
+    return [_decoded(value) for value in values]
+
+
+def _decoded(value: bytes | None) -> str | bytes | None:
+    try:
+        return None if value is None else value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value

@@ -1,0 +1,102 @@
+"""A run killed at any moment goes on: nothing is repeated, lost or overwritten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bulk_files import write_rows
+from killed_runs import exit_code
+
+from stacked_emotion.inference import StackedEmotionPredictor, predict_file
+from stacked_emotion.trainer.errors import UserError
+
+PART_ROWS = 8
+
+
+@pytest.fixture
+def rows(sample_texts: list[str]) -> list[dict[str, Any]]:
+    rows = [{"id": number, "text": text} for number, text in enumerate(sample_texts[:30])]
+    rows[9]["text"] = " "
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("suffix", "moments"),
+    # each step has a moment before and after it: run.json, 1 and 2; parts, 3 to 12, the second
+    # after its problems; side file, 13 and 14; output, 15 and 16; the folder of parts renamed,
+    # 17 and 18, and emptied, from 19
+    [(".jsonl", [2, 7, 8, 12, 15, 16, 18, 21]), (".parquet", [9])],
+)
+def test_killed_at_any_step(
+    tmp_path: Path, tiny_stack_folder: Path, rows: list[dict[str, Any]], suffix: str,
+    moments: list[int], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    given = write_rows(tmp_path / "in.jsonl", rows)
+    options = {"part_rows": PART_ROWS, "dtype": "float32"}
+    whole = tmp_path / f"whole{suffix}"
+    predict_file(str(tiny_stack_folder), given, whole, **options)
+    whole_problems = whole.with_name(f"{whole.name}.problems.jsonl").read_bytes()
+
+    predicted: list[int] = []
+    original = StackedEmotionPredictor.predict_proba
+
+    def counting(self: Any, texts: Any, *more: Any, **named: Any) -> Any:
+        predicted.append(len(texts))
+        return original(self, texts, *more, **named)
+
+    monkeypatch.setattr(StackedEmotionPredictor, "predict_proba", counting)
+    for moment in moments:
+        output = tmp_path / f"out{moment}{suffix}"
+        arguments = (str(tiny_stack_folder), given, output)
+        assert exit_code(moment, arguments, options) == -9
+        assert output.exists() == (moment >= 16)
+        kept = 4 if moment > 12 else (moment - 2) // 2 - (moment >= 6)
+        predicted.clear()
+        report = predict_file(*arguments, **options)
+        assert len(predicted) == 4 - kept, f"moment {moment}"
+        assert (report is None) == (moment >= 18)  # nothing but tidying up was left
+        assert output.read_bytes() == whole.read_bytes()
+        side = output.with_name(f"{output.name}.problems.jsonl")
+        assert side.read_bytes() == whole_problems
+        assert not list(tmp_path.glob("*.parts*"))
+        assert not list(tmp_path.glob("*.partial"))
+
+
+def test_what_is_there_is_not_overwritten(
+    tmp_path: Path, tiny_stack_folder: Path, rows: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    given = write_rows(tmp_path / "in.csv", rows)
+    output = tmp_path / "out.csv"
+    arguments = (str(tiny_stack_folder), given, output)
+    output.write_text("mine")
+    with pytest.raises(UserError, match="--overwrite"):
+        predict_file(*arguments)
+    assert output.read_text() == "mine"
+    output.unlink()
+
+    calls = 0
+    original = StackedEmotionPredictor.predict_proba
+
+    def failing(self: Any, texts: Any, *more: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return original(self, texts, *more, **options)
+
+    monkeypatch.setattr(StackedEmotionPredictor, "predict_proba", failing)
+    with pytest.raises(KeyboardInterrupt):
+        predict_file(*arguments, part_rows=PART_ROWS)
+    with pytest.raises(UserError, match=r"2 parts of another run \(differing in 'part_rows'\)"):
+        predict_file(*arguments, part_rows=PART_ROWS + 1)
+    rows[0]["text"] = "changed"
+    write_rows(given, rows)
+    with pytest.raises(UserError, match=r"differing in 'input'"):
+        predict_file(*arguments, part_rows=PART_ROWS)
+    report = predict_file(*arguments, part_rows=PART_ROWS, overwrite=True)
+    assert report is not None
+    assert report.rows == 30
+    assert calls == 3 + 4
