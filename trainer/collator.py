@@ -263,7 +263,7 @@ class LengthGroupedSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = np.random.default_rng((self.seed, self.epoch))
-        order = generator.permutation(len(self.lengths))
+        order = generator.permutation(np.arange(len(self.lengths), dtype=np.int32))
         size = self.batch_size * self.window
         for start in range(0, len(order), size):
             part = order[start : start + size]

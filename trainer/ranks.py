@@ -20,7 +20,7 @@ def join_ranks() -> PartialState:
     sizes = [int(os.environ[name]) for name in _SIZES if os.environ.get(name, "").isdigit()]
     if max(sizes, default=1) > 1 and not torch.accelerator.is_available():
         os.environ["ACCELERATE_USE_CPU"] = "true"  # `TrainingArguments` asks this
-        if PartialState().num_processes == 1:
+        if PartialState._shared_state and PartialState().num_processes == 1:
             PartialState._reset_state()
         return PartialState(cpu=True)
     return PartialState()

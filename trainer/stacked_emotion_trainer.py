@@ -213,6 +213,19 @@ class StackedEmotionTrainer(Trainer):
         self._epoch_sampler = sampler
         return sampler
 
+    def save_finished(self, folder: Path) -> None:
+        """Write the trained model to a folder; every rank must call it.
+
+        Weights that FSDP or DeepSpeed ZeRO-3 keep in shards are put together first.
+        """
+        wrapped = self.model_wrapped if self.model_wrapped is not None else self.model
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        state = self.accelerator.get_state_dict(wrapped) if sharded else None
+        if self.is_world_process_zero():
+            model: Any = self.accelerator.unwrap_model(wrapped)
+            model.save_pretrained(folder, state_dict=state)
+        self.accelerator.wait_for_everyone()
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Save, note the digests when everything is written, then remove older checkpoints."""
         run_folder = self._get_output_dir(trial=trial)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..adapters import add_lora, merge_lora
@@ -204,8 +203,7 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
     if adapted is not None:
         merge_lora(adapted)
     model.config._attn_implementation = None
-    if PartialState().is_main_process:
-        model.save_pretrained(folder)
+    trainer.save_finished(folder)
     log = [entry for entry in trainer.state.log_history if "loss" in entry]
     return {"settings": settings | {"learning_rate": rate}, "log": log}
 

@@ -92,8 +92,7 @@ def _train(context: RunContext, folder: Any) -> dict[str, Any]:
     )
     send_tensorboard_to(trainer, context.output / "tensorboard" / "joint")
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder / CHECKPOINTS))
-    if PartialState().is_main_process:
-        model.save_pretrained(folder / "model")
+    trainer.save_finished(folder / "model")
     for split in context.held_out_splits:
         logits = predict_encoded(model, context.encoded[split])
         if PartialState().is_main_process:
