@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: help install demo publish-demo test test-slow test-space screenshots test-lowest lint format clean
+.PHONY: help install demo publish-demo test test-restart test-slow test-space screenshots test-lowest lint format clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -27,6 +27,9 @@ publish-demo: demo  ## publish the demo to a test Hub, use it without the packag
 
 test: $(INSTALLED)  ## the whole suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+test-restart: $(INSTALLED)  ## kill a run 2 x 20 times at random moments and compare what it ends with
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/trainer/stages/test_restart.py
 
 test-slow: $(INSTALLED)  ## what takes minutes
 	$(BIN)/python -m pytest -q -m slow

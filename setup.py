@@ -50,7 +50,7 @@ setup(
     ],
     package_data={
         "stacked_emotion": ["py.typed"],
-        "stacked_emotion.recipes": ["*.yaml", "sample/*"],
+        "stacked_emotion.recipes": ["*.yaml", "sample/*", "accelerate/*"],
         "stacked_emotion.hub_card": ["templates/*.jinja"],
         "stacked_emotion.hub_card.space": ["style.css", "README.md", "requirements.txt"],
     },

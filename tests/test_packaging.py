@@ -29,6 +29,7 @@ def test_wheel_works_in_an_empty_environment(tmp_path: Path, tiny_stack_folder: 
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "stacked_emotion/recipes/sample/train.jsonl" in names
+    assert "stacked_emotion/recipes/accelerate/ddp.yaml" in names
     assert "stacked_emotion/py.typed" in names
     run(sys.executable, "-m", "venv", tmp_path / "venv")
     python = tmp_path / "venv/bin/python"

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
 from tiny_models import ROOT
 
 from stacked_emotion import StackedEmotionForSequenceClassification
@@ -44,3 +46,11 @@ def test_two_processes_run_every_stage(
     assert list(results["systems"]) == ["zeta", "alpha", "average", "meta", "stack", "joint"]
     model = StackedEmotionForSequenceClassification.from_pretrained(tmp_path / "run/model")
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes/accelerate").glob("*.yaml")), ids=str)
+def test_configurations_are_read_by_accelerate(path: Path) -> None:
+    config = load_config_from_file(str(path))
+    assert config.distributed_type in ("MULTI_GPU", "FSDP", "DEEPSPEED")
+    assert config.num_processes >= 2
+    assert "ried" in path.read_text(encoding="utf-8")  # what was and what was not
