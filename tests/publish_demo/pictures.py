@@ -51,12 +51,10 @@ def picture_of_space(
             with chromium() as browser:
                 tab = browser.new_page(viewport={"width": 1100, "height": 1200})
                 tab.goto(address)
-                box = tab.locator("textarea").first
-                box.wait_for()
-                box.fill(text)
-                box.press("Enter")
-                tab.get_by_text("joy").first.wait_for()
-                tab.wait_for_timeout(2000)
+                tab.set_default_timeout(120_000)
+                tab.fill("#se-text textarea", text)
+                tab.click("#se-go")
+                tab.wait_for_selector("#se-trust .se-parts")
                 tab.screenshot(path=str(target), full_page=True)
         finally:
             server.terminate()
