@@ -92,7 +92,8 @@ def publish(
         label_definitions: definitions of labels that are not SemEval's.
         examples: texts for the card; by default invented ones in the card's languages.
         base_models: Hub id by encoder name, for encoders that were trained from local copies.
-        teacher: Hub id of the stack that a student was distilled from.
+        teacher: Hub id of the stack that a student was distilled from; by default the one it was
+            distilled from, if that had one.
         student: Hub id of the student that was distilled from a stack.
         license_name: name of a licence called "other".
         license_link: where to read it.
@@ -109,6 +110,9 @@ def publish(
     say = report or (lambda line: None)
     _check_names(repo_id, teacher, student)
     record = RunRecord.from_folder(run, base_models)
+    for name, given, kind in (("teacher", teacher, "student"), ("student", student, "stack")):
+        if given and record.kind != kind:
+            raise UserError(f"A {name} is given, but the model in {run} is a {record.kind}.")
     languages = card_languages(record, languages)
     terms = terms_of(record, token)
     if not license:
@@ -145,7 +149,7 @@ def publish(
         tag=revision_tag,
         parameters=model.parameters,
         max_length=model.max_length,
-        teacher=teacher,
+        teacher=teacher or record.teacher_id,
         student=student,
         license_name=license_name,
         license_link=license_link,

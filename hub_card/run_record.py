@@ -166,9 +166,20 @@ class RunRecord:
     @property
     def teacher_source(self) -> str:
         """What a student was distilled from: a Hub id, or the name of a local folder."""
+        source = self._teacher()
+        return plain_value(source) if source else "a stack that was not recorded"
+
+    @property
+    def teacher_id(self) -> str | None:
+        """Hub id of what a student was distilled from; None for a local folder."""
+        source = self._teacher()
+        is_id = _HUB_ID.fullmatch(source) and not Path(source).exists()
+        return source if is_id else None
+
+    def _teacher(self) -> str:
         teacher = self.results.get("teacher") or {}
         source = teacher.get("source") if isinstance(teacher, Mapping) else teacher
-        return plain_value(str(source)) if source else "a stack that was not recorded"
+        return str(source or "")
 
     @property
     def note(self) -> str | None:

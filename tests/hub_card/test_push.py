@@ -123,11 +123,18 @@ def test_a_trainer_publishes_no_more_than_the_list(
 def test_a_student_needs_no_remote_code(
     student_run_folder: Path, looked_at: dict[str, Any], tmp_path: Path
 ) -> None:
-    run = shutil.copytree(student_run_folder, tmp_path / "student")
+    run = Path(shutil.copytree(student_run_folder, tmp_path / "student"))
     publication = publish(run, "user/mini", teacher="user/emotions", **OPTIONS)
     assert looked_at["remote_code"] is False
     assert "user/emotions" in looked_at["card"]
     assert not [file.path for file in publication.files if file.path.endswith(".py")]
+    results = json.loads((run / "results.json").read_text())
+    results["teacher"]["source"] = "lab/a-stack"
+    (run / "results.json").write_text(json.dumps(results))
+    publish(run, "user/mini", **OPTIONS)
+    assert "- lab/a-stack\n" in looked_at["card"].split("---")[1]
+    with pytest.raises(UserError, match="is a student"):
+        publish(run, "user/mini", student="user/other", **OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +145,7 @@ def test_a_student_needs_no_remote_code(
         ({"languages": None}, "--language"),
         ({"repo_id": "emotions"}, "user/name"),
         ({"teacher": "a/b/c"}, "no repository id"),
+        ({"teacher": "a/b"}, "is a stack"),
         ({"base_models": {"nobody": "a/b"}}, "nobody"),
         ({"label_definitions": {"envy": "wanting"}}, "envy"),
     ],
