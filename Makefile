@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: help install demo publish-demo test test-restart test-slow test-space screenshots test-lowest lint format clean
+.PHONY: help install demo publish-demo bench test test-restart test-slow test-space screenshots test-lowest lint format clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -45,6 +45,11 @@ test-lowest:  ## configuration, tokenizer and model with the lowest admitted ver
 	.venv-lowest/bin/python -m pip install --quiet torch==2.13.0
 	.venv-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[test]"
 	.venv-lowest/bin/python -m pytest -q tests/test_configuration.py tests/test_tokenization.py tests/model
+
+bench: $(INSTALLED)  ## speed, memory and loading, into docs/performance.md (about 20 minutes on an idle machine)
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/loading.py
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .

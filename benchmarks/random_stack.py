@@ -12,6 +12,13 @@ from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from stacked_emotion import StackedEmotionForSequenceClassification, StackedEmotionTokenizer
+from stacked_emotion.inference.model_files import WEIGHTS, weights_fingerprint
+from stacked_emotion.inference.onnx_export import (
+    GRAPHS,
+    linear_layers,
+    quantize_graph,
+    write_graph,
+)
 
 HERE = Path(__file__).parent
 FOLDER = HERE.parent / "outputs/benchmarks"
@@ -68,8 +75,15 @@ def make_models(folder: Path = FOLDER) -> dict[str, Path]:
         The folder of each encoder by name, and that of the stack as `stack`.
     """
     places = {name: folder / name for name in (*ENCODERS, "stack")}
-    if (places["stack"] / "tokenizer_config.json").exists():
-        return places
+    stack = places["stack"]
+    if not (stack / "tokenizer_config.json").exists():
+        _make_stack(places)
+    if not (stack / "onnx/report.json").exists():
+        _export(stack)
+    return places
+
+
+def _make_stack(places: dict[str, Path]) -> None:
     corpus = synthetic_texts(20_000, seed=2)
     for seed, (name, (rows, tokens)) in enumerate(ENCODERS.items()):
         torch.manual_seed(seed)
@@ -92,7 +106,21 @@ def make_models(folder: Path = FOLDER) -> dict[str, Path]:
             torch.nn.init.normal_(parameter, std=0.05)
     model.save_pretrained(places["stack"])
     StackedEmotionTokenizer.from_tokenizers(sources).save_pretrained(places["stack"])
-    return places
+
+
+def _export(folder: Path) -> None:
+    """Both graphs; agreement with random weights means nothing, so none is measured."""
+    target = folder / "onnx"
+    target.mkdir(exist_ok=True)
+    paths = {dtype: target / name for dtype, name in GRAPHS.items()}
+    write_graph(folder, paths["float32"])
+    quantize_graph(paths["float32"], paths["int8"], list(linear_layers(paths["float32"])))
+    report = {
+        "weights": weights_fingerprint(folder / WEIGHTS),
+        "files": {dtype: [path.name, f"{path.name}.data"] for dtype, path in paths.items()},
+        "differences": {},
+    }
+    (target / "report.json").write_text(json.dumps(report), encoding="utf-8")
 
 
 def _tokenizer(corpus: list[str], tokens: int) -> PreTrainedTokenizerFast:

@@ -96,7 +96,7 @@ def export_onnx(
     del reference
     gc.collect()
     progress("tracing")
-    _write_graph(source, partial / GRAPHS["float32"])
+    write_graph(source, partial / GRAPHS["float32"])
     differences = {"onnx float32": comparison(OnnxRunner(str(partial / "model.onnx"), "float32"))}
     worst = differences["onnx float32"]["largest_score_difference"]
     if worst > MAX_FLOAT32_DIFFERENCE:
@@ -184,7 +184,8 @@ def jaccard(targets: np.ndarray, given: np.ndarray) -> float:
     return float(np.where(union, (targets & given).sum(1) / np.maximum(union, 1), 1.0).mean())
 
 
-def _write_graph(source: Path, path: Path) -> None:
+def write_graph(source: Path, path: Path) -> None:
+    """Trace the model of a folder and write its float32 graph."""
     import onnx
 
     model = StackedEmotionForSequenceClassification.from_pretrained(
@@ -206,6 +207,21 @@ def layer_kind(node: str) -> str | None:
     return ".".join(part for part in inner.split(".") if not part.isdigit())
 
 
+def linear_layers(path: Path) -> dict[str, str]:
+    """The linear layers of the encoders in a graph: their kind by their node's name."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    return {
+        node.name: kind
+        for node in graph.node
+        if node.op_type in _LINEAR
+        and node.input[1] in weights
+        and (kind := layer_kind(node.name)) is not None
+    }
+
+
 def _quantize(
     folder: Path, comparison: _Comparison, progress: Callable[[str], Any]
 ) -> tuple[list[str], dict[str, Any]]:
@@ -214,25 +230,13 @@ def _quantize(
     Returns:
         The kinds of layers kept in float32, and the differences.
     """
-    import onnx
-
     source, target = folder / GRAPHS["float32"], folder / GRAPHS["int8"]
-    graph = onnx.load(source, load_external_data=False).graph
-    weights = {tensor.name for tensor in graph.initializer}
-    linear = {
-        node.name: kind
-        for node in graph.node
-        if node.op_type in _LINEAR
-        and node.input[1] in weights
-        and (kind := layer_kind(node.name)) is not None
-    }
+    linear = linear_layers(source)
     kinds = sorted(set(linear.values()))
 
     def attempt(kept: Sequence[str]) -> dict[str, Any]:
         progress(f"int8, in float32: {', '.join(kept) or 'nothing but the layers on top'}")
-        _quantize_dynamic(
-            source, target, [name for name, kind in linear.items() if kind not in kept]
-        )
+        quantize_graph(source, target, [name for name, kind in linear.items() if kind not in kept])
         return comparison(OnnxRunner(str(target), "int8"))
 
     kept: list[str] = []
@@ -250,7 +254,8 @@ def _good(found: dict[str, Any]) -> bool:
     return exact_enough({"differences": {"onnx int8": measured}}, "onnx int8")
 
 
-def _quantize_dynamic(source: Path, target: Path, nodes: list[str]) -> None:
+def quantize_graph(source: Path, target: Path, nodes: list[str]) -> None:
+    """Write a graph with these linear layers in int8, activations quantized while it runs."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     for path in target.parent.glob(f"{target.name}*"):

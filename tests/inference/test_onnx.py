@@ -182,7 +182,7 @@ def test_kinds_of_layers_are_kept_in_float32_until_int8_is_exact_enough(
             spoilt = any(layer_kind(node) == wanted for node in quantized)
             return {"label_agreement": 0.9 if spoilt else 0.99}
 
-    monkeypatch.setattr(onnx_export, "_quantize_dynamic", quantize)
+    monkeypatch.setattr(onnx_export, "quantize_graph", quantize)
     monkeypatch.setattr(onnx_export, "OnnxRunner", lambda path, dtype: None)
     kept, found = onnx_export._quantize(tmp_path, Comparison(), lambda line: None)  # type: ignore[arg-type]
     assert kept == [wanted]

@@ -1,0 +1,100 @@
+"""Time and memory to load the stack from safetensors, against its three encoders alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+from random_stack import ENCODERS, make_models
+from tables import publish, table
+
+LOADERS = {
+    "three AutoModel.from_pretrained": """
+from transformers import AutoModel
+made = [AutoModel.from_pretrained(f"{folder}/{name}", add_pooling_layer=False) for name in names]
+""",
+    "StackedEmotionPredictor, torch float32": """
+made = StackedEmotionPredictor.from_pretrained(
+    f"{folder}/stack", dtype="float32", backend="torch", device="cpu")
+""",
+    "StackedEmotionPredictor, torch bfloat16": """
+made = StackedEmotionPredictor.from_pretrained(
+    f"{folder}/stack", dtype="bfloat16", backend="torch", device="cpu")
+""",
+}
+FRAME = """
+import json, logging, re, sys, threading, time
+import torch, transformers
+from stacked_emotion.inference import StackedEmotionPredictor
+import transformers.models.bert.modeling_bert
+logging.disable(logging.WARNING)
+transformers.utils.logging.disable_progress_bar()
+folder, names = sys.argv[1], sys.argv[2].split(",")
+def memory():
+    text = open("/proc/self/status").read()
+    return sum(int(re.search(rf"{key}:\\s+(\\d+)", text)[1]) for key in ("RssAnon", "RssFile"))
+before, peak, done = memory(), 0, False
+def watch():
+    global peak
+    while not done:
+        peak = max(peak, memory())
+        time.sleep(0.002)
+watcher = threading.Thread(target=watch)
+watcher.start()
+start = time.perf_counter()
+BODY
+seconds = time.perf_counter() - start
+done = True
+watcher.join()
+model = getattr(made, "model", None)
+modules = made if model is None else [model]
+weights = sum(p.numel() * p.element_size() for m in modules for p in m.parameters())
+print(json.dumps([seconds, (max(peak, memory()) - before) * 1024, weights]))
+"""
+
+
+def main() -> None:
+    """Load in turns, each in a fresh process with the imports done, and print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    places = make_models()
+    folder, names = str(places["stack"].parent), ",".join(ENCODERS)
+    for path in Path(folder).rglob("*.safetensors"):  # warm the page cache
+        with path.open("rb") as stream:
+            while stream.read(1 << 24):
+                pass
+    seen: dict[str, list[list[float]]] = {name: [] for name in LOADERS}
+    for _ in range(options.rounds):
+        for name, body in LOADERS.items():
+            answer = subprocess.run(
+                [sys.executable, "-c", FRAME.replace("BODY", body), folder, names],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            seen[name].append(json.loads(answer.stdout.splitlines()[-1]))
+    base = median(entry[0] for entry in seen["three AutoModel.from_pretrained"])
+    rows = []
+    for name, entries in seen.items():
+        seconds = median(entry[0] for entry in entries)
+        peak, weights = median(entry[1] for entry in entries), entries[0][2]
+        rows.append(
+            [name, f"{seconds:.2f}", f"{seconds / base:.2f}", f"{weights / 1e9:.2f}",
+             f"{peak / 1e9:.2f}", f"{peak / weights:.2f}"]
+        )  # fmt: skip
+    header = ["", "seconds", "times three AutoModels", "weights, GB", "peak, GB", "peak / weights"]
+    publish(
+        "loading",
+        f"Imports left out, page cache warm, medians of {options.rounds} rounds in turns. The peak "
+        "is of the resident memory, mapped file pages included, over what was resident before.\n\n"
+        + table(header, rows),
+    )
+
+
+if __name__ == "__main__":
+    main()

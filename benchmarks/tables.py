@@ -1,0 +1,28 @@
+"""Tables of the benchmarks, printed and put into docs/performance.md."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parents[1] / "docs/performance.md"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Rows as Markdown."""
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows])
+
+
+def publish(name: str, text: str) -> None:
+    """Print a benchmark's result and put it between its marks in docs/performance.md."""
+    stamp = datetime.date.today().isoformat()
+    text = f"{text}\n\n`python benchmarks/{name}.py`, {stamp}."
+    print(text)
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    PAGE.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
