@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from stacked_emotion.inference.onnx_export import (
 )
 
 HERE = Path(__file__).parent
-FOLDER = HERE.parent / "outputs/benchmarks"
+FOLDER = Path(os.environ.get("BENCHMARK_FOLDER", HERE.parent / "outputs/benchmarks"))
+LAYERS = int(os.environ.get("BENCHMARK_LAYERS", "12"))  # fewer only to try the scripts
 LABELS = [
     "anger",
     "anticipation",
@@ -89,6 +91,7 @@ def _make_stack(places: dict[str, Path]) -> None:
         torch.manual_seed(seed)
         config = BertConfig(
             vocab_size=rows,
+            num_hidden_layers=LAYERS,
             num_labels=len(LABELS),
             id2label=dict(enumerate(LABELS)),
             label2id={label: index for index, label in enumerate(LABELS)},

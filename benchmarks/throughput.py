@@ -7,11 +7,11 @@ from statistics import median
 
 import numpy as np
 from peers import PEERS, Peer, machine
-from random_stack import make_models, synthetic_texts
+from random_stack import LAYERS, make_models, synthetic_texts
 from tables import publish, table
 
 FIRST, PRODUCT = "(a) three pipelines, float32, batch 32", "matrix product"
-LINEAR_WEIGHTS = 12 * (4 * 768 * 768 + 2 * 768 * 3072)  # of one BERT-base encoder
+LINEAR_WEIGHTS = LAYERS * (4 * 768 * 768 + 2 * 768 * 3072)  # of one BERT-base encoder
 
 
 def main() -> None:
