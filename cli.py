@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    recipe_commands = {"train": _train, "ablate": _ablate, "tune": _tune}
+    recipe_commands = {"train": _train, "ablate": _ablate, "tune": _tune, "distill": _distill}
     if words and words[0] in recipe_commands:  # their options are those of the recipe
         command = recipe_commands[words[0]]
         return _run(lambda _: command(words[1:]), argparse.Namespace(), debug)
@@ -83,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "tune", help="search hyper-parameters of the layers on top, out of fold", add_help=False
     )
+    commands.add_parser("distill", help="distil a stack into one stock encoder", add_help=False)
 
     evaluate = commands.add_parser("evaluate", help="score a model on labelled texts")
     evaluate.add_argument("--model", required=True, help="folder or Hub id")
@@ -125,6 +126,12 @@ def _tune(words: Sequence[str]) -> int:
     from .trainer.tuning import main as tuning_main
 
     return tuning_main(words)
+
+
+def _distill(words: Sequence[str]) -> int:
+    from .trainer.distill import main as distillation_main
+
+    return distillation_main(words)
 
 
 def _demo(options: argparse.Namespace) -> int:

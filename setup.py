@@ -38,6 +38,7 @@ setup(
         "stacked_emotion",
         "stacked_emotion.trainer",
         "stacked_emotion.trainer.ablation",
+        "stacked_emotion.trainer.distillation",
         "stacked_emotion.trainer.losses",
         "stacked_emotion.trainer.metrics",
         "stacked_emotion.trainer.stages",

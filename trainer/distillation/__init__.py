@@ -1,0 +1,1 @@
+"""Distillation of a stack into one stock encoder: teacher scores, student, training, record."""

@@ -1,0 +1,205 @@
+"""The end of a distillation: the stock folder, and every figure."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from transformers import AutoModelForSequenceClassification
+
+from ..decisions import DECISIONS, Decision, choose_decision
+from ..losses.distillation import DistillationLoss
+from ..results import System, compare, environment, rare_labels, to_markdown
+from ..stages.context import write_json
+from .run import ALONE, STUDENT, DistillationContext
+from .student import save_student
+from .teacher_scores import OUT_OF_FOLD
+
+TEACHER = "teacher"
+BY_THRESHOLDS = ", thresholds"
+LEAD_METRICS = ("jaccard", "micro_f1", "macro_f1", "macro_ap")
+
+
+def finish_distillation(
+    context: DistillationContext, records: dict[str, dict[str, Any]], begin: float
+) -> dict[str, Any]:
+    """Score every system, write `results.json`, `results.md` and the finished `model/`.
+
+    Args:
+        context: the distillation.
+        records: what `DistillationContext.train_all` returned.
+        begin: `time.monotonic()` at the start.
+
+    Returns:
+        The results.
+    """
+    systems = all_systems(context)
+    published = systems[-1]
+    first = context.part_folder(STUDENT, f"seed_{context.options.seeds[0]}") / "model"
+    limits = save_student(
+        AutoModelForSequenceClassification.from_pretrained(first),
+        context.tokenizer,
+        context.output / "model",
+        published.decision.thresholds,
+        context.options.fold_thresholds,
+    )
+    results = score_systems(context, systems, records)
+    results["thresholds"] = dict(zip(context.label_names, limits, strict=True))
+    results["seconds"] = round(time.monotonic() - begin, 1)
+    write_json(context.output / "results.json", results)
+    write_json(context.output / "training_args.json", context.arguments.to_dict())
+    text = to_markdown(results) + lead_table(results)
+    (context.output / "results.md").write_text(text, encoding="utf-8")
+    shift = 0.0
+    if context.options.fold_thresholds:
+        edge = np.clip(published.decision.thresholds, 1e-6, 1 - 1e-6)
+        shift = np.log(edge / (1 - edge))
+    for split in context.held_out_splits:
+        logits = published.logits[split][0].astype(np.float64) - shift
+        np.savez_compressed(
+            context.output / f"predictions_{split}.npz",
+            probabilities=(1 / (1 + np.exp(-logits))).astype(np.float32),
+            labels=context.splits[split].labels,
+        )
+    return results
+
+
+def all_systems(context: DistillationContext) -> list[System]:
+    """Teacher, encoder alone and student, each by its best rule and by thresholds alone.
+
+    A stock pipeline knows thresholds at most, so the last system, the published one, is the student
+    by thresholds. The rules of student and encoder alone are chosen on their own held-out folds,
+    those of the teacher are its own, its thresholds chosen on its out-of-fold scores.
+    """
+    labels = context.splits["train"].labels.astype(np.int64)
+    objective = context.options.threshold_objective
+    by_rule, by_thresholds = [], []
+    scored = {split: logits[None] for split, logits in context.scores.scored.items()}
+    by_rule.append(System(TEACHER, context.teacher.decision, scored))
+    if context.scores.origin == OUT_OF_FOLD:
+        chosen = choose_decision(context.scores.training, labels, _plain(), objective)
+        by_thresholds.append(System(TEACHER + BY_THRESHOLDS, chosen, scored))
+    for variant in reversed(context.variants):
+        rows, held_out = context.held_out_logits(variant)
+        logits = {split: context.scored_logits(variant, split) for split in context.held_out_splits}
+        for kinds, name, group in (
+            (DECISIONS, variant, by_rule),
+            (_plain(), variant + BY_THRESHOLDS, by_thresholds),
+        ):
+            decision = choose_decision(held_out, labels[rows], kinds, objective)
+            group.append(System(name, decision, logits))
+    return by_rule + by_thresholds
+
+
+def _plain() -> tuple[str, ...]:
+    """The rules that are thresholds alone."""
+    return tuple(kind for kind in DECISIONS if kind in ("global", "shrunk"))
+
+
+def score_systems(
+    context: DistillationContext, systems: list[System], records: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """All figures of a distillation as plain values."""
+    options, names = context.options, context.label_names
+    rare = rare_labels(context.statistics.prevalence.tolist(), names)
+    table: dict[str, Any] = {system.name: {} for system in systems}
+    by_name = {system.name: system for system in systems}
+    comparisons: dict[str, Any] = {}
+    for split in context.held_out_splits:
+        labels = context.splits[split].labels.astype(np.int64)
+        for system in systems:
+            table[system.name][split] = system.scores(split, labels, names, rare)
+        comparisons[split] = {
+            f"{first} - {second}": compare(by_name[first], by_name[second], split, labels)
+            for ending in ("", BY_THRESHOLDS)
+            for first, second in (
+                (STUDENT + ending, ALONE + ending),
+                (TEACHER + ending, STUDENT + ending),
+            )
+            if first in by_name and second in by_name
+        }
+    decisions: dict[str, Decision] = {system.name: system.decision for system in systems}
+    loss = DistillationLoss(context.statistics, **options.loss_options(with_teacher=True))
+    return {
+        "format": 1,
+        "kind": "student",
+        "recipe": context.arguments.to_dict(),
+        "labels": names,
+        "rare_labels": rare,
+        "splits": context.held_out_splits,
+        "data": {
+            split: {
+                "source": texts.source,
+                "rows": len(texts),
+                "fingerprint": texts.fingerprint(),
+                "prevalence": dict(zip(names, texts.labels.mean(0).round(4).tolist(), strict=True)),
+            }
+            for split, texts in context.splits.items()
+        }
+        | {"dataset_name": context.arguments.data.dataset_name},
+        "teacher": {
+            "source": options.model,
+            "revision": options.revision,
+            "digest": context.teacher.digest,
+            "training_scores": context.scores.origin,
+            "augmented_scores": context.scores.augmented_origin,
+            "texts_without_labels": context.scores.counts,
+        },
+        "student_source": options.student,
+        "encoders": {STUDENT: {"source": options.student}},
+        "seeds": options.seeds,
+        "loss": {
+            "name": loss.name,
+            "config": loss.get_config_dict(),
+            "citation": loss.citation,
+        },
+        "stages": records,
+        "systems": table,
+        "comparisons": comparisons,
+        "lead_kept": lead_kept(table, context.held_out_splits),
+        "decisions": {name: decision.to_dict() for name, decision in decisions.items()},
+        "environment": environment(),
+        "seconds_by_part": {
+            f"teacher, {part}": seconds for part, seconds in context.scores.seconds.items()
+        }
+        | {
+            variant: round(sum(part["seconds"] for part in parts.values()), 1)
+            for variant, parts in records.items()
+        },
+    }
+
+
+def lead_kept(table: dict[str, Any], splits: list[str]) -> dict[str, Any]:
+    """The share of the teacher's lead over the encoder alone that the student keeps.
+
+    (student − alone) / (teacher − alone) by split, rule and metric; None where the teacher has no
+    lead.
+    """
+    kept: dict[str, Any] = {}
+    for split in splits:
+        kept[split] = {}
+        for ending in ("", BY_THRESHOLDS):
+            names = [part + ending for part in (TEACHER, STUDENT, ALONE)]
+            if not all(name in table for name in names):
+                continue
+            entry: dict[str, float | None] = {}
+            for metric in LEAD_METRICS:
+                teacher, student, alone = (table[name][split][metric]["mean"] for name in names)
+                lead = teacher - alone
+                entry[metric] = (student - alone) / lead if lead > 0 else None
+            kept[split][STUDENT + ending] = entry
+    return kept
+
+
+def lead_table(results: dict[str, Any]) -> str:
+    """`lead_kept` as Markdown."""
+    lines = ["", "## Share of the teacher's lead over the encoder alone that the student keeps", ""]
+    for split, entries in results["lead_kept"].items():
+        for name, entry in entries.items():
+            cells = ", ".join(
+                f"{metric} {'no lead' if value is None else f'{100 * value:.0f} %'}"
+                for metric, value in entry.items()
+            )
+            lines.append(f"- {split}, {name}: {cells}")
+    return "\n".join([*lines, ""]) if len(lines) > 3 else ""

@@ -1,0 +1,212 @@
+"""The student: a stock sequence classifier on a pretrained encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from ..errors import UserError
+from ..parameter_groups import width_scaled_learning_rate
+
+HEAD_PARTS = ("classifier", "pooler", "pre_classifier", "score", "head")
+
+
+def build_student(
+    source: str,
+    labels: Sequence[str],
+    prevalence: np.ndarray,
+    revision: str | None = None,
+    layers: int | None = None,
+    attn_implementation: str | None = None,
+) -> PreTrainedModel:
+    """A stock classifier with the pretrained encoder's weights and a new head.
+
+    The output bias starts at the log-odds of each label's prevalence.
+
+    Args:
+        source: folder or Hub id of a stock encoder.
+        labels: the labels, in the teacher's order.
+        prevalence: (labels,) share of the training texts that have each label.
+        revision: of a Hub id.
+        layers: keep so many of the encoder's layers, evenly spaced, first and last among them.
+        attn_implementation: of the attention.
+
+    Raises:
+        UserError: no stock encoder, or one whose layers cannot be chosen.
+    """
+    hub_options = {} if revision is None else {"revision": revision}
+    try:
+        config = AutoConfig.from_pretrained(source, **hub_options)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--student {source} cannot be loaded: {str(error).strip().splitlines()[0]} "
+            "It must be the folder or Hub id of a stock encoder."
+        ) from error
+    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        raise UserError(
+            f"--student {source} is a {config.model_type} model, which transformers has no stock "
+            "sequence classifier for."
+        )
+    model = AutoModelForSequenceClassification.from_pretrained(
+        source,
+        num_labels=len(labels),
+        id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)},
+        problem_type="multi_label_classification",
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        **({} if attn_implementation is None else {"attn_implementation": attn_implementation}),
+        **hub_options,
+    )
+    if layers is not None:
+        keep_layers(model, layers)
+    share = torch.from_numpy(np.clip(prevalence, 1e-4, 1 - 1e-4))
+    with torch.no_grad():
+        output_layer(model).bias.copy_(torch.log(share / (1 - share)))
+    return model
+
+
+def student_tokenizer(
+    source: str, revision: str | None = None, max_length: int = 128
+) -> PreTrainedTokenizerBase:
+    """The encoder's stock tokenizer, with the length the student was trained for.
+
+    Args:
+        source: folder or Hub id.
+        revision: of a Hub id.
+        max_length: positions for a text, at most those of the tokenizer.
+    """
+    hub_options = {} if revision is None else {"revision": revision}
+    tokenizer = AutoTokenizer.from_pretrained(source, **hub_options)
+    tokenizer.model_max_length = min(max_length, tokenizer.model_max_length)
+    return tokenizer
+
+
+def keep_layers(model: PreTrainedModel, count: int) -> None:
+    """Keep so many layers of the encoder, evenly spaced, the first and the last among them.
+
+    As in Sanh et al. (2019) and Turc et al. (2019), a smaller student starts from a larger
+    encoder's layers.
+
+    Raises:
+        UserError: more layers than there are, or an encoder without a plain list of layers.
+    """
+    layers = _layers(model, "--student_layers")
+    if count > len(layers):
+        raise UserError(f"--student_layers is {count}; the encoder has {len(layers)} layers.")
+    places = np.unique(np.linspace(0, len(layers) - 1, count).round().astype(int))
+    if count == 1:
+        places = np.array([len(layers) - 1])
+    kept = [layers[place] for place in places]
+    del layers[:]
+    layers.extend(kept)
+    model.config.num_hidden_layers = len(layers)
+
+
+def output_layer(model: PreTrainedModel) -> nn.Linear:
+    """The layer whose outputs are the logits.
+
+    Raises:
+        UserError: it is not among the last layers stock classifiers have.
+    """
+    for path in ("classifier", "classifier.out_proj", "score"):
+        module: Any = model
+        for part in path.split("."):
+            module = getattr(module, part, None)
+        if isinstance(module, nn.Linear) and module.out_features == model.config.num_labels:
+            return module
+    raise UserError(f"The output layer of a {model.config.model_type} classifier is not known.")
+
+
+def fold_thresholds(model: PreTrainedModel, thresholds: np.ndarray) -> None:
+    """Shift the output bias so that a score of 0.5 stands where the threshold was, in place.
+
+    sigmoid(z − logit(t)) >= 0.5 exactly where sigmoid(z) >= t.
+
+    Args:
+        model: the student.
+        thresholds: (labels,) in (0, 1).
+    """
+    limits = torch.from_numpy(np.clip(np.asarray(thresholds, np.float64), 1e-6, 1 - 1e-6))
+    layer = output_layer(model)
+    with torch.no_grad():
+        layer.bias.sub_(torch.logit(limits).to(layer.bias))
+
+
+def student_groups(
+    model: PreTrainedModel, learning_rate: float | None, head_factor: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Optimizer groups: the encoder, and the head with a larger learning rate.
+
+    Args:
+        model: the student.
+        learning_rate: of the encoder; None for the one its width gives.
+        head_factor: of the head over it.
+        weight_decay: on matrices; biases and norms have none.
+    """
+    rate = learning_rate or width_scaled_learning_rate(model.config.hidden_size)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        in_head = any(part in HEAD_PARTS for part in name.split("."))
+        decay = weight_decay if parameter.dim() > 1 else 0.0
+        groups.setdefault((rate * (head_factor if in_head else 1.0), decay), []).append(parameter)
+    return [
+        {"params": members, "lr": group_rate, "weight_decay": decay}
+        for (group_rate, decay), members in groups.items()
+    ]
+
+
+def save_student(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    thresholds: np.ndarray,
+    fold: bool,
+) -> list[float]:
+    """Write a stock folder: weights, configuration and tokenizer, no code.
+
+    The thresholds stand in the configuration as extra data; a stock pipeline does not read them.
+
+    Args:
+        model: the student, changed in place if the thresholds are folded in.
+        tokenizer: its tokenizer.
+        folder: where it goes.
+        thresholds: (labels,).
+        fold: shift the scores so that 0.5 is each label's threshold.
+
+    Returns:
+        The thresholds of the saved model.
+    """
+    limits = [float(value) for value in thresholds]
+    if fold:
+        fold_thresholds(model, thresholds)
+        model.config.folded_thresholds = limits
+        limits = [0.5] * len(limits)
+    model.config.thresholds = limits
+    model.config._attn_implementation = None
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return limits
+
+
+def _layers(model: PreTrainedModel, option: str) -> nn.ModuleList:
+    for path in ("encoder.layer", "transformer.layer", "layers", "encoder.layers"):
+        module: Any = model.base_model
+        for part in path.split("."):
+            module = getattr(module, part, None)
+        if isinstance(module, nn.ModuleList) and hasattr(model.config, "num_hidden_layers"):
+            return module
+    raise UserError(f"{option}: the layers of a {model.config.model_type} encoder are not known.")

@@ -1,0 +1,221 @@
+"""The teacher: a finished stack, and the run that trained it where that is at hand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from transformers.utils import logging
+
+from ...configuration_stacked_emotion import StackedEmotionConfig
+from ...inference.predictor import StackedEmotionPredictor
+from ..data import LabelledTexts
+from ..decisions import Decision
+from ..errors import UserError
+from ..feature_cache import file_digest, fingerprint
+from ..folds import stratified_folds
+from ..parameter_groups import top_parameters
+from ..stages.context import read_json
+from .arguments import DistillationArguments
+
+logger = logging.get_logger(__name__)
+_LARGEST_LOGIT = 16.0
+
+
+@dataclass(frozen=True)
+class TeacherRun:
+    """The run a teacher comes from, whose folds never saw some of the training texts.
+
+    Attributes:
+        folder: of the run.
+        stage: the stage the model was made by, `head` or `meta`.
+        folds: number of folds.
+        fold_of_row: (training rows,).
+        encoders: folder with the fine-tuned encoders, which may be another run's.
+    """
+
+    folder: Path
+    stage: str
+    folds: int
+    fold_of_row: np.ndarray
+    encoders: Path
+
+    def out_of_fold_logits(self) -> np.ndarray:
+        """(training rows, labels), each row from models that did not see it."""
+        file = self.folder / self.stage / "out_of_fold.safetensors"
+        return load_file(file)["logits"].float().numpy()
+
+    def has_fold_models(self, names: list[str]) -> bool:
+        """Whether every fold's encoders and layers on top are still there."""
+        return all(
+            (self.folder / self.stage / f"fold_{fold}.safetensors").is_file()
+            and all(list(self._encoder(name, fold).glob("*.safetensors")) for name in names)
+            for fold in range(self.folds)
+        )
+
+    def load_fold(self, model: Any, fold: int) -> None:
+        """Put the weights of a fold into the teacher's model, in place.
+
+        Raises:
+            UserError: the files do not belong to this model.
+        """
+        state: dict[str, torch.Tensor] = {}
+        for name in model.config.encoder_names:
+            for file in sorted(self._encoder(name, fold).glob("*.safetensors")):
+                state |= {
+                    key: value
+                    for key, value in load_file(file).items()
+                    if key.startswith((f"stacked.encoder_{name}.", f"stacked.head_{name}."))
+                }
+        state |= load_file(self.folder / self.stage / f"fold_{fold}.safetensors")
+        parameters = dict(model.named_parameters())
+        tops = {name for name, _ in top_parameters(model)}
+        if missing := sorted(set(parameters) - set(state)):
+            kind = "layers on top" if set(missing) <= tops else "encoders"
+            raise UserError(
+                f"The {kind} of fold {fold} in {self.folder} are not those of the teacher: "
+                f"{missing[:3]} are missing. Give the run that trained it by --teacher_run."
+            )
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(state[name])
+
+    def _encoder(self, name: str, fold: int) -> Path:
+        return self.encoders / "encoders" / name / f"fold_{fold}"
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The stack that is distilled.
+
+    Attributes:
+        source: as given, a folder or Hub id.
+        folder: where it is on this machine.
+        config: its configuration.
+        digest: of its weights and configuration.
+        dtype: in which it scores.
+    """
+
+    source: str
+    folder: Path
+    config: StackedEmotionConfig
+    digest: str
+    dtype: str
+
+    @classmethod
+    def load(cls, options: DistillationArguments) -> Teacher:
+        """Find the model's files, from the Hub if need be, and read its configuration.
+
+        Raises:
+            UserError: there is no stack.
+        """
+        folder = Path(options.model)
+        if not folder.is_dir():
+            folder = _from_the_hub(options.model, options.revision)
+        if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
+            raise UserError(
+                f"{options.model} is no finished model (config.json and *.safetensors). Give the "
+                "model/ folder of a training run, or a Hub id."
+            )
+        kind = read_json(folder / "config.json").get("model_type")
+        if kind != StackedEmotionConfig.model_type:
+            raise UserError(
+                f"{options.model} is a {kind} model; the teacher must be a stack "
+                f"({StackedEmotionConfig.model_type})."
+            )
+        files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+        return cls(
+            options.model,
+            folder,
+            StackedEmotionConfig.from_pretrained(folder),
+            fingerprint([file_digest(path) for path in files]),
+            options.teacher_dtype,
+        )
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels in the order of the logits; the student has the same."""
+        return list(self.config.label_names)
+
+    @property
+    def decision(self) -> Decision:
+        """How the teacher gives labels."""
+        thresholds = np.asarray(self.config.thresholds or [0.5] * len(self.labels))
+        if self.config.decision == "expected_jaccard":
+            return Decision("expected_jaccard", thresholds, self.config.decision_scale)
+        return Decision("shrunk" if len(set(thresholds)) > 1 else "global", thresholds)
+
+    def predictor(self) -> StackedEmotionPredictor:
+        """The teacher with its tokenizer, ready to score."""
+        return StackedEmotionPredictor.from_pretrained(str(self.folder), dtype=self.dtype)
+
+    def find_run(self, given: str | None, train: LabelledTexts) -> TeacherRun | None:
+        """The run the teacher comes from, if it is at hand and was trained on these texts.
+
+        Args:
+            given: the folder of the run; by default the one around the model's folder.
+            train: the training texts, whose order is that of the out-of-fold scores.
+
+        Returns:
+            The run, or None, with the reason told, where the teacher's own scores have to do.
+
+        Raises:
+            UserError: a run was given that cannot be used.
+        """
+        folder = Path(given) if given else self.folder.resolve().parent
+        run, problem = _read_run(folder, train)
+        if run is None and given:
+            raise UserError(f"--teacher_run {given}: {problem}.")
+        if run is None:
+            logger.warning(
+                "The training texts are scored in sample, by a teacher that may have seen them: "
+                "%s. Give the run that trained it by --teacher_run.",
+                problem,
+            )
+        return run
+
+
+def logits_of(predictor: StackedEmotionPredictor, texts: list[str], progress: bool) -> np.ndarray:
+    """(texts, labels) float32 log-odds, in their order."""
+    scores = torch.from_numpy(predictor.predict_proba(texts, progress=progress)).double()
+    return torch.logit(scores).clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).float().numpy()
+
+
+def _read_run(folder: Path, train: LabelledTexts) -> tuple[TeacherRun | None, str]:
+    """The run, or what is wrong with it."""
+    try:
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        recipe, data = results["recipe"], results["data"]["train"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, f"there is no results.json of a training run in {folder}"
+    stages = [name for name in ("head", "meta") if (folder / name / "done.json").is_file()]
+    if not stages or not (folder / stages[0] / "out_of_fold.safetensors").is_file():
+        return None, f"{folder} has no out-of-fold scores (head/out_of_fold.safetensors)"
+    if not recipe.get("cross_fit"):
+        return None, f"the run in {folder} was trained without cross-fitting"
+    if data.get("fingerprint") != train.fingerprint():
+        return None, f"the run in {folder} was trained on other texts than {train.source}"
+    folds = int(recipe["cross_fit"])
+    fold_of_row = stratified_folds(train.labels, folds, int(recipe["seed"]))
+    encoders = Path(recipe.get("encoders_from") or folder)
+    if not (encoders / "encoders").is_dir():
+        encoders = folder
+    return TeacherRun(folder, stages[0], folds, fold_of_row, encoders), ""
+
+
+def _from_the_hub(source: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(source, revision=revision))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(
+            f"There is no folder {source}, and it cannot be loaded from the Hub: "
+            f"{str(error).strip().splitlines()[0]}"
+        ) from error

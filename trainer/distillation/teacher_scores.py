@@ -1,0 +1,251 @@
+"""The teacher's scores of every text, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from accelerate import PartialState
+from safetensors.numpy import load_file, save_file
+from transformers.utils import logging
+
+from ...inference.predictor import StackedEmotionPredictor
+from ..data import LabelledTexts
+from ..feature_cache import fingerprint
+from ..folds import stratified_folds
+from ..stages.context import announce, run_once
+from .arguments import DistillationArguments
+from .teacher import Teacher, TeacherRun, logits_of
+from .texts import altered_copies, stream_texts
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+logger = logging.get_logger(__name__)
+SHARD_TEXTS = 4096
+OUT_OF_FOLD = "out of fold"
+IN_SAMPLE = "in sample"
+
+
+@dataclass
+class TeacherScores:
+    """What the teacher says of every text.
+
+    Attributes:
+        training: (rows, labels) logits of the training texts.
+        origin: `out of fold` where no score comes from a model that saw the text, or `in sample`.
+        fold_of_row: (rows,) fold of each training text; the student's folds are the same.
+        scored: (rows, labels) logits by split that is only scored.
+        extra: texts without labels, memory-mapped: `text`, `logits` and `fold` (-1 for a text of
+            no fold); None where there are none.
+        augmented_origin: as `origin`, for the altered copies; None where there are none.
+        seconds: of the scoring, by part.
+    """
+
+    training: np.ndarray
+    origin: str
+    fold_of_row: np.ndarray
+    scored: dict[str, np.ndarray]
+    extra: Dataset | None = field(repr=False, default=None)
+    augmented_origin: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of altered copies and of unlabelled texts."""
+        if self.extra is None:
+            return {"augmented": 0, "unlabelled": 0}
+        folds = np.asarray(self.extra.with_format("numpy")["fold"])
+        return {
+            "augmented": int((folds >= 0).sum()),
+            "unlabelled": int((folds < 0).sum()),
+        }
+
+
+def score_all(
+    options: DistillationArguments, teacher: Teacher, splits: dict[str, LabelledTexts]
+) -> TeacherScores:
+    """Score every text that is not scored yet, and read the scores.
+
+    Each part is a folder of its own that is written once and taken from then on; the shards of the
+    unlabelled texts one by one, so that a killed run goes on with the next.
+
+    Args:
+        options: the distillation's.
+        teacher: the stack.
+        splits: the labelled texts by split, `train` among them.
+    """
+    root = Path(options.teacher_scores or Path(options.output_dir) / "teacher")
+    train = splits["train"]
+    run = teacher.find_run(options.teacher_run, train)
+    if run is not None:
+        fold_of_row = run.fold_of_row
+    else:
+        fold_of_row = stratified_folds(train.labels, options.cross_fit, options.fold_seed)
+    store = _Store(root, teacher)
+    if run is not None:
+        training, origin = run.out_of_fold_logits(), OUT_OF_FOLD
+    else:
+        training, origin = store.labelled("train", train), IN_SAMPLE
+    scored = {
+        split: store.labelled(split, texts) for split, texts in splits.items() if split != "train"
+    }
+    parts: list[Dataset] = []
+    augmented_origin = None
+    if options.augmented_copies:
+        part, augmented_origin = store.augmented(options, train, fold_of_row, run)
+        parts += part
+    if options.unlabelled_file:
+        labelled = {text for texts in splits.values() for text in texts.texts}
+        parts += store.unlabelled(options, labelled)
+    extra = None
+    if parts:
+        import datasets
+
+        extra = datasets.concatenate_datasets(parts)
+    return TeacherScores(
+        training, origin, fold_of_row, scored, extra, augmented_origin, store.seconds
+    )
+
+
+class _Store:
+    """The folder of one teacher's scores."""
+
+    def __init__(self, root: Path, teacher: Teacher) -> None:
+        self.root = root
+        self.teacher = teacher
+        self.seconds: dict[str, float] = {}
+        self._predictor: StackedEmotionPredictor | None = None
+
+    def labelled(self, split: str, texts: LabelledTexts) -> np.ndarray:
+        """Logits of a split, by the teacher as it is."""
+
+        def work(folder: Path) -> dict[str, Any]:
+            if PartialState().is_main_process:
+                announce(f"Teacher: {len(texts)} texts of {split}.")
+                save_file({"logits": self._score(texts.texts)}, folder / "scores.safetensors")
+            return {"rows": len(texts)}
+
+        folder = self._once(split, [texts.fingerprint()], work)
+        return load_file(folder / "scores.safetensors")["logits"]
+
+    def augmented(
+        self,
+        options: DistillationArguments,
+        train: LabelledTexts,
+        fold_of_row: np.ndarray,
+        run: TeacherRun | None,
+    ) -> tuple[list[Dataset], str]:
+        """Altered copies of the training texts, scored by models that did not see the originals."""
+        settings: dict[str, Any] = {
+            "copies": options.augmented_copies,
+            "word_dropout": options.augmented_word_dropout,
+            "mixing": options.augmented_mixing,
+            "seed": options.fold_seed,
+        }
+        by_fold = run is not None and run.has_fold_models(self.teacher.config.encoder_names)
+        if not by_fold:
+            logger.warning(
+                "The altered copies are scored by a teacher that has seen the training texts: "
+                "there are no models of the folds beside it."
+            )
+
+        def work(folder: Path) -> dict[str, Any]:
+            made, folds = altered_copies(train.texts, fold_of_row, **settings)
+            for fold in range(int(fold_of_row.max()) + 1):
+                rows = np.flatnonzero(folds == fold)
+                announce(f"Teacher: {len(rows)} altered copies of fold {fold}.")
+                score = partial(self._score_fold, run if by_fold else None, fold)
+                _write_shard(folder / f"{fold:05d}", fold, [made[row] for row in rows], score)
+            return {"texts": len(made)}
+
+        key = [train.fingerprint(), settings, fold_of_row.tolist(), by_fold]
+        folder = self._once("augmented", key, work)
+        return _read_shards(folder), OUT_OF_FOLD if by_fold else IN_SAMPLE
+
+    def unlabelled(self, options: DistillationArguments, leave_out: set[str]) -> list[Dataset]:
+        """The texts of a file, shard by shard."""
+        file = Path(str(options.unlabelled_file))
+
+        def work(folder: Path) -> dict[str, Any]:
+            texts = stream_texts(
+                file, options.unlabelled_text_column, options.max_unlabelled, leave_out
+            )
+            number = 0
+            while chunk := list(islice(texts, SHARD_TEXTS)):
+                announce(f"Teacher: unlabelled texts from {number * SHARD_TEXTS:,} on.")
+                _write_shard(folder / f"{number:05d}", -1, chunk, self._score)
+                number += 1
+            return {"shards": number}
+
+        state = file.stat() if file.is_file() else None
+        key = [
+            str(file.resolve()),
+            [state.st_size, state.st_mtime_ns] if state else [],
+            options.unlabelled_text_column,
+            options.max_unlabelled,
+            sorted(leave_out),
+        ]
+        return _read_shards(self._once("unlabelled", key, work))
+
+    @property
+    def predictor(self) -> StackedEmotionPredictor:
+        """The teacher, loaded when it is first needed."""
+        if self._predictor is None:
+            self._predictor = self.teacher.predictor()
+        return self._predictor
+
+    def _score(self, texts: list[str]) -> np.ndarray:
+        return logits_of(self.predictor, texts, progress=PartialState().is_main_process)
+
+    def _score_fold(self, run: TeacherRun | None, fold: int, texts: list[str]) -> np.ndarray:
+        """By the models of a fold; by the teacher as it is where there is no run."""
+        if run is None:
+            return self._score(texts)
+        predictor = self.teacher.predictor()
+        run.load_fold(predictor.model, fold)
+        return logits_of(predictor, texts, progress=PartialState().is_main_process)
+
+    def _once(self, part: str, key: list[Any], work: Callable[[Path], dict[str, Any]]) -> Path:
+        folder = self.root / part
+        digest = fingerprint([self.teacher.digest, self.teacher.dtype, *key])
+        record = run_once(folder, digest, work)
+        self.seconds[part] = record["seconds"]
+        return folder
+
+
+def _write_shard(
+    folder: Path, fold: int, texts: list[str], score: Callable[[list[str]], np.ndarray]
+) -> None:
+    """Score and write a shard unless it is there; it appears as a whole or not at all."""
+    import datasets
+
+    if folder.is_dir() or not PartialState().is_main_process:
+        return
+    logits = score(texts)
+    features = datasets.Features(
+        {
+            "text": datasets.Value("string"),
+            "logits": datasets.List(datasets.Value("float32"), length=logits.shape[1]),
+            "fold": datasets.Value("int32"),
+        }
+    )
+    columns = {"text": texts, "logits": logits.tolist(), "fold": [fold] * len(texts)}
+    partial_folder = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial_folder, ignore_errors=True)
+    datasets.Dataset.from_dict(columns, features=features).save_to_disk(str(partial_folder))
+    os.replace(partial_folder, folder)
+
+
+def _read_shards(folder: Path) -> list[Dataset]:
+    import datasets
+
+    shards = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.isdigit())
+    return [datasets.load_from_disk(str(path)) for path in shards]

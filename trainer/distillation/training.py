@@ -1,0 +1,185 @@
+"""Training of a student, and its scores."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+
+from ..label_statistics import LabelStatistics
+from ..losses.distillation import DistillationLoss
+from ..stacked_emotion_trainer import StackedEmotionTrainer
+from .arguments import DistillationArguments
+from .rows import StudentCollator, StudentRows
+from .student import build_student, student_groups
+
+
+class DistillationTrainer(StackedEmotionTrainer):
+    """`StackedEmotionTrainer` that hands the teacher's logits to its `DistillationLoss`."""
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The sum of the parts `hard` and `soft`, each logged.
+
+        Args:
+            model: the student, wrapped or not.
+            inputs: the tokenizer's tensors, `labels` (batch, labels), `labelled` (batch,) and,
+                with a teacher, `teacher_logits` (batch, labels).
+            return_outputs: return the model's output beside it.
+            num_items_in_batch: not used; every part is a mean over the batch's rows.
+        """
+        assert self.emotion_loss is not None
+        names = ("labels", "labelled", "teacher_logits", "row_mask")
+        given = {name: inputs[name] for name in names if name in inputs}
+        outputs = model(**{key: value for key, value in inputs.items() if key not in given})
+        parts = self.emotion_loss(outputs["logits"], given.pop("labels"), **given)
+        for name, part in parts.items():
+            self._part_sums[name] = self._part_sums.get(name, 0.0) + part.detach().float()
+        self._part_steps += 1
+        loss = sum(parts.values())
+        return (loss, outputs) if return_outputs else loss
+
+
+@dataclass(frozen=True)
+class StudentPlan:
+    """What one training of a student does.
+
+    Attributes:
+        with_teacher: False for the encoder that is trained alone.
+        epochs: over all its rows.
+        seed: of the head, the order of the rows and the dropout.
+    """
+
+    with_teacher: bool
+    epochs: float
+    seed: int
+
+
+def train_student(
+    options: DistillationArguments,
+    plan: StudentPlan,
+    rows: StudentRows,
+    statistics: LabelStatistics,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+) -> tuple[PreTrainedModel, list[dict[str, Any]]]:
+    """Train a student from its pretrained encoder, or from the last checkpoint in the folder.
+
+    Args:
+        options: the distillation's.
+        plan: with or without a teacher, epochs, seed.
+        rows: what it learns from.
+        statistics: label statistics of the training split.
+        tokenizer: its tokenizer.
+        folder: where checkpoints are kept while it is trained.
+
+    Returns:
+        The student and the trainer's log.
+    """
+    attention = options.attn_implementation
+    if attention is None and not torch.cuda.is_available():
+        attention = "eager"
+    torch.manual_seed(plan.seed)
+    model = build_student(
+        options.student,
+        statistics.label_names,
+        statistics.prevalence,
+        options.student_revision,
+        options.student_layers,
+        attention,
+    )
+    checkpoints = folder / "checkpoints"
+    trainer = DistillationTrainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(checkpoints),
+            num_train_epochs=plan.epochs,
+            per_device_train_batch_size=options.batch_size,
+            weight_decay=options.weight_decay,
+            lr_scheduler_type="linear",
+            warmup_steps=options.warmup,
+            bf16=options.bf16,
+            logging_steps=options.logging_steps,
+            save_strategy="steps",
+            save_steps=options.save_steps,
+            save_total_limit=1,
+            report_to=[] if options.report_to == ["none"] else options.report_to,
+            train_sampling_strategy="group_by_length",
+            remove_unused_columns=False,
+            label_names=["labels"],
+            dataloader_pin_memory=torch.cuda.is_available(),
+            use_cpu=not torch.cuda.is_available(),
+            seed=plan.seed,
+        ),
+        train_dataset=rows,
+        data_collator=StudentCollator(tokenizer),
+        loss=DistillationLoss(statistics, **options.loss_options(plan.with_teacher)),
+        optimizer_groups=student_groups(
+            model, options.learning_rate, options.head_factor, options.weight_decay
+        ),
+    )
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
+    PartialState().wait_for_everyone()
+    if PartialState().is_main_process:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    return model.eval(), [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end, or None.
+
+    `trainer_state.json` is written last; a checkpoint without it is one that a kill cut off.
+    """
+    numbers = sorted(
+        (int(path.name.rpartition("-")[2]), path)
+        for path in folder.glob("checkpoint-*")
+        if path.name.rpartition("-")[2].isdigit()
+    )
+    for _, path in reversed(numbers):
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        return str(path)
+    return None
+
+
+@torch.inference_mode()
+def student_logits(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    batch_size: int = 64,
+) -> np.ndarray:
+    """(texts, labels) float32 logits in fp32, in the order of the texts.
+
+    Args:
+        model: the student.
+        tokenizer: its tokenizer.
+        texts: any texts.
+        batch_size: texts a batch; they are sorted by length.
+    """
+    collate = StudentCollator(tokenizer)
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    logits = np.zeros((len(texts), model.config.num_labels), np.float32)
+    model.eval()
+    for begin in range(0, len(texts), batch_size):
+        rows = order[begin : begin + batch_size]
+        batch = collate.encode([texts[row] for row in rows])
+        batch = {key: value.to(model.device) for key, value in batch.items()}
+        logits[rows] = model(**batch).logits.float().cpu().numpy()
+    return logits
