@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from typing import Any
 
 import numpy as np
 from transformers import AutoModelForSequenceClassification
 
+from ..checkpoints import replace_folder, write_json
 from ..decisions import DECISIONS, Decision, choose_decision
 from ..losses.distillation import DistillationLoss
 from ..results import System, compare, environment, rare_labels, to_markdown
-from ..stages.context import write_json
 from .run import ALONE, STUDENT, DistillationContext
 from .student import save_student
 from .teacher_scores import OUT_OF_FOLD
@@ -37,17 +38,20 @@ def finish_distillation(
     systems = all_systems(context)
     published = systems[-1]
     first = context.part_folder(STUDENT, f"seed_{context.options.seeds[0]}") / "model"
+    folder = context.output / "model"
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
     limits = save_student(
         AutoModelForSequenceClassification.from_pretrained(first),
         context.tokenizer,
-        context.output / "model",
+        partial,
         published.decision.thresholds,
         context.options.fold_thresholds,
     )
+    replace_folder(partial, folder)
     results = score_systems(context, systems, records)
     results["thresholds"] = dict(zip(context.label_names, limits, strict=True))
     results["seconds"] = round(time.monotonic() - begin, 1)
-    write_json(context.output / "results.json", results)
     write_json(context.output / "training_args.json", context.arguments.to_dict())
     text = to_markdown(results) + lead_table(results)
     (context.output / "results.md").write_text(text, encoding="utf-8")
@@ -62,6 +66,7 @@ def finish_distillation(
             probabilities=(1 / (1 + np.exp(-logits))).astype(np.float32),
             labels=context.splits[split].labels,
         )
+    write_json(context.output / "results.json", results)
     return results
 
 

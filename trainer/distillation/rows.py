@@ -92,6 +92,8 @@ class StudentCollator:
         if "teacher_logits" in rows[0]:
             logits = np.stack([row["teacher_logits"] for row in rows]).astype(np.float32)
             batch["teacher_logits"] = torch.from_numpy(logits)
+        if "row_mask" in rows[0]:
+            batch["row_mask"] = torch.tensor([bool(row["row_mask"]) for row in rows])
         return batch
 
     def encode(self, texts: Sequence[str]) -> dict[str, Tensor]:

@@ -13,14 +13,15 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from ..announcements import announce
 from ..data import LabelledTexts, load_labelled_texts, warn_about_overlap
 from ..errors import UserError
-from ..feature_cache import file_digest, fingerprint
+from ..fingerprints import file_digest, fingerprint
 from ..label_statistics import LabelStatistics
-from ..stages.context import announce, run_once
+from ..stages.context import run_once
 from .arguments import Distillation, DistillationArguments
 from .rows import StudentRows
-from .student import student_tokenizer
+from .student import check_student, student_tokenizer
 from .teacher import Teacher
 from .teacher_scores import TeacherScores, score_all
 from .training import StudentPlan, student_logits, train_student
@@ -73,6 +74,7 @@ class DistillationContext:
             UserError: bad data, options or folders, each with how to mend it.
         """
         options = arguments.options
+        check_student(options.student, options.student_revision)
         teacher = Teacher.load(options)
         train = load_labelled_texts(arguments.data, "train", teacher.labels)
         if train is None:

@@ -48,18 +48,7 @@ def build_student(
         UserError: no stock encoder, or one whose layers cannot be chosen.
     """
     hub_options = {} if revision is None else {"revision": revision}
-    try:
-        config = AutoConfig.from_pretrained(source, **hub_options)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"--student {source} cannot be loaded: {str(error).strip().splitlines()[0]} "
-            "It must be the folder or Hub id of a stock encoder."
-        ) from error
-    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
-        raise UserError(
-            f"--student {source} is a {config.model_type} model, which transformers has no stock "
-            "sequence classifier for."
-        )
+    check_student(source, revision)
     model = AutoModelForSequenceClassification.from_pretrained(
         source,
         num_labels=len(labels),
@@ -77,6 +66,32 @@ def build_student(
     with torch.no_grad():
         output_layer(model).bias.copy_(torch.log(share / (1 - share)))
     return model
+
+
+def check_student(source: str, revision: str | None = None) -> None:
+    """Refuse what cannot be a stock student, before anything is computed.
+
+    Args:
+        source: folder or Hub id.
+        revision: of a Hub id.
+
+    Raises:
+        UserError: no model is there, or one without a stock sequence classifier.
+    """
+    try:
+        config = AutoConfig.from_pretrained(
+            source, **({} if revision is None else {"revision": revision})
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--student {source} cannot be loaded: {str(error).strip().splitlines()[0]} "
+            "It must be the folder or Hub id of a stock encoder."
+        ) from error
+    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING or hasattr(config, "auto_map"):
+        raise UserError(
+            f"--student {source} is a {config.model_type} model, which is no stock encoder: "
+            "transformers has no sequence classifier of its own for it."
+        )
 
 
 def student_tokenizer(

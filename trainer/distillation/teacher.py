@@ -17,7 +17,7 @@ from ...inference.predictor import StackedEmotionPredictor
 from ..data import LabelledTexts
 from ..decisions import Decision
 from ..errors import UserError
-from ..feature_cache import file_digest, fingerprint
+from ..fingerprints import file_digest, fingerprint
 from ..folds import stratified_folds
 from ..parameter_groups import top_parameters
 from ..stages.context import read_json

@@ -17,10 +17,11 @@ from safetensors.numpy import load_file, save_file
 from transformers.utils import logging
 
 from ...inference.predictor import StackedEmotionPredictor
+from ..announcements import announce
 from ..data import LabelledTexts
-from ..feature_cache import fingerprint
+from ..fingerprints import fingerprint
 from ..folds import stratified_folds
-from ..stages.context import announce, run_once
+from ..stages.context import run_once
 from .arguments import DistillationArguments
 from .teacher import Teacher, TeacherRun, logits_of
 from .texts import altered_copies, stream_texts

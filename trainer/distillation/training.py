@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
+from ..checkpoints import newest_checkpoint
 from ..label_statistics import LabelStatistics
 from ..losses.distillation import DistillationLoss
 from ..stacked_emotion_trainer import StackedEmotionTrainer
+from ..stages.context import CHECKPOINTS
 from .arguments import DistillationArguments
 from .rows import StudentCollator, StudentRows
 from .student import build_student, student_groups
@@ -47,6 +46,9 @@ class DistillationTrainer(StackedEmotionTrainer):
         given = {name: inputs[name] for name in names if name in inputs}
         outputs = model(**{key: value for key, value in inputs.items() if key not in given})
         parts = self.emotion_loss(outputs["logits"], given.pop("labels"), **given)
+        if "row_mask" in given:
+            share = self._share_of_rows(given["row_mask"])
+            parts = {name: part * share for name, part in parts.items()}
         for name, part in parts.items():
             self._part_sums[name] = self._part_sums.get(name, 0.0) + part.detach().float()
         self._part_steps += 1
@@ -102,7 +104,7 @@ def train_student(
         options.student_layers,
         attention,
     )
-    checkpoints = folder / "checkpoints"
+    checkpoints = folder / CHECKPOINTS
     trainer = DistillationTrainer(
         model=model,
         args=TrainingArguments(
@@ -116,7 +118,7 @@ def train_student(
             logging_steps=options.logging_steps,
             save_strategy="steps",
             save_steps=options.save_steps,
-            save_total_limit=1,
+            save_total_limit=2,
             report_to=[] if options.report_to == ["none"] else options.report_to,
             train_sampling_strategy="group_by_length",
             remove_unused_columns=False,
@@ -132,30 +134,8 @@ def train_student(
             model, options.learning_rate, options.head_factor, options.weight_decay
         ),
     )
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
-    PartialState().wait_for_everyone()
-    if PartialState().is_main_process:
-        shutil.rmtree(checkpoints, ignore_errors=True)
+    trainer.train(resume_from_checkpoint=newest_checkpoint(checkpoints))
     return model.eval(), [entry for entry in trainer.state.log_history if "loss" in entry]
-
-
-def last_whole_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end, or None.
-
-    `trainer_state.json` is written last; a checkpoint without it is one that a kill cut off.
-    """
-    numbers = sorted(
-        (int(path.name.rpartition("-")[2]), path)
-        for path in folder.glob("checkpoint-*")
-        if path.name.rpartition("-")[2].isdigit()
-    )
-    for _, path in reversed(numbers):
-        try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        return str(path)
-    return None
 
 
 @torch.inference_mode()
