@@ -211,7 +211,6 @@ def save_student(
         model.config.folded_thresholds = limits
         limits = [0.5] * len(limits)
     model.config.thresholds = limits
-    model.config._attn_implementation = None
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return limits
