@@ -111,7 +111,7 @@ def student_tokenizer(
 
 
 def keep_layers(model: PreTrainedModel, count: int) -> None:
-    """Keep so many layers of the encoder, evenly spaced, the first and the last among them.
+    """Keep so many layers of the encoder, evenly spaced from the first to the last.
 
     As in Sanh et al. (2019) and Turc et al. (2019), a smaller student starts from a larger
     encoder's layers.
@@ -123,11 +123,12 @@ def keep_layers(model: PreTrainedModel, count: int) -> None:
     if count > len(layers):
         raise UserError(f"--student_layers is {count}; the encoder has {len(layers)} layers.")
     places = np.unique(np.linspace(0, len(layers) - 1, count).round().astype(int))
-    if count == 1:
-        places = np.array([len(layers) - 1])
     kept = [layers[place] for place in places]
     del layers[:]
     layers.extend(kept)
+    kinds = getattr(model.config, "layer_types", None)
+    if kinds is not None:
+        model.config.layer_types = [kinds[place] for place in places]
     model.config.num_hidden_layers = len(layers)
 
 
