@@ -152,7 +152,9 @@ class Teacher:
 
     def predictor(self) -> StackedEmotionPredictor:
         """The teacher with its tokenizer, ready to score."""
-        return StackedEmotionPredictor.from_pretrained(str(self.folder), dtype=self.dtype)
+        return StackedEmotionPredictor.from_pretrained(
+            str(self.folder), dtype=self.dtype, backend="torch"
+        )
 
     def find_run(self, given: str | None, train: LabelledTexts) -> TeacherRun | None:
         """The run the teacher comes from, if it is at hand and was trained on these texts.
