@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, Sampler
 from transformers import EvalPrediction, Trainer, TrainerCallback
 from transformers.trainer_utils import rotate_checkpoints
+from transformers.utils import logging
 
 from .checkpoints import DIGESTS, newest_checkpoint, write_digests
 from .collator import EvenRowsSampler, LengthGroupedSampler, RowsWithMask, lengths_of
@@ -20,6 +21,8 @@ from .losses import EmotionLoss
 from .losses.consistency import dropout_consistency
 from .metrics.scores import emotion_scores
 from .thresholds import best_global_threshold
+
+logger = logging.get_logger(__name__)
 
 
 class StackedEmotionTrainer(Trainer):
@@ -271,6 +274,12 @@ class StackedEmotionTrainer(Trainer):
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         return push_trainer(
             self, commit_message, token, revision, private, **{**self.publish_options, **options}
+        )
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        logger.warning_once(
+            "Checkpoints are not pushed: trainer.push_to_hub(license=…) publishes the finished "
+            "model in one commit."
         )
 
     def scores_at_best_threshold(self, prediction: EvalPrediction) -> dict[str, float]:

@@ -105,6 +105,7 @@ def test_a_trainer_publishes_no_more_than_the_list(
         processing_class=tiny_stack[1], label_names=LABELS,
         publish_options={"license": "mit", "languages": ["ar"], "plots": False},
     )  # fmt: skip
+    trainer.args.push_to_hub = True  # with each checkpoint, which would go up whole
     trainer.train()
     figures = trainer.evaluate()
     assert (output / "checkpoint-1").is_dir()
