@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 Split = Literal["train", "validation", "test"]
 
@@ -233,11 +235,30 @@ def _read_hub_split(arguments: DataArguments, split: Split) -> Table | None:
             f"The data set {described} has no split {wanted!r}{did_you_mean(wanted, splits)}. "
             f"Its splits are {quoted(splits)}. Set --{option} to one of them."
         )
+    _check_commit(splits[wanted], described, arguments.dataset_revision)
     arrow_table = splits[wanted].with_format("arrow")[:]
     features = splits[wanted].features.arrow_schema.metadata
     return table_from_arrow(
         arrow_table.replace_schema_metadata(features), f"{described}, split {wanted}"
     )
+
+
+def _check_commit(rows: Any, described: str, revision: str | None) -> None:
+    """Refuse rows of another commit than the one that is pinned.
+
+    Without the Hub, `datasets` takes the newest rows of its cache, whatever revision is asked for;
+    the folder they are in is named after their commit.
+    """
+    files = [Path(entry["filename"]) for entry in rows.cache_files]
+    if not (files and revision and _COMMIT.fullmatch(revision)):
+        return
+    found = files[0].parent.name
+    if _COMMIT.fullmatch(found) and found != revision:
+        raise DataError(
+            f"The data set {described} is in the cache at the commit {found}, not at {revision}, "
+            "and the Hub cannot be reached. Set --dataset_revision to that commit, or load the "
+            "other one once with a network."
+        )
 
 
 def _checked(

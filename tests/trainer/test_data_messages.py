@@ -235,3 +235,36 @@ def test_nul_character_in_a_json_text(tmp_path):
         tmp_path / "a.jsonl", {"text": "a", "joy": 1}, {"text": "b\0", "joy": 0}
     )
     assert_in(message(path), str(path), "line 2, column 'text'", r"'b\x00' holds a NUL character")
+
+
+def test_file_that_may_not_be_read(tmp_path, monkeypatch):
+    path = write_csv(tmp_path / "train.csv", [["text", "joy"], ["a", 1]])
+
+    def refused(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(path), "open", refused)
+    assert_in(message(path), str(path), "the file cannot be read (Permission denied)")
+
+
+def test_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
+    path = write_csv(tmp_path / "train.csv", [["text", "joy"], ["a", 1]])
+
+    def other_bytes(*args):
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    monkeypatch.setattr("stacked_emotion.trainer.data_files._read_quoted", other_bytes)
+    assert_in(message(path), str(path), "changed while it was read", "Start again")
+
+
+def test_column_of_names_that_is_empty(tmp_path):
+    path = write_json_lines(
+        tmp_path / "train.jsonl", {"text": "a", "labels": None}, {"text": "b", "labels": None}
+    )
+    assert_in(message(path), str(path), "no labels (column 'labels' is empty)", "predict --model")
+
+
+def test_too_few_texts_to_hold_any_out(tmp_path):
+    path = write_csv(tmp_path / "train.csv", [["text", "joy"], ["same", 1], ["same", 1]])
+    found = message(path, validation_fraction=0.5)
+    assert_in(found, "1 different text is too few", "--validation_fraction", "--validation_file")

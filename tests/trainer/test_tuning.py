@@ -9,11 +9,23 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from tiny_runs import tiny_run_options
+from transformers import TrainingArguments
 
-from stacked_emotion.trainer import UserError, parse_recipe, tuning
+from stacked_emotion.trainer import (
+    StackedEmotionTrainer,
+    UserError,
+    build_loss,
+    parse_recipe,
+    tuning,
+)
 from stacked_emotion.trainer.arguments import TrainingRecipe, read_recipe
+from stacked_emotion.trainer.collator import FeatureCollator
+from stacked_emotion.trainer.stages.context import RunContext
+from stacked_emotion.trainer.stages.features import training_features
+from stacked_emotion.trainer.stages.top import build_stack
 from stacked_emotion.trainer.tuning import hyperparameter_search, main
 
 PARAMETERS = ["head_learning_rate", "dropout=0.1..0.5", "loss_options.correlation_weight"]
@@ -116,6 +128,34 @@ def test_command(
     monkeypatch.setattr(tuning, "PartialState", lambda: SimpleNamespace(num_processes=2))
     assert main(["demo", *asked]) == 2
     assert "one process" in capsys.readouterr().err
+
+
+def test_the_trainer_s_own_search(recipe: TrainingRecipe, tmp_path: Path) -> None:
+    """`Trainer.hyperparameter_search` with Optuna, on cached features and rows left out."""
+    context = RunContext.load(recipe)
+    features = training_features(context)
+    folds = context.fold_of_row
+    trainer = StackedEmotionTrainer(
+        model_init=lambda trial: build_stack(context),
+        args=TrainingArguments(
+            output_dir=str(tmp_path), num_train_epochs=1, eval_strategy="epoch", save_strategy="no",
+            disable_tqdm=True, report_to="none", remove_unused_columns=False, use_cpu=True,
+            label_names=["labels"],
+        ),
+        train_dataset=features.select(np.flatnonzero(folds != 0)),
+        eval_dataset=features.select(np.flatnonzero(folds == 0)),
+        data_collator=FeatureCollator(),
+        loss=build_loss("hybrid", context.statistics),
+    )  # fmt: skip
+    best = trainer.hyperparameter_search(
+        hp_space=lambda trial: {"learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2)},
+        compute_objective=lambda metrics: metrics["eval_jaccard"],
+        n_trials=2,
+        direction="maximize",
+        backend="optuna",
+    )
+    assert 1e-4 <= best.hyperparameters["learning_rate"] <= 1e-2
+    assert 0 <= best.objective <= 1
 
 
 def test_optuna_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
