@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from ..configuration_stacked_emotion import StackedEmotionConfig
 from ..trainer.errors import UserError
 from .hub_errors import hub_errors, hub_problem
 
@@ -203,6 +204,12 @@ def _model_folder(model: str | Path) -> tuple[str, str | None]:
     folder = path if (path / "config.json").is_file() else path / "model"
     if not (folder / "config.json").is_file():
         raise UserError(f"{model} is no model: there is no config.json in it, nor in its model/.")
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if kind != StackedEmotionConfig.model_type:
+        raise UserError(
+            f"{model} is a {kind} model; the app shows stacks, with their words and encoders. "
+            "For a distilled student use a plain pipeline."
+        )
     results = folder.parent / "results.json"
     if not results.is_file():
         return str(folder), None

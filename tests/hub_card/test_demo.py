@@ -54,7 +54,10 @@ def test_the_space_runs_on_its_own_copy(tmp_path: Path, tiny_stack_folder: Path)
     settings |= {"model": str(tiny_stack_folder), "revision": None}
     (tmp_path / "space.json").write_text(json.dumps(settings), encoding="utf-8")
     code = (
-        "import app, json, stacked_emotion, sys\n"
+        "import sys\n"
+        "for name in ('accelerate', 'datasets', 'evaluate', 'sklearn', 'matplotlib'):\n"
+        "    sys.modules[name] = None  # no Space has them\n"
+        "import app, json, stacked_emotion\n"
         "from stacked_emotion.hub_card.space.interface import DemoApp, load_predictor\n"
         "*_, ranked = DemoApp(load_predictor(app.settings['model'])).analyse('نص')\n"
         "print(json.dumps([stacked_emotion.__file__, ranked, type(app.demo).__name__]))\n"
@@ -77,7 +80,10 @@ def test_folders_of_models_and_runs(tmp_path: Path, tiny_stack_folder: Path) -> 
     assert _model_folder("user/name") == ("user/name", None)
     assert _title("user/name") == "Emotions: name"
     assert _title(tiny_stack_folder) == f"Emotions: {tiny_stack_folder.parent.name}"
-    for wrong in (tmp_path, tmp_path / "missing", "./missing"):
+    student = tmp_path / "student"
+    student.mkdir()
+    (student / "config.json").write_text('{"model_type": "bert"}')
+    for wrong in (student, tmp_path, tmp_path / "missing", "./missing"):
         with pytest.raises(UserError):
             _model_folder(wrong)
 

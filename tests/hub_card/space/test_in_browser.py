@@ -145,6 +145,13 @@ def test_an_example_in_a_dialect(page: Any) -> None:
     assert page.locator("#se-words .se-text").inner_text() == DIALECTS["Levantine"]
 
 
+def test_enter_asks(page: Any) -> None:
+    page.fill(BOX, TEXT)
+    page.press(BOX, "Enter")
+    page.wait_for_selector("#se-trust .se-parts")
+    assert page.input_value(BOX) == TEXT
+
+
 def test_an_empty_text_is_told(page: Any) -> None:
     page.click("#se-go")
     alert = page.wait_for_selector("#se-bars [role=alert]")
