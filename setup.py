@@ -10,7 +10,7 @@ onnx = ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"]
 openvino = [*onnx, "openvino>=2025.1"]
 # matplotlib joins and orders Arabic letters itself from 3.11 on, which needs Python 3.11
 plots = ["matplotlib>=3.8", "arabic-reshaper>=3.0", "python-bidi>=0.6"]
-space = ["gradio>=6.0"]
+space = ["gradio>=6.31"]
 test = [
     *openvino,
     "pytest>=8",
