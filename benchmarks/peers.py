@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing import get_context
@@ -137,8 +136,13 @@ PEERS: dict[str, Callable[[], Answer]] = {
 
 
 def peak_memory() -> float:
-    """Largest resident memory of this process so far, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    """Largest resident memory of this process so far, in GB.
+
+    Not `ru_maxrss`: that of a new process starts with its parent's.
+    """
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1e6
 
 
 def _serve(name: str, connection: Connection) -> None:

@@ -18,8 +18,12 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="folder or Hub id")
     parser.add_argument("--revision", help="commit, tag or branch of a Hub id")
     parser.add_argument(
-        "--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto",
+        "--dtype", choices=("auto", "float32", "bfloat16", "float16", "int8"), default="auto",
         help="of the weights; auto: bfloat16 where the machine computes in it, float32 elsewhere",
+    )  # fmt: skip
+    parser.add_argument(
+        "--backend", choices=("auto", "torch", "onnx", "openvino"), default="auto",
+        help="what computes; auto: the fastest that is installed and exact enough",
     )  # fmt: skip
     parser.add_argument(
         "--format", choices=_EXPLANATION_FORMATS, default="auto",
@@ -96,6 +100,7 @@ def _predict_file(options: argparse.Namespace) -> int:
         overwrite=options.overwrite,
         source_options={name: getattr(options, name) for name in source_options},
         dtype=options.dtype,
+        backend=options.backend,
     )
     if report is not None:
         print(report)
@@ -123,7 +128,10 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
     from .predictor import StackedEmotionPredictor
 
     predictor = StackedEmotionPredictor.from_pretrained(
-        options.model, revision=options.revision, dtype=options.dtype
+        options.model,
+        revision=options.revision,
+        dtype=options.dtype,
+        backend=options.backend,
     )
     show_bars = options.format == "bars" or (options.format == "auto" and sys.stdout.isatty())
     texts = iter(texts)
@@ -144,7 +152,7 @@ def _explain(options: argparse.Namespace, texts: Iterable[str]) -> int:
 
     dtype = "float32" if options.dtype == "auto" else options.dtype
     predictor = StackedEmotionPredictor.from_pretrained(
-        options.model, revision=options.revision, dtype=dtype
+        options.model, revision=options.revision, dtype=dtype, backend="torch"
     )
     explanations = (explain(predictor, text, options.label, options.explain_by) for text in texts)
     if options.format == "html":
