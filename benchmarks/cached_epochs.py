@@ -89,7 +89,7 @@ def epoch_seconds(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--texts", type=int, default=256)
+    parser.add_argument("--texts", type=int, default=640)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--width", type=int, default=768)
