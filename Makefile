@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: help install demo publish-demo bench test test-restart test-slow test-space screenshots test-lowest lint format clean
+.PHONY: help install demo publish-demo bench bench-bulk test test-restart test-slow test-clusters test-space screenshots test-lowest lint format clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -39,6 +39,13 @@ test-space: $(INSTALLED)  ## the demo app in a real browser (apt-get install chr
 
 screenshots: $(INSTALLED)  ## pictures of the demo app for the docs: MODEL=outputs/demo NAME=demo
 	PYTHONPATH=tests $(BIN)/python -m screenshots $(or $(MODEL),outputs/demo) docs/images --name $(or $(NAME),demo)
+
+test-clusters: $(INSTALLED)  ## partitions under the real Ray Data and Spark (Java 17)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray,spark]"
+	$(BIN)/python -m pytest -q -m slow tests/inference/test_partitions.py
+
+bench-bulk: $(INSTALLED)  ## peak memory of bulk prediction from 10,000 to 1,000,000 rows
+	$(BIN)/python benchmarks/bulk_memory.py
 
 test-lowest:  ## configuration, tokenizer and model with the lowest admitted versions
 	$(PYTHON) -m venv .venv-lowest

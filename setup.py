@@ -77,6 +77,8 @@ setup(
         "tracking": ["tensorboard>=2.16"],
         "tuning": ["optuna>=4.0"],
         "peft": ["peft>=0.18"],
+        "ray": ["ray[data]>=2.40"],
+        "spark": ["pyspark>=4.0"],
         "dev": [
             *test,
             *space,
