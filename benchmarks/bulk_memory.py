@@ -4,7 +4,8 @@
 
 Without --model, a stack of one tiny encoder (one layer, width 16, random weights) is made.
 Every text is different, so that none is answered from another's result. Each run is a process of
-its own; its peak resident memory is what the kernel counted (`ru_maxrss`). Seconds depend on what
+its own; its peak resident memory is the kernel's high-water mark (`VmHWM`; `ru_maxrss` would count
+this process, which made it, too). Seconds depend on what
 else the machine does; the memory does not.
 """
 
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import random
 import subprocess
 import sys
@@ -91,10 +91,15 @@ def measure(command: list[str]) -> tuple[float, float]:
     """Peak resident memory in MiB and seconds of a command that must succeed."""
     start = time.perf_counter()
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status != 0:
-        raise SystemExit(f"{' '.join(command)} failed: status {status}")
-    return usage.ru_maxrss / 1024, time.perf_counter() - start
+    peak = 0
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+        marks = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+        peak = max([peak, *map(int, marks)])  # none while the process ends
+        time.sleep(0.05)
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed: status {process.returncode}")
+    return peak / 1024, time.perf_counter() - start
 
 
 def main() -> None:

@@ -54,7 +54,8 @@ def join_parts(
         write_lines(target, _with_header(names, suffix, lines))
     elif suffix == ".parquet":
         merged = pyarrow.schema([*schema, *columns.fields], metadata=schema.metadata)
-        _write_groups((parquet.read_table(part) for part in parts), target, merged)
+        tables = (parquet.ParquetFile(part).read(use_threads=False) for part in parts)
+        _write_groups(tables, target, merged)
     else:
         _concatenate(parts, target, next(iter(_header([*schema.names, *columns.all], suffix))))
     return problems
