@@ -133,9 +133,9 @@ class StageArguments:
         f"Ways of giving labels to choose from, out of fold: {', '.join(DECISIONS)}.",
     )
     gain_in_errors: float = _option(
-        1.0,
+        0.0,
         "What stages meta and head learned is kept only if it gains more than so many standard "
-        "errors over where they began, out of fold; 0 takes the best epoch.",
+        "errors over where they began, out of fold; 0 takes the best epoch, the start included.",
     )
     logging_steps: int = _option(20, "Steps between two log lines.")
     report_to: list[str] = _option(["none"], "Where the Trainer reports: tensorboard, none, …")

@@ -278,14 +278,13 @@ def choose_epoch(
     labels: np.ndarray,
     objective: str,
     candidates: list[str],
-    gain_in_errors: float = 1.0,
+    gain_in_errors: float = 0.0,
 ) -> tuple[int, list[float], Decision]:
     """The epoch whose out-of-fold logits score best, with the decision chosen on them.
 
-    Step 0, where the stage began, is kept unless the best epoch's gain over it is more than
-    `gain_in_errors` of its standard errors (paired bootstrap over the rows), as in the
-    one-standard-error rule of Breiman et al. (1984): a gain within the noise is no reason for a
-    more complicated model.
+    Step 0, where the stage began, is a candidate. Above 0, `gain_in_errors` keeps it unless the best
+    epoch's gain over it is more than so many of its standard errors (paired bootstrap over the
+    rows), as in the one-standard-error rule of Breiman et al. (1984).
 
     Args:
         logits_by_epoch: (epochs + 1, rows, labels), epoch 0 being the start.
