@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+_CHUNK = 1 << 20
 _KNOWN_DIGESTS: dict[tuple[str, int, int, int], str] = {}
 
 
@@ -28,7 +29,9 @@ def file_digest(path: Path) -> str:
     found = path.stat()
     known = (str(path.resolve()), found.st_ino, found.st_size, found.st_mtime_ns)
     if known not in _KNOWN_DIGESTS:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
+        digest = hashlib.blake2b(digest_size=16)
+        with path.open("rb", buffering=0) as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
         _KNOWN_DIGESTS[known] = digest.hexdigest()
     return _KNOWN_DIGESTS[known]

@@ -282,8 +282,8 @@ def choose_epoch(
 ) -> tuple[int, list[float], Decision]:
     """The epoch whose out-of-fold logits score best, with the decision chosen on them.
 
-    Step 0, where the stage began, is a candidate. Above 0, `gain_in_errors` keeps it unless the best
-    epoch's gain over it is more than so many of its standard errors (paired bootstrap over the
+    Step 0, where the stage began, is a candidate. Above 0, `gain_in_errors` keeps it unless the
+    best epoch's gain over it is more than so many of its standard errors (paired bootstrap over the
     rows), as in the one-standard-error rule of Breiman et al. (1984).
 
     Args:
