@@ -110,7 +110,8 @@ def test_ray_data(
     ray = pytest.importorskip("ray", reason="needs pip install 'stacked_emotion[ray]'")
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    # two for the actors; without more, nothing is left for the tasks that feed them
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
     try:
         for batch_format in ("pyarrow", "pandas"):
             data = ray.data.from_arrow(pyarrow.Table.from_pylist(rows)).repartition(4)
