@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tokenizers
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 SETTINGS = "tokenizer_config.json"
 _NOT_ARGUMENTS = {"tokenizer_class", "auto_map", "vocab_sizes", "pad_token"}
 
 
-def take_backend(name: str, tokenizer: PreTrainedTokenizerBase) -> tuple[tokenizers.Tokenizer, int]:
+def take_backend(name: str, tokenizer: Any) -> tuple[tokenizers.Tokenizer, int]:
     """A copy of what a fast tokenizer runs on, and its padding id.
 
     Args:
         name: the encoder's name, for messages.
-        tokenizer: a fast tokenizer.
+        tokenizer: a fast tokenizer of transformers.
 
     Raises:
         ValueError: the tokenizer is not a fast one, or has no padding token.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
@@ -15,13 +16,13 @@ from ..errors import UserError, did_you_mean, quoted
 
 logger = logging.getLogger(__name__)
 
-_READERS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".csv": ("csv", {"dtype": str, "keep_default_na": False}),
-    ".tsv": ("csv", {"dtype": str, "keep_default_na": False, "sep": "\t", "quoting": 3}),
-    ".jsonl": ("json", {}),
-    ".parquet": ("parquet", {}),
-    ".txt": ("text", {}),
+_CSV: dict[str, dict[str, Any]] = {
+    ".csv": {"sep": ","},
+    ".tsv": {"sep": "\t", "quoting": csv.QUOTE_NONE},
 }
+_READERS = {".jsonl": "json", ".parquet": "parquet", ".txt": "text"}
+_FORMATS = (*_CSV, *_READERS)
+_CHUNK = 4096
 
 
 def stream_texts(
@@ -45,24 +46,17 @@ def stream_texts(
         UserError: a missing file or column, an unknown format, or a file that cannot be read.
     """
     file = Path(path)
-    if file.suffix not in _READERS:
-        raise UserError(f"{file}: the format must be one of {', '.join(_READERS)}.")
+    if file.suffix not in _FORMATS:
+        raise UserError(f"{file}: the format must be one of {', '.join(_FORMATS)}.")
     if not file.is_file():
         raise UserError(f"There is no file {file} (--unlabelled_file).")
     return islice(_texts(file, text_column, {_plain(text) for text in leave_out}), limit)
 
 
 def _texts(file: Path, text_column: str | None, leave_out: set[str]) -> Iterator[str]:
-    import datasets
-
-    kind, options = _READERS[file.suffix]
     empty = scored = 0
     try:
-        rows = iter(
-            datasets.load_dataset(
-                kind, data_files=str(file), split="train", streaming=True, **options
-            )
-        )
+        rows = _rows(file)
         first = next(rows, None)
         if first is None:
             raise UserError(f"{file} has no rows.")
@@ -83,6 +77,24 @@ def _texts(file: Path, text_column: str | None, leave_out: set[str]) -> Iterator
     for count, why in ((empty, "have no text"), (scored, "are among the labelled texts")):
         if count:
             logger.warning("%s: %s rows %s and are left out.", file, f"{count:,}", why)
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file; those of CSV and TSV as text, whatever they look like."""
+    if file.suffix in _CSV:
+        import pandas
+
+        parts = pandas.read_csv(
+            file, dtype=str, keep_default_na=False, chunksize=_CHUNK, **_CSV[file.suffix]
+        )
+        for part in parts:
+            yield from part.to_dict("records")
+        return
+    import datasets
+
+    yield from datasets.load_dataset(
+        _READERS[file.suffix], data_files=str(file), split="train", streaming=True
+    )
 
 
 def _column(file: Path, row: dict[str, Any], asked: str | None) -> str:
