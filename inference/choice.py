@@ -13,7 +13,7 @@ _MODULES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 
 # fastest first, measured as docs/performance.md says
 _WITH_TILES = ["openvino bfloat16", "openvino int8", "onnx int8", "torch bfloat16"]
-_WITH_BFLOAT16 = ["openvino int8", "onnx int8", "openvino bfloat16", "torch bfloat16"]
+_WITH_BFLOAT16 = ["onnx int8", "openvino int8", "openvino bfloat16", "torch bfloat16"]
 _WITHOUT = ["onnx int8", "onnx float32", "openvino float32", "torch float32"]
 
 

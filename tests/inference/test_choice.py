@@ -33,7 +33,8 @@ GOOD = measured(onnx_int8=0.99, openvino_int8=0.99, openvino_bfloat16=0.999, tor
     [
         (GOOD, {"amx_tile", "avx512_bf16"}, {"openvino", "onnxruntime"}, "openvino bfloat16"),
         (GOOD, {"amx_tile"}, {"onnxruntime"}, "onnx int8"),
-        (GOOD, {"avx512_bf16"}, {"openvino", "onnxruntime"}, "openvino int8"),
+        (GOOD, {"avx512_bf16"}, {"openvino", "onnxruntime"}, "onnx int8"),
+        (GOOD, {"avx512_bf16"}, {"openvino"}, "openvino int8"),
         (GOOD, {"avx512_bf16"}, set(), "torch bfloat16"),
         (GOOD, set(), {"onnxruntime"}, "onnx int8"),
         (GOOD, set(), set(), "torch float32"),
