@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from .decisions import Decision
 from .fingerprints import file_digest, fingerprint
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
 from .metrics.scores import emotion_scores
+
+if TYPE_CHECKING:
+    from .data import LabelledTexts
 
 WEIGHT_FILES = ("*.safetensors", "*.bin")
 HEADLINES = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "hamming_loss")
@@ -144,6 +147,22 @@ def _paired(
     runs = [pick(system, split) for system in (first, second)]
     one, other = (run if len(run) == seeds else np.repeat(run[:1], seeds, axis=0) for run in runs)
     return one, other
+
+
+def data_record(splits: Mapping[str, LabelledTexts], dataset_name: str | None) -> dict[str, Any]:
+    """Where the texts of each split came from, how many, and the share of each label; no texts."""
+    record: dict[str, Any] = {
+        split: {
+            "source": texts.source,
+            "rows": len(texts),
+            "fingerprint": texts.fingerprint(),
+            "prevalence": dict(
+                zip(texts.label_names, texts.labels.mean(0).round(4).tolist(), strict=True)
+            ),
+        }
+        for split, texts in splits.items()
+    }
+    return record | {"dataset_name": dataset_name}
 
 
 def environment(recipe: str | Path | None = None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification
 from ..checkpoints import replace_folder, write_json
 from ..decisions import DECISIONS, Decision, choose_decision
 from ..losses.distillation import DistillationLoss
-from ..results import System, compare, environment, rare_labels, to_markdown
+from ..results import System, compare, data_record, environment, rare_labels, to_markdown
 from .run import ALONE, STUDENT, DistillationContext
 from .student import save_student
 from .teacher_scores import OUT_OF_FOLD
@@ -133,16 +133,7 @@ def score_systems(
         "labels": names,
         "rare_labels": rare,
         "splits": context.held_out_splits,
-        "data": {
-            split: {
-                "source": texts.source,
-                "rows": len(texts),
-                "fingerprint": texts.fingerprint(),
-                "prevalence": dict(zip(names, texts.labels.mean(0).round(4).tolist(), strict=True)),
-            }
-            for split, texts in context.splits.items()
-        }
-        | {"dataset_name": context.arguments.data.dataset_name},
+        "data": data_record(context.splits, context.arguments.data.dataset_name),
         "teacher": {
             "source": options.model,
             "revision": options.revision,

@@ -15,7 +15,15 @@ from ..arguments import pairs
 from ..checkpoints import replace_folder
 from ..decisions import Decision, choose_decision
 from ..feature_cache import FeatureCache
-from ..results import System, compare, environment, rare_labels, source_state, to_markdown
+from ..results import (
+    System,
+    compare,
+    data_record,
+    environment,
+    rare_labels,
+    source_state,
+    to_markdown,
+)
 from ..tracking import text_gates
 from .context import RunContext, read_json, write_json
 from .encoders import encoder_parts, weights_digest
@@ -131,16 +139,7 @@ def score_systems(
         "labels": names,
         "rare_labels": rare,
         "splits": context.held_out_splits,
-        "data": {
-            split: {
-                "source": texts.source,
-                "rows": len(texts),
-                "fingerprint": texts.fingerprint(),
-                "prevalence": dict(zip(names, texts.labels.mean(0).round(4).tolist(), strict=True)),
-            }
-            for split, texts in context.splits.items()
-        }
-        | {"dataset_name": context.recipe.data.dataset_name},
+        "data": data_record(context.splits, context.recipe.data.dataset_name),
         "encoders": {name: _encoder_record(context, name) for name in context.names},
         "loss": records.get("head", {}).get("loss"),
         "stages": records,
