@@ -1,9 +1,10 @@
 """An epoch on cached features against an epoch that runs three BERT-base-size encoders.
 
 Random weights of BERT-base size (12 layers, 768 wide) and random token ids; the layers on top are
-trained the same way in both, with the hybrid loss, by `StackedEmotionTrainer`. The epochs take
-turns in one process; both the clock and the CPU time of the process are shown, of which the second
-holds on a machine that others use too.
+trained the same way in both, with the hybrid loss, by `StackedEmotionTrainer`, on cached features
+with the encoders set aside, as in the stages `meta` and `head`. The epochs take turns in one
+process, each with the start and the end of `train()`; both the clock and the CPU time of the
+process are shown, of which the second holds on a machine that others use too.
 
     python benchmarks/cached_epochs.py
 """
@@ -21,14 +22,15 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import BertConfig, PrinterCallback, TrainingArguments
-from transformers.utils import logging
 
 from stacked_emotion import StackedEmotionConfig, StackedEmotionForSequenceClassification
 from stacked_emotion.trainer import LabelStatistics, StackedEmotionTrainer, build_loss
 from stacked_emotion.trainer.collator import EncodedTextCollator, EncodedTexts, FeatureCollator
+from stacked_emotion.trainer.encoders_aside import encoders_aside
 from stacked_emotion.trainer.feature_cache import CacheLayout, FeatureCache
 from stacked_emotion.trainer.feature_cache_writer import FeatureCacheWriter
 from stacked_emotion.trainer.parameter_groups import top_parameters
+from stacked_emotion.trainer.process_start import prepare_process
 
 LABELS = [f"label_{index}" for index in range(11)]
 NAMES = ["first", "second", "third"]
@@ -95,7 +97,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--mean_length", type=int, default=28)
     options = parser.parse_args()
-    logging.set_verbosity_error()
+    prepare_process()
     model, rows = (
         build_model(options.layers, options.width),
         build_rows(options.texts, options.mean_length),
@@ -113,12 +115,16 @@ def main() -> None:
         report["fill_seconds"] = round(time.perf_counter() - begin, 2)
         cache = FeatureCache(folder / "cache", layout, labels)
         taken: dict[str, list[tuple[float, float]]] = {"encoders": [], "cached": []}
-        epoch_seconds(model, cache, FeatureCollator(), labels, folder)  # warm-up
+        with encoders_aside(model):
+            epoch_seconds(model, cache, FeatureCollator(), labels, folder)  # warm-up
         for _ in range(options.turns):
             taken["encoders"].append(
                 epoch_seconds(model, rows, EncodedTextCollator(), labels, folder)
             )
-            taken["cached"].append(epoch_seconds(model, cache, FeatureCollator(), labels, folder))
+            with encoders_aside(model):
+                taken["cached"].append(
+                    epoch_seconds(model, cache, FeatureCollator(), labels, folder)
+                )
     for place, kind in enumerate(("cpu", "clock")):
         by_kind = {name: [turn[place] for turn in turns] for name, turns in taken.items()}
         ratios = [slow / fast for slow, fast in zip(*by_kind.values(), strict=True)]

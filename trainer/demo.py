@@ -12,9 +12,10 @@ from typing import Any
 from .arguments import RECIPES, parse_recipe
 from .baselines import constant_system, tfidf_system
 from .data import DataArguments, LabelledTexts, load_labelled_texts
+from .process_start import prepare_process
 from .results import HEADLINES
 from .tiny_encoders import make_tiny_encoders
-from .train import quieten, run_training
+from .train import run_training
 
 CAPTION = (
     "Synthetic texts and tiny encoders with random weights: these figures prove the plumbing, not "
@@ -51,7 +52,7 @@ def run_demo(output_dir: Path) -> dict[str, Any]:
     Returns:
         The results of the run.
     """
-    quieten()
+    prepare_process()
     sample = RECIPES / "sample"
     files = {split: str(sample / f"{split}.jsonl") for split in ("train", "validation")}
     data = DataArguments(train_file=files["train"], validation_file=files["validation"])

@@ -13,8 +13,8 @@ from .distillation.arguments import Distillation, parse_distillation
 from .distillation.finish import finish_distillation, lead_table
 from .distillation.run import DistillationContext
 from .errors import UserError
+from .process_start import prepare_process
 from .results import to_markdown
-from .train import quieten
 
 
 def run_distillation(arguments: Distillation) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the module; returns the exit code."""
     import datasets
 
-    quieten()
+    prepare_process()
     datasets.disable_progress_bars()
     try:
         results = run_distillation(parse_distillation(arguments))

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from accelerate import PartialState
-from transformers.utils import logging
 
 from .announcements import announce
 from .arguments import TrainingRecipe, parse_recipe
 from .errors import UserError
+from .process_start import prepare_process
 from .ranks import join_ranks
 from .results import to_markdown
 from .stages.context import RunContext
@@ -65,15 +65,9 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
     return {"stages": records}
 
 
-def quieten() -> None:
-    """Leave out the loading bars and reports of transformers; the stages say what they do."""
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the module; returns the exit code."""
-    quieten()
+    prepare_process()
     try:
         results = run_training(parse_recipe(arguments))
     except UserError as error:

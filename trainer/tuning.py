@@ -19,6 +19,7 @@ from .checkpoints import write_json
 from .errors import UserError
 from .feature_cache import FeatureCache
 from .fingerprints import fingerprint
+from .process_start import prepare_process
 from .recipe_words import take_number, take_option, with_recipe_first
 from .results import environment
 from .search_space import SearchSpace, current_values, recipe_lines, space_of, with_values
@@ -236,9 +237,7 @@ def _outcome(context: RunContext, study: Any, space: SearchSpace) -> dict[str, A
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point: the options of training, `--trials`, `--minutes` and `--parameters`."""
-    from .train import quieten
-
-    quieten()
+    prepare_process()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or {"-h", "--help"} & set(words):
         print(USAGE)

@@ -11,6 +11,7 @@ from accelerate import PartialState
 from ..announcements import announce, duration
 from ..arguments import TrainingRecipe, parse_recipe
 from ..errors import UserError
+from ..process_start import prepare_process
 from ..recipe_words import take_option, with_recipe_first
 from ..stages.context import RunContext, write_json
 from ..stages.encoders import run_encoders
@@ -79,9 +80,7 @@ def run_ablation(recipe: TrainingRecipe, variants: Sequence[str] = ()) -> dict[s
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point: the options of training, `--seeds` and `--variants`."""
-    from ..train import quieten
-
-    quieten()
+    prepare_process()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or {"-h", "--help"} & set(words):
         print(USAGE)

@@ -15,6 +15,7 @@ from transformers import PrinterCallback, TrainerCallback
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..collator import FeatureCollator
 from ..decisions import OBJECTIVE_WEIGHTS, Decision, choose_decision
+from ..encoders_aside import encoders_aside
 from ..errors import UserError
 from ..feature_cache import FeatureCache
 from ..losses import EmotionLoss
@@ -24,6 +25,9 @@ from ..stacked_emotion_trainer import StackedEmotionTrainer
 from ..tracking import EpochTracker, held_out_figures, send_tensorboard_to
 from .context import RunContext
 from .encoders import fine_tuned_folder
+
+# Raised when the same settings come to other weights: finished stages of before then run again.
+TOP_VERSION = 2
 
 META_PARTS = ("stacked.meta_learner.", "stacked.stack_norm.")
 
@@ -232,8 +236,22 @@ def train_top(
     Returns:
         The trainer's log: loss and its parts by step; gates and held-out scores by epoch.
     """
-    stages = context.recipe.stages
     model.requires_grad_(False)
+    with encoders_aside(model):
+        return _train_top(context, model, features, plan, seed, callbacks, part, constants)
+
+
+def _train_top(
+    context: RunContext,
+    model: StackedEmotionForSequenceClassification,
+    features: FeatureCache,
+    plan: TopPlan,
+    seed: int,
+    callbacks: list[TrainerCallback],
+    part: str,
+    constants: dict[str, float] | None,
+) -> list[dict[str, Any]]:
+    stages = context.recipe.stages
     for name, parameter in top_parameters(model):
         parameter.requires_grad_(not plan.parts or name.startswith(plan.parts))
     trainer = StackedEmotionTrainer(
