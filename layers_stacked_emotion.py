@@ -35,6 +35,24 @@ def masked_softmax(scores: Tensor, mask: Tensor, dim: int) -> Tensor:
     return torch.softmax(scores, dim) * mask.to(scores.dtype)
 
 
+class WordDropout(nn.Dropout):
+    """Dropout of single numbers, for the wide word vectors: on CPUs drawn four times as fast.
+
+    There `nn.Dropout` draws its numbers one after the other; here 16 random bits decide for each,
+    so that the probability is the nearest multiple of 1/65536, and the scale is exact for it.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """A tensor of the same shape; the same one while not training."""
+        dropped = round(self.p * 65536)
+        if not self.training or inputs.device.type != "cpu" or not 0 < dropped < 65536:
+            return super().forward(inputs)
+        count = inputs.numel()
+        bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        kept = bits.view(torch.int16)[:count].view(inputs.shape) >= dropped - 32768
+        return inputs * kept.to(inputs.dtype).mul_(65536 / (65536 - dropped))
+
+
 class ZeroStartLinear(nn.Linear):
     """A linear layer whose initial weights and bias are zero."""
 
@@ -105,7 +123,7 @@ class StackNorm(nn.Module):
     def presence(self, word_embeddings: Tensor) -> Tensor:
         """(B, W, H) to (B, W, E): whether the encoder has a vector for the word."""
         parts = word_embeddings.split(self.sizes, dim=-1)
-        return torch.stack([(part != 0).any(-1) for part in parts], dim=-1)
+        return torch.stack([part.abs().amax(-1) != 0 for part in parts], dim=-1)
 
     def forward(self, word_embeddings: Tensor, presence: Tensor) -> Tensor:
         """(B, W, H) and (B, W, E) to (B, W, H)."""
@@ -145,7 +163,7 @@ class MetaLearner(nn.Module):
         super().__init__()
         self.learned = learned
         if learned:
-            self.dropout = nn.Dropout(dropout)
+            self.dropout = WordDropout(dropout)
             self.hidden = nn.Linear(stacked_size, hidden_size)
             self.gate = ZeroStartLinear(hidden_size, encoders)
             self.label_trust = nn.Parameter(torch.zeros(encoders, labels))
@@ -201,12 +219,17 @@ class BidirectionalLSTM(nn.Module):
         lengths = word_mask.sum(1, keepdim=True)
         reverse = torch.where(places < lengths, lengths - 1 - places, places)
         onward, _ = self.forward_lstm(inputs)
-        index = reverse.unsqueeze(-1)
-        flipped = inputs.gather(1, index.expand(-1, -1, inputs.shape[2]))
-        backward, _ = self.backward_lstm(flipped)
-        backward = backward.gather(1, index.expand(-1, -1, backward.shape[2]))
+        first = torch.arange(inputs.shape[0], device=inputs.device) * inputs.shape[1]
+        index = (first.unsqueeze(1) + reverse).flatten()
+        backward, _ = self.backward_lstm(_reordered(inputs, index))
+        backward = _reordered(backward, index)
         states = torch.cat([onward, backward], dim=-1)
         return states * word_mask.to(states.dtype).unsqueeze(-1)
+
+
+def _reordered(words: Tensor, index: Tensor) -> Tensor:
+    """(B, W, size) and (B * W,) to (B, W, size); its gradient is much faster than `gather`'s."""
+    return words.flatten(0, 1).index_select(0, index).view(words.shape)
 
 
 class AttentionPooling(nn.Module):

@@ -21,6 +21,7 @@ from .layers_stacked_emotion import (
     EncoderHead,
     MetaLearner,
     StackNorm,
+    WordDropout,
     masked_mean,
     pool_words,
 )
@@ -63,7 +64,7 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
         if config.use_lstm:
             meta = config.meta_hidden_size if config.use_meta_learner else 0
             self.lstm = BidirectionalLSTM(sum(sizes) + meta, config.lstm_hidden_size)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = WordDropout(config.dropout)
         self.pooling = AttentionPooling(config.hidden_size)
         if config.contrastive_dim:
             self.projection = nn.Linear(config.hidden_size, config.contrastive_dim)

@@ -23,6 +23,7 @@ from .encoders import weights_digest
 from .features import probe_gaps, scored_features, training_features
 from .top import (
     META_PARTS,
+    TOP_VERSION,
     HeldOutLogits,
     StopAfterEpochs,
     TopPlan,
@@ -105,6 +106,7 @@ def stage_key(context: RunContext, stage: str) -> str:
     names = ("final",) if not stages.cross_fit else (f"fold_{context.folds - 1}", "final")
     return fingerprint(
         before,
+        TOP_VERSION,
         context.data_fingerprint,
         [weights_digest(context, name, part) for name in context.names for part in names],
         [context.splits[split].fingerprint() for split in context.held_out_splits],
