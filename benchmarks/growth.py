@@ -16,7 +16,7 @@ from stacked_emotion.inference import StackedEmotionPredictor
 def main() -> None:
     """Measure each of the three, the settings in turns, and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backend", default="openvino")
+    parser.add_argument("--backend", default="onnx")
     parser.add_argument("--dtype", default="int8")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

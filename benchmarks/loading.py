@@ -12,23 +12,24 @@ from statistics import median
 from random_stack import ENCODERS, make_models
 from tables import publish, table
 
+PEER = """
+made = [AutoModel.from_pretrained(f"{folder}/{name}", add_pooling_layer=False, dtype=DTYPE)
+        for name in names]
+"""
+PREDICTOR = """
+made = StackedEmotionPredictor.from_pretrained(
+    f"{folder}/stack", dtype=DTYPE, backend="torch", device="cpu")
+"""
+DTYPES = ("float32", "bfloat16")
 LOADERS = {
-    "three AutoModel.from_pretrained": """
-from transformers import AutoModel
-made = [AutoModel.from_pretrained(f"{folder}/{name}", add_pooling_layer=False) for name in names]
-""",
-    "StackedEmotionPredictor, torch float32": """
-made = StackedEmotionPredictor.from_pretrained(
-    f"{folder}/stack", dtype="float32", backend="torch", device="cpu")
-""",
-    "StackedEmotionPredictor, torch bfloat16": """
-made = StackedEmotionPredictor.from_pretrained(
-    f"{folder}/stack", dtype="bfloat16", backend="torch", device="cpu")
-""",
+    (what, dtype): body.replace("DTYPE", f'"{dtype}"')
+    for dtype in DTYPES
+    for what, body in (("three AutoModels", PEER), ("StackedEmotionPredictor", PREDICTOR))
 }
 FRAME = """
 import json, logging, re, sys, threading, time
 import torch, transformers
+from transformers import AutoModel
 from stacked_emotion.inference import StackedEmotionPredictor
 import transformers.models.bert.modeling_bert
 logging.disable(logging.WARNING)
@@ -68,31 +69,34 @@ def main() -> None:
         with path.open("rb") as stream:
             while stream.read(1 << 24):
                 pass
-    seen: dict[str, list[list[float]]] = {name: [] for name in LOADERS}
+    seen: dict[tuple[str, str], list[list[float]]] = {key: [] for key in LOADERS}
     for _ in range(options.rounds):
-        for name, body in LOADERS.items():
+        for key, body in LOADERS.items():
             answer = subprocess.run(
                 [sys.executable, "-c", FRAME.replace("BODY", body), folder, names],
                 capture_output=True,
                 text=True,
                 check=True,
             )
-            seen[name].append(json.loads(answer.stdout.splitlines()[-1]))
-    base = median(entry[0] for entry in seen["three AutoModel.from_pretrained"])
+            seen[key].append(json.loads(answer.stdout.splitlines()[-1]))
     rows = []
-    for name, entries in seen.items():
+    for (what, dtype), entries in seen.items():
         seconds = median(entry[0] for entry in entries)
+        base = median(entry[0] for entry in seen["three AutoModels", dtype])
         peak, weights = median(entry[1] for entry in entries), entries[0][2]
         rows.append(
-            [name, f"{seconds:.2f}", f"{seconds / base:.2f}", f"{weights / 1e9:.2f}",
-             f"{peak / 1e9:.2f}", f"{peak / weights:.2f}"]
+            [f"{what}, {dtype}", f"{seconds:.2f}", f"{seconds / base:.2f}",
+             f"{weights / 1e9:.2f}", f"{peak / 1e9:.2f}", f"{peak / weights:.2f}"]
         )  # fmt: skip
     header = ["", "seconds", "times three AutoModels", "weights, GB", "peak, GB", "peak / weights"]
     publish(
         "loading",
-        f"Imports left out, page cache warm, medians of {options.rounds} rounds in turns. The peak "
-        "is of the resident memory, mapped file pages included, over what was resident before.\n\n"
-        + table(header, rows),
+        f"Imports left out, page cache warm, medians of {options.rounds} rounds in turns, each in "
+        "a process of its own; the predictor's time includes its three tokenizers. The peak is of "
+        "the resident memory, mapped file pages included, over what was resident before.\n\n"
+        + table(header, rows)
+        + "\n\nThe files are float32: in float32 they are mapped and read when they are first "
+        "needed, in bfloat16 they have to be read and converted.",
     )
 
 

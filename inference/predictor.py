@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..configuration_stacked_emotion import StackedEmotionConfig
 from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..precision import native_dtype
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
 from .choice import fastest
+from .converted_weights import converted_weights
 from .decisions import Decision
 from .encoding import TextEncoder
 from .model_files import ModelFiles
@@ -78,7 +80,7 @@ class StackedEmotionPredictor(TextPredictor):
         device: str | torch.device = "cpu",
     ) -> None:
         tokenizer.check_model(model.config)
-        self._source: tuple[str, dict[str, Any]] | None = None
+        self._source: tuple[ModelFiles, dict[str, Any]] | None = None
         self._model: StackedEmotionForSequenceClassification | None = model.to(device).eval()
         self.tokenizer = tokenizer
         config = model.config
@@ -135,11 +137,11 @@ class StackedEmotionPredictor(TextPredictor):
                     logger.info("%s: backend %s %s", path_or_id, backend, name)
         options = {"revision": revision or "main", **hub_options}
         if backend == "torch":
-            model = _load(path_or_id, native_dtype(where) if name == "auto" else name, options)
+            model = _load(files, native_dtype(where) if name == "auto" else name, options)
             tokenizer = StackedEmotionTokenizer.from_pretrained(path_or_id, **options)
             return cls(model, tokenizer, where)
         self = cls.__new__(cls)
-        self._source, self._model = (path_or_id, options), None
+        self._source, self._model = (files, options), None
         self.tokenizer = StackedEmotionTokenizer.from_pretrained(path_or_id, **options)
         TextPredictor.__init__(
             self,
@@ -159,16 +161,29 @@ class StackedEmotionPredictor(TextPredictor):
 
 
 def _load(
-    path_or_id: str, dtype: str | torch.dtype, options: dict[str, Any]
+    files: ModelFiles, dtype: str | torch.dtype, options: dict[str, Any]
 ) -> StackedEmotionForSequenceClassification:
+    """The model in torch; weights in another format are converted as they are read."""
     if isinstance(dtype, str):
         kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
         if dtype not in kinds:
             raise ValueError(f"dtype={dtype!r} is not one of torch's; there are {sorted(kinds)}.")
         dtype = kinds[dtype]
-    return StackedEmotionForSequenceClassification.from_pretrained(
-        path_or_id, dtype=dtype, **options
+    weights = converted_weights(files, dtype)
+    source: str | None = files.location
+    given = options
+    if weights is not None:
+        config = StackedEmotionConfig.from_pretrained(files.location, **options)
+        source, given = None, {"config": config, "state_dict": weights}
+    model, report = StackedEmotionForSequenceClassification.from_pretrained(
+        source, dtype=dtype, output_loading_info=True, **given
     )
+    if missing := sorted(report["missing_keys"]):
+        raise OSError(
+            f"The weights of {files.location} lack {len(missing)} tensors, such as {missing[0]}: "
+            "they are not whole, or not those of this config.json. Fetch or save them again."
+        )
+    return model
 
 
 def _exported_runner(files: ModelFiles, backend: str, dtype: str, device: torch.device) -> Runner:
