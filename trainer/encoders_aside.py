@@ -14,7 +14,7 @@ def encoders_aside(model: StackedEmotionForSequenceClassification) -> Iterator[N
 
     On cached features they have nothing to do, but `Trainer` goes through every module and every
     parameter of the model several times a step: `train()`, `zero_grad()`, the clipping of
-    gradients. For three encoders of BERT-base size that is a fifth of the step.
+    gradients.
 
     Args:
         model: the stack; meanwhile it takes `word_embeddings` only. Its modules come back in their

@@ -26,7 +26,13 @@ from .search_space import SearchSpace, current_values, recipe_lines, space_of, w
 from .stages.context import CHECKPOINTS, RunContext, run_once
 from .stages.encoders import encoder_parts, run_encoders, weights_digest
 from .stages.features import training_features
-from .stages.meta_and_head import choose_out_of_fold, stacks_words, stage_folder, stage_key
+from .stages.meta_and_head import (
+    choose_out_of_fold,
+    stacks_words,
+    stage_folder,
+    stage_key,
+    top_plan,
+)
 from .stages.top import build_stack
 
 USAGE = """\
@@ -170,11 +176,11 @@ def _run_trial(
         gain_in_errors=0.0,  # else every trial whose gain is within the noise scores the same
     )
     trial = replace_recipe(context, replace(recipe, stages=stages))
-    model = build_stack(trial, stack_words)
-    model.to(PartialState().device)
 
     def work(stage: str) -> Callable[[Path], dict[str, Any]]:
         def run(folder: Path) -> dict[str, Any]:
+            model = build_stack(trial, stack_words, top_plan(trial, stage).meta_only)
+            model.to(PartialState().device)
             found = choose_out_of_fold(trial, stage, features, model, folder, folder / CHECKPOINTS)
             return {"epoch": found.epoch, "score": found.decision.score}
 

@@ -19,6 +19,7 @@ from ..stages.context import RunContext, run_once
 from ..stages.encoders import weights_digest
 from ..stages.features import scored_features, training_features
 from ..stages.meta_and_head import run_head, run_meta, scored_logits, stage_folder
+from ..stages.top import HEAD_OPTIONS
 from .contexts import adopt_stage, variant_context
 from .own_tokens import own_token_logits
 from .variants import FULL, Variant
@@ -252,4 +253,5 @@ def expected_seconds(
 
 
 def _shares_meta(variant: Variant) -> bool:
-    return variant.encoder is None and set(variant.changes) <= {"loss", "loss_options"}
+    behind = HEAD_OPTIONS | {"loss", "loss_options"}
+    return variant.encoder is None and set(variant.changes) <= behind

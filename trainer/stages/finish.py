@@ -28,7 +28,7 @@ from ..tracking import text_gates
 from .context import RunContext, read_json, write_json
 from .encoders import encoder_parts, weights_digest
 from .features import scored_features, training_features
-from .meta_and_head import out_of_fold_logits, scored_logits, stage_folder
+from .meta_and_head import out_of_fold_logits, scored_logits, stage_folder, top_plan
 from .top import build_stack, load_top, read_top
 
 logger = logging.get_logger(__name__)
@@ -175,7 +175,8 @@ def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceC
     joint = stage_folder(context, "joint")
     stage = "head" if (stage_folder(context, "head") / "done.json").exists() else "meta"
     record = read_json(stage_folder(context, stage) / "done.json")
-    model = build_stack(context, record["stack_words"])
+    meta_only = stage == "meta" and top_plan(context, stage).meta_only
+    model = build_stack(context, record["stack_words"], meta_only)
     if (joint / "done.json").exists():
         model = type(model).from_pretrained(joint / "model")
     else:

@@ -34,6 +34,7 @@ from .top import (
     read_top,
     reset_top,
     save_top,
+    stack_options,
     top_state,
     train_top,
 )
@@ -110,7 +111,7 @@ def stage_key(context: RunContext, stage: str) -> str:
         context.data_fingerprint,
         [weights_digest(context, name, part) for name in context.names for part in names],
         [context.splits[split].fingerprint() for split in context.held_out_splits],
-        context.recipe.stack.config_options(),
+        stack_options(context, plan.meta_only),
         {
             "plan": [plan.epochs, plan.learning_rate, plan.loss.name, plan.loss.get_config_dict()],
             "batch": [stages.top_batch_size, stages.top_weight_decay, stages.top_warmup],
@@ -128,7 +129,7 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
     """Out-of-fold runs that choose the epoch and the thresholds, then one run a seed."""
     stages, plan = context.recipe.stages, top_plan(context, stage)
     gaps, stack_words = stacks_words(context, features)
-    model = build_stack(context, stack_words)
+    model = build_stack(context, stack_words, plan.meta_only)
     state = PartialState()
     model.to(state.device)
     first_seed = stages.head_seeds[0]

@@ -18,6 +18,7 @@ from ..decisions import OBJECTIVE_WEIGHTS, Decision, choose_decision
 from ..encoders_aside import encoders_aside
 from ..errors import UserError
 from ..feature_cache import FeatureCache
+from ..fingerprints import fingerprint
 from ..losses import EmotionLoss
 from ..metrics.bootstrap import difference_with_error
 from ..parameter_groups import top_parameter_groups, top_parameters
@@ -27,9 +28,12 @@ from .context import RunContext
 from .encoders import fine_tuned_folder
 
 # Raised when the same settings come to other weights: finished stages of before then run again.
-TOP_VERSION = 2
+TOP_VERSION = 3
 
 META_PARTS = ("stacked.meta_learner.", "stacked.stack_norm.")
+HEAD_OPTIONS = frozenset(
+    ["use_lstm", "ensemble_start", "lstm_hidden_size", "classifier_hidden_size", "contrastive_dim"]
+)
 
 
 @dataclass
@@ -50,9 +54,29 @@ class TopPlan:
     learning_rate: float
     loss: EmotionLoss = field(repr=False)
 
+    @property
+    def meta_only(self) -> bool:
+        """Whether nothing behind the meta-learner has a say, so that the stage does without it."""
+        return self.output == "meta_logits" and not self.loss.uses_embedding
+
+
+def stack_options(context: RunContext, meta_only: bool = False) -> dict[str, Any]:
+    """Fields of `StackedEmotionConfig` of the stack that a stage trains.
+
+    Args:
+        context: the run.
+        meta_only: without Bi-LSTM, projection and classifier. What the recipe says of them is left
+            out, so that two recipes that differ in it alone have one stage `meta`.
+    """
+    options = context.recipe.stack.config_options()
+    if not meta_only:
+        return options
+    kept = {name: value for name, value in options.items() if name not in HEAD_OPTIONS}
+    return kept | {"use_lstm": False, "use_classifier": False, "contrastive_dim": 0}
+
 
 def build_stack(
-    context: RunContext, stack_words: bool = True
+    context: RunContext, stack_words: bool = True, meta_only: bool = False
 ) -> StackedEmotionForSequenceClassification:
     """The stack on the final fine-tuned encoders, its other layers untrained.
 
@@ -67,24 +91,29 @@ def build_stack(
         label_prevalence=statistics.prevalence.tolist(),
         label_correlation=statistics.correlation.tolist(),
         use_word_embeddings=stack_words,
-        **context.recipe.stack.config_options(),
+        **stack_options(context, meta_only),
     )
 
 
 def reset_top(model: StackedEmotionForSequenceClassification, seed: int) -> None:
-    """Give everything on top of the encoders its initial weights again."""
-    torch.manual_seed(seed)
-    stacked = model.stacked
-    tops = [
-        child
-        for name, child in stacked.named_children()
+    """Give everything on top of the encoders its initial weights again.
+
+    Each module draws from a seed of its own, made of `seed` and its name: with another part left
+    out or of another size it begins the same.
+    """
+    tops = {
+        name: child
+        for name, child in model.stacked.named_children()
         if not name.startswith(("encoder_", "head_"))
-    ]
+    }
     if model.config.use_classifier:
-        tops.append(model.classifier)
-    for top in tops:
-        top.apply(_forget_initialisation)
-        top.apply(model._init_weights)
+        tops["classifier"] = model.classifier
+    for top, child in tops.items():
+        for name, module in child.named_modules(prefix=top):
+            torch.manual_seed(int(fingerprint(seed, name)[:15], 16))
+            _forget_initialisation(module)
+            model._init_weights(module)
+    torch.manual_seed(seed)
 
 
 def _forget_initialisation(module: nn.Module) -> None:

@@ -29,7 +29,7 @@ from stacked_emotion.trainer.stages.features import scored_features, training_fe
 
 ROWS = (
     "most frequent labels", "tf_idf_logistic_regression", "zeta", "zeta, own tokens", "average",
-    "meta", "zeta, layers on top", "without meta-learner", "bce",
+    "meta", "zeta, layers on top", "without meta-learner", "without Bi-LSTM", "bce",
 )  # fmt: skip
 
 
@@ -81,8 +81,10 @@ def test_the_main_run_s_stages_are_taken_over(outcome: dict[str, Any], run: Path
         own = load_file(run / stage / "validation.safetensors")["logits"]
         there = load_file(run / "ablation/stack" / stage / "validation.safetensors")["logits"]
         np.testing.assert_array_equal(own, there)
-    first, second = (run / f"ablation/{name}/meta/done.json" for name in ("bce", "stack"))
-    assert first.read_bytes() == second.read_bytes()
+    first, without_lstm, second = (
+        run / f"ablation/{name}/meta/done.json" for name in ("bce", "without_bi_lstm", "stack")
+    )
+    assert first.read_bytes() == without_lstm.read_bytes() == second.read_bytes()
     apart = (run / "ablation/without_meta_learner/meta/done.json").read_bytes()
     assert apart != second.read_bytes()
 
@@ -131,7 +133,7 @@ def test_an_interrupted_call_goes_on(
         path for path in (run / "ablation").glob("*/head/done.json") if "bce" not in str(path)
     ]
     times = {path: path.stat().st_mtime_ns for path in others}
-    assert len(times) == 3
+    assert len(times) == 4
     shutil.rmtree(run / "ablation/bce/head")
     finish = runner_module.finish_row
 
