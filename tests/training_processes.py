@@ -103,6 +103,13 @@ def train(arguments: list[str], killer: Callable[..., None] | None = None, *more
     sys.exit(main(arguments))
 
 
+def ablate(arguments: list[str]) -> None:
+    """What `accelerate launch -m stacked_emotion.trainer.ablation` runs."""
+    from stacked_emotion.trainer.ablation import main
+
+    sys.exit(main(["demo", *arguments]))
+
+
 def _live(
     function: Callable[..., None], arguments: tuple[Any, ...], log: str, environment: dict[str, str]
 ) -> None:

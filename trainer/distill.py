@@ -14,6 +14,7 @@ from .distillation.finish import finish_distillation, lead_table
 from .distillation.run import DistillationContext
 from .errors import UserError
 from .process_start import prepare_process
+from .ranks import join_ranks
 from .results import to_markdown
 
 
@@ -32,6 +33,7 @@ def run_distillation(arguments: Distillation) -> dict[str, Any]:
         UserError: bad data, options or folders, each with how to mend it.
     """
     begin = time.monotonic()
+    join_ranks()
     context = DistillationContext.load(arguments)
     records = context.train_all()
     if not PartialState().is_main_process:

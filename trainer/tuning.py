@@ -20,6 +20,7 @@ from .errors import UserError
 from .feature_cache import FeatureCache
 from .fingerprints import fingerprint
 from .process_start import prepare_process
+from .ranks import join_ranks
 from .recipe_words import take_number, take_option, with_recipe_first
 from .results import environment
 from .search_space import SearchSpace, current_values, recipe_lines, space_of, with_values
@@ -81,7 +82,7 @@ def hyperparameter_search(
         UserError: Optuna is not installed, several processes, or options that do not fit.
     """
     optuna = _optuna()
-    if PartialState().num_processes > 1:
+    if join_ranks().num_processes > 1:
         raise UserError("tune runs in one process: leave --num_processes out.")
     space = space_of(recipe, parameters)
     context = _training_rows_only(RunContext.load(recipe))

@@ -125,7 +125,7 @@ def test_command(
     assert main(["demo", "--trials", "none", *options]) == 2
     assert "--trials is none" in capsys.readouterr().err
     assert main(["--help"]) == 0
-    monkeypatch.setattr(tuning, "PartialState", lambda: SimpleNamespace(num_processes=2))
+    monkeypatch.setattr(tuning, "join_ranks", lambda: SimpleNamespace(num_processes=2))
     assert main(["demo", *asked]) == 2
     assert "one process" in capsys.readouterr().err
 

@@ -64,14 +64,15 @@ def adopt_stage(context: RunContext, stage: str, folders: Iterable[Path]) -> boo
         Whether the stage is finished now.
     """
     key, target = stage_key(context, stage), stage_folder(context, stage)
-    if read_record(target, key) is not None:
-        return True
-    for folder in folders:
-        source = folder / stage
-        if read_record(source, key) is not None:
-            _put(source, target)
-            return True
-    return False
+    finished = [
+        place
+        for place in (target, *(folder / stage for folder in folders))
+        if read_record(place, key) is not None
+    ]
+    PartialState().wait_for_everyone()  # all ranks have looked before one changes anything
+    if finished and finished[0] != target:
+        _put(finished[0], target)
+    return bool(finished)
 
 
 def _one_encoder(full: RunContext, recipe: TrainingRecipe, name: str) -> RunContext:
@@ -117,8 +118,9 @@ def _cut_features(full: RunContext, context: RunContext, split: str, index: int)
     whole = training_features(full) if split == "train" else scored_features(full, split)
     begin = sum(whole.layout.sizes[:index])
     writer = FeatureCacheWriter(folder, layout, key)
-    writer.words[:] = whole.words[:, begin : begin + whole.layout.sizes[index]]
-    writer.logits[:] = whole.logits[:, [index]]
+    if PartialState().is_main_process:
+        writer.words[:] = whole.words[:, begin : begin + whole.layout.sizes[index]]
+        writer.logits[:] = whole.logits[:, [index]]
     writer.finish()
 
 

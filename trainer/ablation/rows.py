@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 
 from ..baselines import constant_system, tfidf_system
@@ -143,7 +144,8 @@ def _kept(
 
     def work(folder: Path) -> dict[str, Any]:
         system, details = make(full, variant)
-        save_file(system.logits, folder / "logits.safetensors")
+        if PartialState().is_main_process:
+            save_file(system.logits, folder / "logits.safetensors")
         return details | {"decision": decision_record(system.decision)}
 
     folder = root / variant.slug

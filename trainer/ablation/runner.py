@@ -12,6 +12,7 @@ from ..announcements import announce, duration
 from ..arguments import TrainingRecipe, parse_recipe
 from ..errors import UserError
 from ..process_start import prepare_process
+from ..ranks import join_ranks
 from ..recipe_words import take_option, with_recipe_first
 from ..stages.context import RunContext, write_json
 from ..stages.encoders import run_encoders
@@ -51,6 +52,7 @@ def run_ablation(recipe: TrainingRecipe, variants: Sequence[str] = ()) -> dict[s
         UserError: bad data or options, an unknown row, or no split to score.
     """
     chosen = chosen_variants(recipe, variants)
+    join_ranks()
     full = RunContext.load(recipe)
     if not full.held_out_splits:
         raise UserError("There is nothing to score: give --validation_file or --test_file.")
