@@ -1,4 +1,4 @@
-"""An ablation by two processes: each finds what the other made, and the figures are those of one."""
+"""An ablation by two processes: each finds what the other made; the figures are those of one."""
 
 from __future__ import annotations
 
