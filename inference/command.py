@@ -19,7 +19,7 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--revision", help="commit, tag or branch of a Hub id")
     parser.add_argument(
         "--dtype", choices=("auto", "float32", "bfloat16", "float16", "int8"), default="auto",
-        help="of the weights; auto: that of the backend, in torch bfloat16 where the machine computes in it",
+        help="of the weights; auto: the backend's, in torch bfloat16 where the CPU computes in it",
     )  # fmt: skip
     parser.add_argument(
         "--backend", choices=("auto", "torch", "onnx", "openvino"), default="auto",
