@@ -94,8 +94,14 @@ class DistillationArguments:
     held_out_folds: int | None = option(
         None, "Hold out only so many of the folds, to save time. Default: all."
     )
+    thresholds_from: str = option(
+        "teacher", "Where the student's thresholds come from: teacher, so that it gives each label "
+        "as often as its teacher; or labels, those of its held-out folds, which the teacher has "
+        "seen.",
+    )  # fmt: skip
     threshold_objective: str = option(
-        "jaccard+macro_f1", f"What thresholds maximise: {', '.join(OBJECTIVES)}."
+        "jaccard+macro_f1",
+        f"What thresholds chosen on labels maximise: {', '.join(OBJECTIVES)}.",
     )
     fold_thresholds: bool = option(
         False, "Shift the student's scores so that 0.5 is each label's threshold."
@@ -131,6 +137,10 @@ class DistillationArguments:
             raise UserError(
                 f"--threshold_objective {self.threshold_objective!r} is unknown; known are "
                 f"{', '.join(OBJECTIVES)}."
+            )
+        if self.thresholds_from not in ("teacher", "labels"):
+            raise UserError(
+                f"--thresholds_from is {self.thresholds_from!r}; it must be teacher or labels."
             )
         if self.teacher_dtype not in ("auto", "float32", "bfloat16"):
             raise UserError("--teacher_dtype must be auto, float32 or bfloat16.")

@@ -15,6 +15,7 @@ from ..losses.distillation import DistillationLoss
 from ..results import System, compare, data_record, environment, rare_labels, to_markdown
 from .run import ALONE, STUDENT, DistillationContext
 from .student import save_student
+from .teacher_rates import rate_matched
 from .teacher_scores import OUT_OF_FOLD
 
 TEACHER = "teacher"
@@ -74,8 +75,10 @@ def all_systems(context: DistillationContext) -> list[System]:
     """Teacher, encoder alone and student, each by its best rule and by thresholds alone.
 
     A stock pipeline knows thresholds at most, so the last system, the published one, is the student
-    by thresholds. The rules of student and encoder alone are chosen on their own held-out folds,
-    those of the teacher are its own, its thresholds chosen on its out-of-fold scores.
+    by thresholds. The teacher's rule is its own, and its thresholds are chosen on its out-of-fold
+    scores; those of the encoder alone on its own held-out folds. The student takes its teacher's
+    rule, and the thresholds at which it gives each label as often (`teacher_rates`); with
+    `thresholds_from="labels"` both are chosen on its held-out folds instead.
     """
     labels = context.splits["train"].labels.astype(np.int64)
     objective = context.options.threshold_objective
@@ -88,12 +91,16 @@ def all_systems(context: DistillationContext) -> list[System]:
     for variant in reversed(context.variants):
         rows, held_out = context.held_out_logits(variant)
         logits = {split: context.scored_logits(variant, split) for split in context.held_out_splits}
-        for kinds, name, group in (
-            (DECISIONS, variant, by_rule),
-            (_plain(), variant + BY_THRESHOLDS, by_thresholds),
-        ):
-            decision = choose_decision(held_out, labels[rows], kinds, objective)
-            group.append(System(name, decision, logits))
+        if variant == STUDENT and context.options.thresholds_from == "teacher":
+            rule = context.teacher.decision
+            decisions = rule, rate_matched(held_out, rule.decide(context.scores.training[rows]))
+        else:
+            decisions = (
+                choose_decision(held_out, labels[rows], DECISIONS, objective),
+                choose_decision(held_out, labels[rows], _plain(), objective),
+            )
+        by_rule.append(System(variant, decisions[0], logits))
+        by_thresholds.append(System(variant + BY_THRESHOLDS, decisions[1], logits))
     return by_rule + by_thresholds
 
 

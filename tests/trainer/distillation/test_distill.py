@@ -169,6 +169,30 @@ def training_rows(context: DistillationContext, variant: str, part: str) -> Any:
     return seen[0]
 
 
+def test_thresholds_follow_the_teachers_rates_or_the_labels(
+    distilled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stacked_emotion.trainer.distillation.run.train_student", None)
+    copy = Path(shutil.copytree(distilled, tmp_path / "run"))
+    given = _again(copy)
+    context = DistillationContext.load(given)
+    rows, held_out = context.held_out_logits("student")
+    results = json.loads((distilled / "results.json").read_text(encoding="utf-8"))
+    assert results["decisions"]["student"]["kind"] == context.teacher.decision.kind
+    assert results["decisions"]["student, thresholds"]["kind"] == "teacher_rates"
+    limits = np.array(list(results["thresholds"].values()))
+    taught = context.teacher.decision.decide(context.scores.training[rows])
+    np.testing.assert_array_equal(
+        (1 / (1 + np.exp(-held_out.astype(np.float64))) >= limits).sum(0), taught.sum(0)
+    )
+    given.options.thresholds_from = "labels"
+    by_labels = run_distillation(given)
+    kinds = {name: entry["kind"] for name, entry in by_labels["decisions"].items()}
+    assert kinds["student, thresholds"] in ("global", "shrunk")
+    alone = "alone, thresholds"
+    assert by_labels["decisions"][alone] == results["decisions"][alone]
+
+
 def test_what_is_finished_is_not_done_again(
     distilled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +289,7 @@ def test_mistakes(
         (arguments(model, student, tmp_path, "--teacher_run", str(tmp_path)), "--teacher_run"),
         (arguments(model, student, tmp_path, "--temperature", "0"), "--temperature"),
         (arguments(model, student, tmp_path, "--soft_weight", "2"), "--soft_weight"),
+        (arguments(model, student, tmp_path, "--thresholds_from", "dev"), "--thresholds_from"),
         (arguments(model, student, tmp_path, "--unlabelled_file", "none.csv"), "none.csv"),
         (arguments(model, student, tmp_path, "--student_layers", "7"), "--student_layers"),
         (["--student", str(student)], "--model"),
