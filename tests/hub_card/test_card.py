@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -90,6 +91,22 @@ def test_metadata_of_a_stack(stack_card: str) -> None:
         scores = [answer["score"] for answer in entry["output"]]
         assert scores == sorted(scores, reverse=True)
     assert "https://huggingface.co/user/emotions-mini" in stack_card
+
+
+def test_a_student_says_where_its_thresholds_come_from(
+    student_run_folder: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(student_run_folder, tmp_path / "run"))
+    results = json.loads((copy / "results.json").read_text(encoding="utf-8"))
+    said = {}
+    for source in ("teacher", "labels"):
+        results["recipe"]["thresholds_from"] = source
+        (copy / "results.json").write_text(json.dumps(results), encoding="utf-8")
+        said[source] = " ".join(card_of(copy).split())
+    assert "get each label as often as from the teacher" in said["teacher"]
+    assert "gives each label as often as its teacher" in said["teacher"]
+    assert "chosen on out-of-fold predictions of the training texts" in said["labels"]
+    assert "as often as" not in said["labels"]
 
 
 def test_metadata_of_a_student(student_card: str) -> None:
