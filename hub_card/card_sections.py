@@ -42,15 +42,6 @@ _STAGES = {
     "student": "the student learns from the teacher's scores and from the labels",
     "alone": "the same encoder without a teacher, for comparison",
 }
-_METHOD = """@misc{aslam2024stacked,
-  title = {Improving Arabic Multi-Label Emotion Classification using Stacked Embeddings and Hybrid
-           Loss Function},
-  author = {Aslam, Muhammad Azeem and Jun, Wang and Ahmed, Nisar and Zaman, Muhammad Imran and
-            Yanan, Li and Hongfei, Hu and Shiyu, Wang and Liu, Xin},
-  eprint = {2410.03979},
-  archivePrefix = {arXiv},
-  year = {2024}
-}"""
 _SEMEVAL = """@inproceedings{mohammad2018semeval,
   title = {{SemEval}-2018 Task 1: Affect in Tweets},
   author = {Mohammad, Saif and Bravo-Marquez, Felipe and Salameh, Mohammad and
@@ -210,12 +201,16 @@ def _losses(record: RunRecord) -> list[dict[str, Any]]:
 
 
 def _loss_citation(name: str) -> str:
-    losses = import_module("..trainer.losses", __package__)
+    losses = _all_losses()
     known = losses.LOSSES.get(name)
     parts = [known.citation] if known else []
     if name == "hybrid":
         parts.append(losses.ContrastiveLoss.citation)
     return "\n".join(part for part in parts if part)
+
+
+def _all_losses() -> Any:
+    return import_module("..trainer.losses", __package__)
 
 
 def _environment(record: RunRecord) -> list[tuple[str, str]]:
@@ -234,7 +229,7 @@ def _environment(record: RunRecord) -> list[tuple[str, str]]:
 
 def _citations(record: RunRecord) -> list[str]:
     """BibTeX entries, each key once."""
-    texts = [_METHOD]
+    texts = [_all_losses().HybridLoss.citation]
     if record.dataset_name == SEMEVAL:
         texts.append(_SEMEVAL)
     texts += [loss["citation"] for loss in _losses(record)]

@@ -13,15 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from .data_arguments import DataArguments, check_names, check_same_set
-from .data_checks import (
-    ID_COLUMNS,
-    check_texts,
-    find_column,
-    find_columns,
-    find_text_column,
-    read_label_columns,
-    read_label_lists,
-)
+from .data_checks import check_texts, read_label_columns, read_label_lists
+from .data_columns import ID_COLUMNS, find_column, find_columns, find_text_column
 from .data_files import Table, read_table, table_from_arrow
 from .errors import DataError, did_you_mean, quoted, shorten
 

@@ -132,7 +132,7 @@ def _optuna() -> Any:
 def _training_rows_only(context: RunContext) -> RunContext:
     """The run without the texts that are only scored."""
     train = {"train": context.splits["train"]}
-    return RunContext(context.recipe, train, context.tokenizer, {"train": context.encoded["train"]})
+    return RunContext(train, context.recipe, context.tokenizer, {"train": context.encoded["train"]})
 
 
 def _study_name(context: RunContext, space: SearchSpace) -> str:
@@ -200,7 +200,7 @@ def _run_trial(
 
 def replace_recipe(context: RunContext, recipe: TrainingRecipe) -> RunContext:
     """The same data under another recipe."""
-    return RunContext(recipe, context.splits, context.tokenizer, context.encoded)
+    return RunContext(context.splits, recipe, context.tokenizer, context.encoded)
 
 
 def _scratch(context: RunContext) -> Path:

@@ -44,7 +44,7 @@ def variant_context(full: RunContext, variant: Variant, folder: Path) -> RunCont
         full.recipe, variant, output_dir=str(folder), encoders_from=str(shared), joint=False
     )
     if variant.encoder is None:
-        context = RunContext(recipe, full.splits, full.tokenizer, full.encoded)
+        context = RunContext(full.splits, recipe, full.tokenizer, full.encoded)
         if variant.changes.get("cross_fit") == 0:
             for split in full.held_out_splits:
                 _share_features(full, context, split)
@@ -95,7 +95,7 @@ def _one_encoder(full: RunContext, recipe: TrainingRecipe, name: str) -> RunCont
         cut = {key: values[:, [index]] for key, values in texts.encodings.items()}
         encoded[split] = EncodedTexts(cut, texts.starts, texts.labels)
         encoded[split].word_counts = texts.word_counts  # words it has no sub-word of count too
-    context = RunContext(recipe, full.splits, tokenizer, encoded)
+    context = RunContext(full.splits, recipe, tokenizer, encoded)
     for split in ("train", *full.held_out_splits):
         _cut_features(full, context, split, index)
     return context

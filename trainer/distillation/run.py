@@ -14,10 +14,8 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ..announcements import announce
-from ..data import LabelledTexts, load_labelled_texts, warn_about_overlap
-from ..errors import UserError
+from ..data_splits import DataSplits, load_splits
 from ..fingerprints import file_digest, fingerprint
-from ..label_statistics import LabelStatistics
 from ..stages.context import run_once
 from .arguments import Distillation, DistillationArguments
 from .rows import StudentRows
@@ -49,19 +47,17 @@ _TEACHER_OPTIONS = ("temperature", "soft_weight")
 
 
 @dataclass
-class DistillationContext:
+class DistillationContext(DataSplits):
     """Texts, teacher and folders of a distillation.
 
     Attributes:
         arguments: all options.
-        splits: labelled texts by split: train, and validation and test where they are given.
         teacher: the stack.
         scores: the teacher's.
         tokenizer: the student's.
     """
 
     arguments: Distillation
-    splits: dict[str, LabelledTexts]
     teacher: Teacher
     scores: TeacherScores
     tokenizer: PreTrainedTokenizerBase
@@ -76,19 +72,11 @@ class DistillationContext:
         options = arguments.options
         check_student(options.student, options.student_revision)
         teacher = Teacher.load(options)
-        train = load_labelled_texts(arguments.data, "train", teacher.labels)
-        if train is None:
-            raise UserError("No training texts: give --train_file or a dataset_name.")
-        splits = {"train": train}
-        for split in ("validation", "test"):
-            texts = load_labelled_texts(arguments.data, split, teacher.labels)
-            if texts is not None:
-                warn_about_overlap(train, texts)
-                splits[split] = texts
+        splits = load_splits(arguments.data, teacher.labels)
         tokenizer = student_tokenizer(options.student, options.student_revision, options.max_length)
         Path(options.output_dir).mkdir(parents=True, exist_ok=True)
         scores = score_all(options, teacher, splits)
-        return cls(arguments, splits, teacher, scores, tokenizer)
+        return cls(splits, arguments, teacher, scores, tokenizer)
 
     @property
     def options(self) -> DistillationArguments:
@@ -99,22 +87,6 @@ class DistillationContext:
     def output(self) -> Path:
         """The folder of the distillation."""
         return Path(self.options.output_dir)
-
-    @property
-    def label_names(self) -> list[str]:
-        """The labels, in the order of the logits."""
-        return self.splits["train"].label_names
-
-    @property
-    def held_out_splits(self) -> list[str]:
-        """The splits that are only scored."""
-        return [split for split in ("validation", "test") if split in self.splits]
-
-    @cached_property
-    def statistics(self) -> LabelStatistics:
-        """Label statistics of the training split."""
-        train = self.splits["train"]
-        return LabelStatistics.from_labels(train.labels, train.label_names)
 
     @property
     def folds(self) -> list[int]:

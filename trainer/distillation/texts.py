@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data_checks import TEXT_COLUMNS
+from ..data_columns import TEXT_COLUMNS
 from ..errors import UserError, did_you_mean, quoted
 
 logger = logging.getLogger(__name__)

@@ -22,11 +22,10 @@ from ..announcements import announce as announce
 from ..arguments import TrainingRecipe
 from ..checkpoints import write_json as write_json
 from ..collator import EncodedTexts
-from ..data import LabelledTexts, load_labelled_texts, warn_about_overlap
+from ..data_splits import DataSplits, load_splits
 from ..errors import UserError
 from ..fingerprints import fingerprint
 from ..folds import stratified_folds
-from ..label_statistics import LabelStatistics
 from ..tracking import check_trackers
 
 _DONE = "done.json"
@@ -34,18 +33,16 @@ CHECKPOINTS = "checkpoints"
 
 
 @dataclass
-class RunContext:
+class RunContext(DataSplits):
     """The data and folders of a run.
 
     Attributes:
         recipe: all arguments.
-        splits: labelled texts by split: train, and validation and test where they are given.
         tokenizer: the stack's tokenizer.
         encoded: the encoded texts by split.
     """
 
     recipe: TrainingRecipe
-    splits: dict[str, LabelledTexts]
     tokenizer: StackedEmotionTokenizer
     encoded: dict[str, EncodedTexts] = field(repr=False)
 
@@ -53,15 +50,7 @@ class RunContext:
     def load(cls, recipe: TrainingRecipe) -> RunContext:
         """Read and check the data, and encode it."""
         check_trackers(recipe.stages.report_to)
-        train = load_labelled_texts(recipe.data, "train")
-        if train is None:
-            raise UserError("No training texts: give --train_file or a dataset_name.")
-        splits = {"train": train}
-        for split in ("validation", "test"):
-            texts = load_labelled_texts(recipe.data, split, train.label_names)
-            if texts is not None:
-                warn_about_overlap(train, texts)
-                splits[split] = texts
+        splits = load_splits(recipe.data)
         stack = recipe.stack
         revisions = dict(text.partition("=")[::2] for text in stack.encoder_revisions)
         tokenizers = {}
@@ -75,17 +64,12 @@ class RunContext:
             split: EncodedTexts.from_texts(tokenizer, texts.texts, texts.labels)
             for split, texts in splits.items()
         }
-        return cls(recipe, splits, tokenizer, encoded)
+        return cls(splits, recipe, tokenizer, encoded)
 
     @property
     def names(self) -> list[str]:
         """Encoder names in the order of the stack."""
         return self.tokenizer.encoder_names
-
-    @property
-    def label_names(self) -> list[str]:
-        """The labels, in the order of the logits."""
-        return self.splits["train"].label_names
 
     @property
     def output(self) -> Path:
@@ -104,17 +88,6 @@ class RunContext:
         if asked is None:
             asked = native_dtype(PartialState().device) == torch.bfloat16
         return asked and not self.recipe.stages.fp16
-
-    @property
-    def held_out_splits(self) -> list[str]:
-        """The splits that are only scored."""
-        return [split for split in ("validation", "test") if split in self.splits]
-
-    @cached_property
-    def statistics(self) -> LabelStatistics:
-        """Label statistics of the training split."""
-        train = self.splits["train"]
-        return LabelStatistics.from_labels(train.labels, train.label_names)
 
     @cached_property
     def fold_of_row(self) -> np.ndarray:
