@@ -68,18 +68,21 @@ class EpochTracker(TrainerCallback):
 
 
 def held_out_figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Scores of rows that are not trained on, at the threshold that suits them best.
+    """Binary cross-entropy of rows that are not trained on, and their scores, at the threshold that
+    suits them best.
 
     Args:
         logits: (rows, labels).
         labels: (rows, labels) of 0 and 1.
     """
     truth = np.asarray(labels, np.int64)
-    probabilities = 1.0 / (1.0 + np.exp(-np.asarray(logits, np.float64)))
+    raw = np.asarray(logits, np.float64)
+    probabilities = 1.0 / (1.0 + np.exp(-raw))
     threshold = best_global_threshold(probabilities, truth, "jaccard").global_threshold
     columns = range(truth.shape[1])
     precisions = [average_precision(truth[:, c], probabilities[:, c]) for c in columns]
     return {
+        "held_out_bce": float((np.logaddexp(0.0, raw) - truth * raw).mean()),
         "held_out_jaccard": float(jaccard_per_row(truth, decide(probabilities, threshold)).mean()),
         "held_out_macro_ap": float(np.mean(precisions)),
         "held_out_threshold": float(threshold),

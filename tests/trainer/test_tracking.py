@@ -38,7 +38,7 @@ def test_loss_parts_gates_and_held_out_scores(finished_run: Path, part: str) -> 
         parts = [seen[f"train/loss_{name}"] for name in ("bce", "correlation", "contrastive")]
         np.testing.assert_allclose(np.sum(parts, axis=0), seen["train/loss"], rtol=1e-3)
     assert all(0 <= value <= 1 for value in seen["train/held_out_jaccard"])
-    assert len(seen["train/held_out_threshold"]) == 2
+    assert len(seen["train/held_out_bce"]) == len(seen["train/held_out_threshold"]) == 2
 
 
 def test_thresholds_and_encoders(finished_run: Path) -> None:

@@ -47,15 +47,16 @@ def test_two_processes_give_the_figures_of_one(
         for metric, entry in splits["validation"].items():
             if isinstance(entry, dict) and isinstance(entry.get("mean"), float):
                 found = two["systems"][name]["validation"][metric]["mean"]
-                assert found == pytest.approx(entry["mean"], abs=2e-3), (name, metric)
+                # A score that rounds to the other side changes one of few rows.
+                assert found == pytest.approx(entry["mean"], abs=2e-2), (name, metric)
     trained = 0
     for name, stages in one["training_curves"].items():
         for stage, curves in stages.items():
             ends = [
-                [log[-1]["held_out_macro_ap"] for log in outcome[name][stage]["fold_logs"]]
+                [log[-1]["held_out_bce"] for log in outcome[name][stage]["fold_logs"]]
                 for outcome in (one["training_curves"], two["training_curves"])
             ]
-            assert ends[0] == pytest.approx(ends[1], abs=2e-3), (name, stage)
-            starts = [log[0]["held_out_macro_ap"] for log in curves["fold_logs"]]
+            assert ends[0] == pytest.approx(ends[1], abs=1e-6), (name, stage)
+            starts = [log[0]["held_out_bce"] for log in curves["fold_logs"]]
             trained += starts != ends[0]
     assert trained > 5
