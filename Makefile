@@ -23,7 +23,7 @@ demo: $(INSTALLED)  ## train and use a tiny stack on the embedded sample
 	$(BIN)/stacked-emotion demo --output_dir outputs/demo
 
 publish-demo: demo  ## publish the demo to a test Hub, use it without the package, picture its pages
-	PYTHONPATH=tests $(BIN)/python -m publish_demo outputs/demo outputs/publish_demo $(PUBLISH_DEMO)
+	PYTHONPATH=tests/support $(BIN)/python -m publish_demo outputs/demo outputs/publish_demo $(PUBLISH_DEMO)
 
 test: $(INSTALLED)  ## the whole suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
@@ -38,7 +38,7 @@ test-space: $(INSTALLED)  ## the demo app in a real browser (apt-get install chr
 	$(BIN)/python -m pytest -q -m slow tests/hub_card/space
 
 screenshots: $(INSTALLED)  ## pictures of the demo app for the docs: MODEL=outputs/demo NAME=demo
-	PYTHONPATH=tests $(BIN)/python -m screenshots $(or $(MODEL),outputs/demo) docs/images --name $(or $(NAME),demo)
+	PYTHONPATH=tests/support $(BIN)/python -m screenshots $(or $(MODEL),outputs/demo) docs/images --name $(or $(NAME),demo)
 
 test-clusters: $(INSTALLED)  ## partitions under the real Ray Data and Spark (Java 17)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray,spark]"
@@ -51,17 +51,18 @@ test-lowest:  ## configuration, tokenizer and model with the lowest admitted ver
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet torch==2.13.0
 	.venv-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[test]"
-	.venv-lowest/bin/python -m pytest -q tests/test_configuration.py tests/test_tokenization.py tests/model
+	.venv-lowest/bin/python -m pytest -q tests/model
 
 bench: $(INSTALLED)  ## speed, memory and loading, into docs/performance.md (about 20 minutes on an idle machine)
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/loading.py
 
-lint: $(INSTALLED)  ## ruff and mypy
+lint: $(INSTALLED)  ## ruff, mypy and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=.typing $(BIN)/mypy -p stacked_emotion
+	PYTHONPATH=.typing $(BIN)/lint-imports
 
 format: $(INSTALLED)  ## let ruff format the code
 	$(BIN)/ruff check --fix .

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from .hub_card.commands import add_publishing_commands
-from .hub_card.demo_commands import add_demo_commands
+from .hub_card.space.commands import add_demo_commands
+from .inference.backends.export_command import add_export_options, run_export
 from .inference.command import add_predict_options
-from .inference.export_command import add_export_options, run_export
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(command: Any, options: argparse.Namespace, debug: bool) -> int:
-    from .trainer.errors import UserError
+    from .common.errors import UserError
 
     try:
         return int(command(options) or 0)
@@ -83,12 +83,12 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "tune", help="search hyper-parameters of the layers on top, out of fold", add_help=False
     )
-    commands.add_parser("distill", help="distil a stack into one stock encoder", add_help=False)
+    commands.add_parser("distill", help="distill a stack into one stock encoder", add_help=False)
 
-    evaluate = commands.add_parser("evaluate", help="score a model on labelled texts")
+    evaluate = commands.add_parser("evaluate", help="score a model on labeled texts")
     evaluate.add_argument("--model", required=True, help="folder or Hub id")
     evaluate.add_argument("--revision", help="commit, tag or branch of a Hub id")
-    evaluate.add_argument("--test_file", required=True, help="labelled texts, as for training")
+    evaluate.add_argument("--test_file", required=True, help="labeled texts, as for training")
     evaluate.add_argument("--text_column")
     evaluate.add_argument("--labels_column")
     evaluate.add_argument("--output", type=Path, help="write all figures to this JSON file")
@@ -123,13 +123,13 @@ def _ablate(words: Sequence[str]) -> int:
 
 
 def _tune(words: Sequence[str]) -> int:
-    from .trainer.tuning import main as tuning_main
+    from .trainer.tuning.search import main as tuning_main
 
     return tuning_main(words)
 
 
 def _distill(words: Sequence[str]) -> int:
-    from .trainer.distill import main as distillation_main
+    from .trainer.distillation.command import main as distillation_main
 
     return distillation_main(words)
 
@@ -151,10 +151,10 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from .common.environment import environment
+    from .data.labeled_texts import DataArguments, load_labeled_texts
     from .inference import StackedEmotionPredictor
-    from .trainer.data import DataArguments, load_labelled_texts
     from .trainer.metrics.scores import emotion_scores
-    from .trainer.results import environment
 
     predictor = StackedEmotionPredictor.from_pretrained(options.model, revision=options.revision)
     names = list(predictor.labels)
@@ -164,7 +164,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         labels_column=options.labels_column,
         label_names=names,
     )
-    texts = load_labelled_texts(data, "test", names)
+    texts = load_labeled_texts(data, "test", names)
     assert texts is not None
     probabilities = predictor.predict_proba(texts.texts)
     scores = emotion_scores(

@@ -374,7 +374,7 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
         """The labels given to each text, by `config.decision`.
 
         By thresholds (0.5 where none are stored), or, for "expected_jaccard", of the k most likely
-        labels the k >= 1 that maximises the expected intersection over the expected union with
+        labels the k >= 1 that maximizes the expected intersection over the expected union with
         the true set, each label counting as likely as not at its threshold.
 
         Args:

@@ -1,4 +1,4 @@
-"""What the models of the stack share: weight initialisation, and loading of the encoders."""
+"""What the models of the stack share: weight initialization, and loading of the encoders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .layers_stacked_emotion import EncoderHead, MetaLearner, ZeroStartLinear
 
 
 class StackedEmotionPreTrainedModel(PreTrainedModel):
-    """Weight initialisation, and loading of the encoders."""
+    """Weight initialization, and loading of the encoders."""
 
     config_class = StackedEmotionConfig
     base_model_prefix = "stacked"

@@ -2,17 +2,21 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+TOP = ("common", "data", "inference", "trainer", "hub_card", "recipes")
+PARTS = find_packages(str(HERE), include=[*TOP, *(f"{name}.*" for name in TOP)])
 
 onnx = ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"]
 openvino = [*onnx, "openvino>=2025.1"]
 # matplotlib joins and orders Arabic letters itself from 3.11 on, which needs Python 3.11
+excel = ["openpyxl>=3.1"]
 plots = ["matplotlib>=3.8", "arabic-reshaper>=3.0", "python-bidi>=0.6"]
 space = ["gradio>=6.31"]
 test = [
     *openvino,
+    "hypothesis>=6.100",
     "pytest>=8",
     "pytest-xdist>=3.6",
     "scikit-learn>=1.4",
@@ -20,6 +24,7 @@ test = [
     "tensorboard>=2.16",
     "optuna>=4.0",
     *plots,
+    *excel,
     "markdown-it-py>=3.0",
 ]
 
@@ -34,21 +39,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     package_dir={"stacked_emotion": "."},
-    packages=[
-        "stacked_emotion",
-        "stacked_emotion.trainer",
-        "stacked_emotion.trainer.ablation",
-        "stacked_emotion.trainer.distillation",
-        "stacked_emotion.trainer.losses",
-        "stacked_emotion.trainer.metrics",
-        "stacked_emotion.trainer.stages",
-        "stacked_emotion.inference",
-        "stacked_emotion.hub_card",
-        "stacked_emotion.hub_card.plots",
-        "stacked_emotion.hub_card.space",
-        "stacked_emotion.inference.bulk",
-        "stacked_emotion.recipes",
-    ],
+    packages=["stacked_emotion", *(f"stacked_emotion.{name}" for name in PARTS)],
     package_data={
         "stacked_emotion": ["py.typed"],
         "stacked_emotion.recipes": ["*.yaml", "sample/*", "accelerate/*"],
@@ -65,6 +56,7 @@ setup(
         "safetensors>=0.5",
         "scikit-learn>=1.4",
         "numpy>=1.26",
+        "filelock>=3.16",
         "pyyaml>=6.0",
         "jinja2>=3.1",
     ],
@@ -72,6 +64,7 @@ setup(
         "test": test,
         "onnx": onnx,
         "openvino": openvino,
+        "excel": excel,
         "plots": plots,
         "space": space,
         "tracking": ["tensorboard>=2.16"],
@@ -83,6 +76,7 @@ setup(
             *test,
             *space,
             "playwright>=1.50",
+            "import-linter>=2.0",
             "ruff>=0.12",
             "mypy>=1.15",
             "types-PyYAML",

@@ -21,7 +21,7 @@ from .padding_stacked_emotion import (
 from .tokenizer_files_stacked_emotion import read_tokenizers, take_backend, write_tokenizers
 from .vocabulary_stacked_emotion import StackedVocabulary
 from .words_stacked_emotion import (
-    NORMALISATIONS,
+    NORMALIZATIONS,
     PLACEHOLDERS,
     AlignedBatchEncoder,
     EncoderText,
@@ -52,11 +52,11 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         encoder_prefixes: text put before every text for an encoder, by name (e5 wants `query: `).
         placeholders: what an encoder reads for user names and links, by name, for instance
             `{"arabert": {"user": "[مستخدم]", "link": "[رابط]"}}`.
-        normalisation: shared normalisation, any of `diacritics`, `tatweel`, `elongation`.
+        normalization: shared normalization, any of `diacritics`, `tatweel`, `elongation`.
         model_max_length: positions an encoder may use, special tokens and prefix included.
 
     Raises:
-        ValueError: a name, prefix, placeholder or normalisation that does not fit the encoders.
+        ValueError: a name, prefix, placeholder or normalization that does not fit the encoders.
 
     Example:
         >>> from stacked_emotion import StackedEmotionTokenizer
@@ -78,7 +78,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         encoder_pad_ids: Mapping[str, int],
         encoder_prefixes: Mapping[str, str] | None = None,
         placeholders: Mapping[str, Mapping[str, str]] | None = None,
-        normalisation: Sequence[str] = (),
+        normalization: Sequence[str] = (),
         model_max_length: int = 128,
         **kwargs: Any,
     ) -> None:
@@ -99,8 +99,8 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
                 raise ValueError(
                     f"placeholders[{name!r}] has {unknown}; known are {sorted(PLACEHOLDERS)}."
                 )
-        if unknown := sorted(set(normalisation) - set(NORMALISATIONS)):
-            raise ValueError(f"normalisation has {unknown}; known are {list(NORMALISATIONS)}.")
+        if unknown := sorted(set(normalization) - set(NORMALIZATIONS)):
+            raise ValueError(f"normalization has {unknown}; known are {list(NORMALIZATIONS)}.")
         if kwargs.pop("padding_side", "right") != "right":
             raise ValueError("padding_side must be 'right' for StackedEmotionTokenizer.")
         for key in ("vocab_sizes", "auto_map", "tokenizer_class", "backend", "is_local"):
@@ -108,7 +108,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         self.encoder_names = names
         self.encoder_prefixes = {name: prefixes[name] for name in names if prefixes.get(name)}
         self.placeholders = {name: dict(places[name]) for name in names if places.get(name)}
-        self.normalisation = list(normalisation)
+        self.normalization = list(normalization)
         self.encoder_pad_ids = {name: int(encoder_pad_ids[name]) for name in names}
         self.backends = {name: backends[name] for name in names}
         self._build_encoder()
@@ -124,7 +124,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
                 EncoderText(
                     self.encoder_prefixes.get(name, ""),
                     self.placeholders.get(name),
-                    self.normalisation,
+                    self.normalization,
                 )
                 for name in self.encoder_names
             ],
@@ -180,7 +180,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
             "encoder_names": self.encoder_names,
             "encoder_prefixes": self.encoder_prefixes,
             "placeholders": self.placeholders,
-            "normalisation": self.normalisation,
+            "normalization": self.normalization,
             "encoder_pad_ids": self.encoder_pad_ids,
             "model_max_length": self.model_max_length,
         }

@@ -41,7 +41,7 @@ _WORDS = re.compile(
 )
 _MENTION = re.compile(r"(?<![\w@])@\w+")
 _LINK = re.compile(r"https?://\S+|www\.\S+")
-_NORMALISATIONS = {
+_NORMALIZATIONS = {
     "diacritics": (
         re.compile("[\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed]+"),
         "",
@@ -49,7 +49,7 @@ _NORMALISATIONS = {
     "tatweel": (re.compile("\u0640+"), ""),
     "elongation": (re.compile(r"([^\W\d_])\1{2,}"), r"\1\1"),
 }
-NORMALISATIONS = tuple(_NORMALISATIONS)
+NORMALIZATIONS = tuple(_NORMALIZATIONS)
 PLACEHOLDERS = {"user": _MENTION, "link": _LINK}
 
 WordSpan = tuple[int, int]
@@ -102,19 +102,19 @@ def _substitute(
 
 
 class EncoderText:
-    """How one encoder wants to read a text: a prefix, placeholders, shared normalisation."""
+    """How one encoder wants to read a text: a prefix, placeholders, shared normalization."""
 
     def __init__(
         self,
         prefix: str = "",
         placeholders: dict[str, str] | None = None,
-        normalisation: Sequence[str] = (),
+        normalization: Sequence[str] = (),
     ) -> None:
         self.prefix = prefix
         self.rules = [
             (PLACEHOLDERS[kind], value.replace("\\", r"\\"))
             for kind, value in (placeholders or {}).items()
-        ] + [_NORMALISATIONS[name] for name in normalisation]
+        ] + [_NORMALIZATIONS[name] for name in normalization]
 
     def apply(self, text: str) -> tuple[str, np.ndarray | None]:
         """The text as the encoder reads it, and where its characters come from.

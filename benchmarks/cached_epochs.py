@@ -25,12 +25,12 @@ from transformers import BertConfig, PrinterCallback, TrainingArguments
 
 from stacked_emotion import StackedEmotionConfig, StackedEmotionForSequenceClassification
 from stacked_emotion.trainer import LabelStatistics, StackedEmotionTrainer, build_loss
-from stacked_emotion.trainer.collator import EncodedTextCollator, EncodedTexts, FeatureCollator
-from stacked_emotion.trainer.encoders_aside import encoders_aside
-from stacked_emotion.trainer.feature_cache import CacheLayout, FeatureCache
-from stacked_emotion.trainer.feature_cache_writer import FeatureCacheWriter
+from stacked_emotion.trainer.data_collator import EncodedTextCollator, EncodedTexts, FeatureCollator
+from stacked_emotion.trainer.features.cache import CacheLayout, FeatureCache
+from stacked_emotion.trainer.features.writer import FeatureCacheWriter
 from stacked_emotion.trainer.parameter_groups import top_parameters
-from stacked_emotion.trainer.process_start import prepare_process
+from stacked_emotion.trainer.running.process_start import prepare_process
+from stacked_emotion.trainer.stages.detached_encoders import encoders_aside
 
 LABELS = [f"label_{index}" for index in range(11)]
 NAMES = ["first", "second", "third"]

@@ -58,9 +58,9 @@ def measure(rows: int, steps: int, folder: Path) -> dict[str, float]:
 
     from stacked_emotion import StackedEmotionConfig, StackedEmotionForSequenceClassification
     from stacked_emotion.trainer import LabelStatistics, StackedEmotionTrainer, build_loss
-    from stacked_emotion.trainer.collator import FeatureCollator
-    from stacked_emotion.trainer.feature_cache import CacheLayout, open_cache
-    from stacked_emotion.trainer.feature_cache_writer import FeatureCacheWriter
+    from stacked_emotion.trainer.data_collator import FeatureCollator
+    from stacked_emotion.trainer.features.cache import CacheLayout, open_cache
+    from stacked_emotion.trainer.features.writer import FeatureCacheWriter
 
     torch.manual_seed(0)
     encoder = BertConfig(

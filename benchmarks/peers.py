@@ -193,8 +193,8 @@ class Peer:
 
 def machine() -> str:
     """Processor, cores and the bfloat16 abilities of this machine, in a line."""
-    from stacked_emotion.inference.choice import processor_flags
-    from stacked_emotion.inference.onnx_predictor import available_cores
+    from stacked_emotion.inference.backends.fastest import processor_flags
+    from stacked_emotion.inference.backends.onnx import available_cores
 
     model, flags = "unknown processor", ""
     info = Path("/proc/cpuinfo")

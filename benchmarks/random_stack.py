@@ -13,13 +13,13 @@ from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from stacked_emotion import StackedEmotionForSequenceClassification, StackedEmotionTokenizer
-from stacked_emotion.inference.model_files import WEIGHTS, weights_fingerprint
-from stacked_emotion.inference.onnx_export import (
+from stacked_emotion.inference.backends.export import (
     GRAPHS,
     linear_layers,
     quantize_graph,
     write_graph,
 )
+from stacked_emotion.inference.model_files import WEIGHTS, weights_fingerprint
 
 HERE = Path(__file__).parent
 FOLDER = Path(os.environ.get("BENCHMARK_FOLDER", HERE.parent / "outputs/benchmarks"))

@@ -25,7 +25,7 @@ from transformers.utils import logging
 
 from stacked_emotion import StackedEmotionConfig, StackedEmotionForSequenceClassification
 from stacked_emotion.trainer import LabelStatistics, StackedEmotionTrainer, build_loss
-from stacked_emotion.trainer.collator import EncodedTextCollator, EncodedTexts
+from stacked_emotion.trainer.data_collator import EncodedTextCollator, EncodedTexts
 
 LABELS = [f"label_{index}" for index in range(11)]
 

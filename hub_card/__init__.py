@@ -10,22 +10,22 @@ _HOMES = {
     "Publication": "publishing",
     "RunRecord": "run_record",
     "card_content": "card",
-    "demo_app": "demo",
+    "demo_app": "space.publishing",
     "plot_run": "plots",
     "publish": "publishing",
     "publish_metric": "metric_publishing",
-    "publish_space": "demo",
+    "publish_space": "space.publishing",
     "terms_of": "terms",
     "verify_published": "verification",
 }
 
 if TYPE_CHECKING:
     from .card import CardContent, card_content
-    from .demo import demo_app, publish_space
     from .metric_publishing import publish_metric
     from .plots import plot_run
     from .publishing import Publication, publish
     from .run_record import RunRecord
+    from .space.publishing import demo_app, publish_space
     from .terms import terms_of
     from .verification import verify_published
 

@@ -12,7 +12,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ..trainer.errors import UserError
+from ..common.errors import UserError
 from .card_sections import METRICS, card_sections
 from .label_definitions import definitions
 from .run_record import RunRecord
@@ -31,7 +31,7 @@ class CardContent:
     Attributes:
         record: the run.
         repo_id: where it is published.
-        license: identifier of the licence of the weights.
+        license: identifier of the license of the weights.
         languages: ISO 639 codes, or "multilingual".
         terms: of base models and data.
         label_definitions: a definition by label.
@@ -45,7 +45,7 @@ class CardContent:
         max_length: sub-words after which a text is cut.
         teacher: Hub id of the stack that this student was distilled from.
         student: Hub id of a student that was distilled from this stack.
-        license_name, license_link: of a licence called "other".
+        license_name, license_link: of a license called "other".
     """
 
     record: RunRecord
@@ -145,7 +145,7 @@ class CardContent:
 
     @property
     def license_words(self) -> str:
-        """The licence for the text: its identifier, or the name of another one with a link."""
+        """The license for the text: its identifier, or the name of another one with a link."""
         if self.license_name:
             return f"[{self.license_name}]({self.license_link})"
         return f"**{self.license}**"
@@ -220,7 +220,7 @@ def card_content(
     Args:
         record: the run.
         repo_id: where it is published.
-        license: identifier of the licence of the weights.
+        license: identifier of the license of the weights.
         terms: see `terms_of`.
         languages: ISO 639 codes; by default those of the recipe's data, where they are known.
         label_definitions: definitions of labels that are not SemEval's.

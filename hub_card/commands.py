@@ -22,10 +22,10 @@ def add_publishing_commands(commands: Any) -> None:
     )
     publish.add_argument("--repo-id", required=True, metavar="USER/NAME")
     publish.add_argument(
-        "--license", help="licence of the weights; there is no default: without it the terms of "
+        "--license", help="license of the weights; there is no default: without it the terms of "
         "base models and data are listed",
     )  # fmt: skip
-    publish.add_argument("--license-name", help="name of a licence called other")
+    publish.add_argument("--license-name", help="name of a license called other")
     publish.add_argument("--license-link", help="where to read it")
     publish.add_argument("--private", action="store_true", help="if the repository is made now")
     publish.add_argument(
@@ -73,7 +73,7 @@ def add_publishing_commands(commands: Any) -> None:
 
 
 def _publish(options: argparse.Namespace) -> int:
-    from .publishing import choose_licence, publish
+    from .publishing import choose_license, publish
 
     base_models = _pairs(options.base_model)
     definitions = None
@@ -82,7 +82,7 @@ def _publish(options: argparse.Namespace) -> int:
     publication = publish(
         options.folder,
         options.repo_id,
-        options.license or choose_licence(options.folder, base_models),
+        options.license or choose_license(options.folder, base_models),
         private=options.private,
         revision_tag=options.revision_tag,
         dry_run=options.dry_run,
@@ -139,7 +139,7 @@ def summary(publication: Publication) -> str:
 
 
 def _pairs(words: Sequence[str]) -> dict[str, str]:
-    from ..trainer.errors import UserError
+    from ..common.errors import UserError
 
     pairs = {}
     for word in words:

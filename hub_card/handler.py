@@ -193,7 +193,7 @@ class EndpointHandler:
 
 
 def _without(text: str, start: int, end: int) -> str:
-    """The text without `[start, end)`, its neighbours neither joined nor parted."""
+    """The text without `[start, end)`, its neighbors neither joined nor parted."""
     left, right = text[:start], text[end:]
     spaced_left = not left or left[-1].isspace()
     spaced_right = not right or right[0].isspace()

@@ -12,7 +12,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from ..trainer.errors import UserError
+from ..common.errors import UserError
 
 
 def hub_errors() -> tuple[type[Exception], ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, HfApi, SpaceCard
 from jinja2 import Environment
 
-from ..trainer.errors import UserError
+from ..common.errors import UserError
 from .hub_errors import hub_errors, hub_problem
 from .publishing import Publication
 from .repository import digest_of, list_files

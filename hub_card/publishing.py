@@ -10,8 +10,7 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
 
-from ..trainer.errors import UserError
-from .answers import RunModel
+from ..common.errors import UserError
 from .card import card_content, card_languages
 from .hub_errors import hub_errors, hub_problem
 from .label_definitions import EXAMPLES
@@ -23,6 +22,7 @@ from .repository import (
     outdated,
     refuse_secrets,
 )
+from .run_model import RunModel
 from .run_record import RunRecord
 from .terms import Term, terms_of
 from .verification import check_loads
@@ -84,7 +84,7 @@ def publish(
     Args:
         run: the `--output_dir` of a training or a distillation.
         repo_id: `user/name`; made if it is not there.
-        license: identifier of the licence of the weights; there is no default.
+        license: identifier of the license of the weights; there is no default.
         private: make the repository private, if it is made.
         revision_tag: a tag for this version.
         dry_run: do everything but touch the repository.
@@ -95,7 +95,7 @@ def publish(
         teacher: Hub id of the stack that a student was distilled from; by default the one it was
             distilled from, if that had one.
         student: Hub id of the student that was distilled from a stack.
-        license_name: name of a licence called "other".
+        license_name: name of a license called "other".
         license_link: where to read it.
         plots: draw the pictures.
         token: by default the one you are logged in with.
@@ -104,7 +104,7 @@ def publish(
         report: called with a line at each step.
 
     Raises:
-        UserError: no licence was chosen (with the terms of base models and data), the run is not
+        UserError: no license was chosen (with the terms of base models and data), the run is not
             finished, the folder does not load back, or the Hub refused.
     """
     say = report or (lambda line: None)
@@ -116,7 +116,7 @@ def publish(
     languages = card_languages(record, languages)
     terms = terms_of(record, token)
     if not license:
-        raise UserError(_licence_question(terms))
+        raise UserError(_license_question(terms))
     if license == "other" and not (license_name and license_link):
         raise UserError("--license other needs --license-name and --license-link.")
     api = HfApi(token=token)
@@ -232,20 +232,20 @@ def _check_names(repo_id: str, *others: str | None) -> None:
             raise UserError(f"{name!r} is no repository id: give user/name or organization/name.")
 
 
-def _licence_question(terms: Sequence[Term]) -> str:
+def _license_question(terms: Sequence[Term]) -> str:
     lines = "\n".join(f"  - {term}" for term in terms)
     return (
-        "There is no default licence for weights. They were made from:\n"
+        "There is no default license for weights. They were made from:\n"
         f"{lines}\n"
-        "Read these terms, choose a licence that they allow, and give its identifier with "
+        "Read these terms, choose a license that they allow, and give its identifier with "
         "--license (license=… in Python), such as cc-by-nc-4.0, or other with --license-name and "
         "--license-link."
     )
 
 
-def choose_licence(run: str | Path, base_models: Mapping[str, str] | None = None) -> str | None:
+def choose_license(run: str | Path, base_models: Mapping[str, str] | None = None) -> str | None:
     """Ask on the terminal, after showing the terms; None where nobody can answer."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
-    print(_licence_question(terms_of(RunRecord.from_folder(run, base_models))), file=sys.stderr)
-    return input("licence of the weights: ").strip() or None
+    print(_license_question(terms_of(RunRecord.from_folder(run, base_models))), file=sys.stderr)
+    return input("license of the weights: ").strip() or None

@@ -14,9 +14,9 @@ from safetensors import safe_open
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
+from ..common.environment import environment
+from ..common.errors import UserError
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
-from ..trainer.errors import UserError
-from ..trainer.results import environment
 from .publishing import Publication, publish
 from .repository import weight_files
 

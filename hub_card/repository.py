@@ -18,9 +18,9 @@ from typing import Any
 from huggingface_hub import get_token
 from transformers.dynamic_module_utils import get_relative_import_files
 
+from ..common.errors import UserError
 from ..configuration_stacked_emotion import AUTO_MAP
 from ..inference.model_files import ONNX_REPORT, ModelFiles
-from ..trainer.errors import UserError
 from .run_record import RunRecord, public_values
 
 PACKAGE = Path(__file__).parent.parent

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..trainer.errors import UserError
+from ..common.errors import UserError
 
 FORMAT = 1
 SPLITS = ("test", "validation")

@@ -1,4 +1,4 @@
-"""The terms that the base models and the data came under, for whoever chooses the licence."""
+"""The terms that the base models and the data came under, for whoever chooses the license."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Term:
     Attributes:
         kind: "base model" or "data".
         name: Hub id, or the name of a file or folder.
-        license: the licence, or that it is not known.
+        license: the license, or that it is not known.
         url: where to read on; empty for what is local.
     """
 
@@ -44,7 +44,7 @@ def terms_of(record: RunRecord, token: str | None = None, ask_hub: bool = True) 
     Args:
         record: the run.
         token: for repositories that need one.
-        ask_hub: read the licences from the Hub's cards; else, and where it cannot be reached, they
+        ask_hub: read the licenses from the Hub's cards; else, and where it cannot be reached, they
             are "not known here".
     """
     terms = []
@@ -54,8 +54,8 @@ def terms_of(record: RunRecord, token: str | None = None, ask_hub: bool = True) 
             text = "local files, their terms are not known here"
             terms.append(Term("base model", record.encoder_sources[name], text))
         else:
-            licence = _license(source, "model", token) if ask_hub else None
-            terms.append(Term("base model", source, licence or "not known here", f"{HUB}/{source}"))
+            license = _license(source, "model", token) if ask_hub else None
+            terms.append(Term("base model", source, license or "not known here", f"{HUB}/{source}"))
     data = record.dataset_name
     if record.synthetic:
         terms.append(Term("data", "embedded sample", EMBEDDED_SAMPLE))
@@ -72,7 +72,7 @@ def terms_of(record: RunRecord, token: str | None = None, ask_hub: bool = True) 
 
 
 def _license(repo_id: str, kind: str, token: str | None) -> str | None:
-    """Licence in a repository's card; None where there is none or the Hub cannot be asked."""
+    """License in a repository's card; None where there is none or the Hub cannot be asked."""
     from huggingface_hub import HfApi
 
     from .hub_errors import hub_errors
@@ -82,5 +82,5 @@ def _license(repo_id: str, kind: str, token: str | None) -> str | None:
     except hub_errors():
         return None
     card = getattr(info, "card_data", None)
-    licence = card.get("license") if card else None
-    return ", ".join(licence) if isinstance(licence, list) else licence
+    license = card.get("license") if card else None
+    return ", ".join(license) if isinstance(license, list) else license

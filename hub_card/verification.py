@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..trainer.errors import UserError
+from ..common.errors import UserError
 from .hub_errors import hub_errors, hub_problem
 from .repository import digest_of, list_files
 

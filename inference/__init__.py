@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 _HOMES = {
     "Prediction": "text_predictor",
-    "OnnxEmotionPredictor": "onnx_predictor",
-    "export_onnx": "onnx_export",
+    "OnnxEmotionPredictor": "backends.onnx",
+    "export_onnx": "backends.export",
     "StackedEmotionPredictor": "predictor",
-    "Explanation": "explanations",
-    "WordExplanation": "explanations",
-    "explain": "explanations",
-    "without_word": "explanations",
-    "html_page": "explanation_rendering",
+    "Explanation": "explanations.explanation",
+    "WordExplanation": "explanations.explanation",
+    "explain": "explanations.explanation",
+    "without_word": "explanations.explanation",
+    "html_page": "explanations.rendering",
     "PartitionPredictor": "partitions",
     "BulkReport": "bulk",
     "predict_file": "bulk",
 }
 
 if TYPE_CHECKING:
+    from .backends.export import export_onnx
+    from .backends.onnx import OnnxEmotionPredictor
     from .bulk import BulkReport, predict_file
-    from .explanation_rendering import html_page
-    from .explanations import Explanation, WordExplanation, explain, without_word
-    from .onnx_export import export_onnx
-    from .onnx_predictor import OnnxEmotionPredictor
+    from .explanations.explanation import Explanation, WordExplanation, explain, without_word
+    from .explanations.rendering import html_page
     from .partitions import PartitionPredictor
     from .predictor import StackedEmotionPredictor
     from .text_predictor import Prediction

@@ -68,7 +68,7 @@ def run_predict(options: argparse.Namespace) -> int:
     Raises:
         UserError: options that do not fit together, or nothing to predict.
     """
-    from ..trainer.errors import UserError
+    from ..common.errors import UserError
 
     if options.input or options.output:
         if options.texts or options.explain or not (options.input and options.output):
@@ -109,7 +109,7 @@ def _predict_file(options: argparse.Namespace) -> int:
 
 def _texts(given: list[str]) -> Iterator[str]:
     """The texts of the command line, or the lines of standard input; at least one."""
-    from ..trainer.errors import UserError
+    from ..common.errors import UserError
 
     texts = iter(given) if given else (line.rstrip("\r\n") for line in sys.stdin)
     first = next(texts, None)
@@ -124,8 +124,8 @@ def _texts(given: list[str]) -> Iterator[str]:
 
 
 def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
-    from ..trainer.demo import bars
     from .predictor import StackedEmotionPredictor
+    from .score_bars import bars
 
     predictor = StackedEmotionPredictor.from_pretrained(
         options.model,
@@ -146,8 +146,8 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
 
 
 def _explain(options: argparse.Namespace, texts: Iterable[str]) -> int:
-    from .explanation_rendering import html_page
-    from .explanations import explain
+    from .explanations.explanation import explain
+    from .explanations.rendering import html_page
     from .predictor import StackedEmotionPredictor
 
     dtype = "float32" if options.dtype == "auto" else options.dtype

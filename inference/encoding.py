@@ -12,7 +12,7 @@ from ..tokenizer_files_stacked_emotion import read_tokenizers
 from ..words_stacked_emotion import AlignedBatchEncoder, EncoderText
 
 INPUTS = ("input_ids", "attention_mask", "word_index")
-_SETTINGS = ("encoder_names", "encoder_prefixes", "placeholders", "normalisation",
+_SETTINGS = ("encoder_names", "encoder_prefixes", "placeholders", "normalization",
              "encoder_pad_ids", "model_max_length")  # fmt: skip
 
 
@@ -75,7 +75,7 @@ class TextEncoder:
             EncoderText(
                 (settings.get("encoder_prefixes") or {}).get(name, ""),
                 (settings.get("placeholders") or {}).get(name),
-                settings.get("normalisation") or (),
+                settings.get("normalization") or (),
             )
             for name in names
         ]

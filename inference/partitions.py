@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow
 
+from ..common.errors import UserError, did_you_mean, quoted
 from ..configuration_stacked_emotion import StackedEmotionConfig
-from ..trainer.errors import UserError, did_you_mean, quoted
-from .bulk.answers import Answers, Columns, answer
+from .bulk.predictions import Answers, Columns, answer
 from .bulk.rows import python_values
 from .predictor import StackedEmotionPredictor
 

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..common.precision import native_dtype
 from ..configuration_stacked_emotion import StackedEmotionConfig
 from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..precision import native_dtype
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
-from .choice import fastest
-from .converted_weights import converted_weights
+from .backends.fastest import fastest
+from .backends.onnx import ONNX_DTYPES, OnnxRunner, graph_path, missing_export
+from .backends.openvino import OPENVINO_DTYPES, OpenVinoRunner
+from .backends.weight_conversion import converted_weights
 from .decisions import Decision
 from .encoding import TextEncoder
 from .model_files import ModelFiles
-from .onnx_predictor import ONNX_DTYPES, OnnxRunner, graph_path, missing_export
-from .openvino_runner import OPENVINO_DTYPES, OpenVinoRunner
 from .text_predictor import BATCH_TOKENS, WINDOW, Prediction, Runner, TextPredictor
 
 __all__ = [

@@ -1,1 +1,6 @@
-"""Training recipes: YAML files, one a language or domain, and the embedded sample."""
+"""Recipes, the bundled sample and configurations of `accelerate launch`."""
+
+from pathlib import Path
+
+RECIPES = Path(__file__).parent
+SAMPLE = RECIPES / "sample"

@@ -1,4 +1,7 @@
-"""Plugins and fixtures of all tests. Test folders are no packages: helpers load from `tests/`."""
+"""Plugins and fixtures of all tests.
+
+Test folders are not packages; helpers are imported from `tests/support/`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parent / "support"))
 
 pytest_plugins = [
     "root_folder",

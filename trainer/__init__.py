@@ -6,45 +6,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOMES = {
-    "DataArguments": "data_arguments",
-    "EmotionLoss": "losses",
-    "LabelStatistics": "label_statistics",
-    "LabelledTexts": "data",
-    "StackedEmotionTrainer": "stacked_emotion_trainer",
-    "TrainingRecipe": "arguments",
-    "UserError": "errors",
-    "build_loss": "losses",
-    "choose_thresholds": "thresholds",
-    "emotion_scores": "metrics.scores",
-    "load_labelled_texts": "data",
-    "parse_recipe": "arguments",
-    "run_training": "train",
+    "DataArguments": "..data.arguments",
+    "EmotionLoss": ".losses",
+    "LabelStatistics": "..data.label_statistics",
+    "LabeledTexts": "..data.labeled_texts",
+    "StackedEmotionTrainer": ".trainer",
+    "TrainingRecipe": ".arguments",
+    "UserError": "..common.errors",
+    "build_loss": ".losses",
+    "choose_thresholds": ".choosing.thresholds",
+    "emotion_scores": ".metrics.scores",
+    "load_labeled_texts": "..data.labeled_texts",
+    "parse_recipe": ".arguments",
+    "run_training": ".train",
 }
 
 if TYPE_CHECKING:
+    from ..common.errors import UserError
+    from ..data.arguments import DataArguments
+    from ..data.label_statistics import LabelStatistics
+    from ..data.labeled_texts import LabeledTexts, load_labeled_texts
     from .arguments import TrainingRecipe, parse_recipe
-    from .data import LabelledTexts, load_labelled_texts
-    from .data_arguments import DataArguments
-    from .errors import UserError
-    from .label_statistics import LabelStatistics
+    from .choosing.thresholds import choose_thresholds
     from .losses import EmotionLoss, build_loss
     from .metrics.scores import emotion_scores
-    from .stacked_emotion_trainer import StackedEmotionTrainer
-    from .thresholds import choose_thresholds
     from .train import run_training
+    from .trainer import StackedEmotionTrainer
 
 __all__ = [
     "DataArguments",
     "EmotionLoss",
     "LabelStatistics",
-    "LabelledTexts",
+    "LabeledTexts",
     "StackedEmotionTrainer",
     "TrainingRecipe",
     "UserError",
     "build_loss",
     "choose_thresholds",
     "emotion_scores",
-    "load_labelled_texts",
+    "load_labeled_texts",
     "parse_recipe",
     "run_training",
 ]
@@ -53,4 +53,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(_HOMES[name], __name__), name)

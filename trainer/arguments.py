@@ -15,14 +15,14 @@ from typing import Any
 import yaml
 from transformers import HfArgumentParser
 
-from .data_arguments import DataArguments
-from .decisions import DECISIONS
-from .errors import UserError, did_you_mean
+from ..common.errors import UserError, did_you_mean
+from ..data.arguments import DataArguments
+from ..recipes import RECIPES
+from .choosing.decision_rules import DECISIONS
+from .choosing.thresholds import OBJECTIVES
 from .losses import LOSSES, loss_options
-from .thresholds import OBJECTIVES
 
 STAGES = ("encoders", "meta", "head", "joint")
-RECIPES = Path(__file__).parent.parent / "recipes"
 _E5 = re.compile(r"(^|[-_/])e5([-_]|$)")
 
 
@@ -45,7 +45,7 @@ class StackArguments:
     )
     user_placeholders: list[str] = _option([], "name=what an encoder reads for a user name.")
     link_placeholders: list[str] = _option([], "name=what an encoder reads for a link.")
-    normalisation: list[str] = _option([], "Any of diacritics, tatweel, elongation.")
+    normalization: list[str] = _option([], "Any of diacritics, tatweel, elongation.")
     max_length: int = _option(128, "Positions an encoder may use for a text.")
     stacking_level: str = _option("word", "word, or sentence for the comparison.")
     use_meta_learner: bool = _option(True, "Learn the gates; else every encoder counts the same.")
@@ -126,7 +126,7 @@ class StageArguments:
         "against the folds' own heads, only logits are stacked.",
     )
     threshold_objective: str = _option(
-        "jaccard+macro_f1", f"What thresholds maximise: {OBJECTIVES}."
+        "jaccard+macro_f1", f"What thresholds maximize: {OBJECTIVES}."
     )
     decisions: list[str] = _option(
         list(DECISIONS),

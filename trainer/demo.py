@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .arguments import RECIPES, parse_recipe
-from .baselines import constant_system, tfidf_system
-from .data import DataArguments, LabelledTexts, load_labelled_texts
-from .process_start import prepare_process
+from ..data.labeled_texts import DataArguments, LabeledTexts, load_labeled_texts
+from ..recipes import RECIPES
+from .ablation.baselines import constant_system, tfidf_system
+from .arguments import parse_recipe
 from .results import HEADLINES
+from .running.process_start import prepare_process
 from .tiny_encoders import make_tiny_encoders
 from .train import run_training
 
@@ -56,7 +56,7 @@ def run_demo(output_dir: Path) -> dict[str, Any]:
     sample = RECIPES / "sample"
     files = {split: str(sample / f"{split}.jsonl") for split in ("train", "validation")}
     data = DataArguments(train_file=files["train"], validation_file=files["validation"])
-    texts = load_labelled_texts(data, "train")
+    texts = load_labeled_texts(data, "train")
     assert texts is not None
     encoders = make_tiny_encoders(output_dir / "tiny_encoders", texts.texts)
     recipe = parse_recipe(
@@ -74,9 +74,9 @@ def run_demo(output_dir: Path) -> dict[str, Any]:
     return results
 
 
-def demo_table(results: dict[str, Any], train_texts: LabelledTexts, data: DataArguments) -> str:
+def demo_table(results: dict[str, Any], train_texts: LabeledTexts, data: DataArguments) -> str:
     """The run's systems beside a constant answer and TF-IDF, as Markdown."""
-    validation = load_labelled_texts(data, "validation", train_texts.label_names)
+    validation = load_labeled_texts(data, "validation", train_texts.label_names)
     assert validation is not None
     scored = {"validation": validation}
     baselines = (
@@ -105,19 +105,3 @@ def pipeline_scores(model: Path, texts: tuple[str, ...]) -> list[dict[str, Any]]
     if answer.returncode:
         raise RuntimeError(f"The pipeline failed on {model}:\n{answer.stderr[-2000:]}")
     return json.loads(answer.stdout.strip().splitlines()[-1])
-
-
-def bars(scores: Mapping[str, float], labels: Sequence[str], width: int = 30) -> str:
-    """Scores as bars, most likely first; `*` marks the labels that are given.
-
-    Args:
-        scores: probability by label.
-        labels: the labels given.
-        width: of a bar of 1.
-    """
-    longest = max(map(len, scores))
-    lines = []
-    for label, score in sorted(scores.items(), key=lambda entry: -entry[1]):
-        mark = "*" if label in labels else " "
-        lines.append(f"  {mark} {label:<{longest}} {score:.2f} {'█' * round(score * width)}")
-    return "\n".join(lines)

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from ..common.errors import UserError, did_you_mean
 from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from .errors import UserError, did_you_mean
 
 REFERENCE_WIDTH = 768
 REFERENCE_LEARNING_RATE = 2.5e-5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .errors import UserError
+from ..common.errors import UserError
 
 
 def with_recipe_first(words: Sequence[str]) -> list[str]:

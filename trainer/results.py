@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from huggingface_hub import try_to_load_from_cache
 
-from .decisions import Decision
-from .fingerprints import file_digest, fingerprint
+from ..common.files import file_digest, fingerprint
+from .choosing.decision_rules import Decision
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
 from .metrics.scores import emotion_scores
 
 if TYPE_CHECKING:
-    from .data import LabelledTexts
+    from ..data.labeled_texts import LabeledTexts
 
 WEIGHT_FILES = ("*.safetensors", "*.bin")
 HEADLINES = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "hamming_loss")
-PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "huggingface-hub")
 
 
 @dataclass
@@ -149,7 +143,7 @@ def _paired(
     return one, other
 
 
-def data_record(splits: Mapping[str, LabelledTexts], dataset_name: str | None) -> dict[str, Any]:
+def data_record(splits: Mapping[str, LabeledTexts], dataset_name: str | None) -> dict[str, Any]:
     """Where the texts of each split came from, how many, and the share of each label; no texts."""
     record: dict[str, Any] = {
         split: {
@@ -163,60 +157,6 @@ def data_record(splits: Mapping[str, LabelledTexts], dataset_name: str | None) -
         for split, texts in splits.items()
     }
     return record | {"dataset_name": dataset_name}
-
-
-def environment(recipe: str | Path | None = None) -> dict[str, Any]:
-    """Versions, hardware and git state.
-
-    Args:
-        recipe: the recipe file, whose repository is recorded too, if it is in one.
-
-    Returns:
-        `versions` by package; `hardware`; `git`, the commit of the package's code, with `-dirty`
-        where files differ from it; and `repositories`, `commit` and `dirty` of the `package` and of
-        the `recipe`, null where there is no repository.
-    """
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
-    hardware = (
-        f"{platform.machine()}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads"
-    )
-    if torch.cuda.is_available():
-        hardware += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
-    root = Path(__file__).parent.parent
-    own = git_state(root) if (root / ".git").exists() else None
-    given = git_state(Path(recipe).parent) if recipe else None
-    return {
-        "versions": versions,
-        "hardware": hardware,
-        "git": None if own is None else f"{own['commit'][:12]}{'-dirty' if own['dirty'] else ''}",
-        "repositories": {"package": own, "recipe": given},
-    }
-
-
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit of the repository a folder is in, and whether tracked files differ from it.
-
-    Returns:
-        `commit` (40 hex digits) and `dirty`; None without git, a repository or a commit.
-    """
-
-    def ask(*words: str) -> str | None:
-        command = ["git", "-C", str(folder), *words]
-        try:
-            answer = subprocess.run(command, capture_output=True, text=True, check=False)
-        except OSError:
-            return None
-        return answer.stdout.strip() if answer.returncode == 0 else None
-
-    commit = ask("rev-parse", "HEAD")
-    if not commit:
-        return None
-    return {"commit": commit, "dirty": bool(ask("status", "--porcelain", "--untracked-files=no"))}
 
 
 def source_state(source: str, revision: str | None = None) -> dict[str, str | None]:

@@ -9,12 +9,12 @@ from typing import Any
 
 from accelerate import PartialState
 
-from .announcements import announce
+from ..common.errors import UserError
 from .arguments import TrainingRecipe, parse_recipe
-from .errors import UserError
-from .process_start import prepare_process
-from .ranks import join_ranks
 from .results import to_markdown
+from .running.process_start import prepare_process
+from .running.processes import join_ranks
+from .running.progress import announce
 from .stages.context import RunContext
 from .stages.encoders import run_encoders
 from .stages.finish import finish_run

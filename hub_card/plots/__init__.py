@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...trainer.errors import UserError
+from ...common.errors import UserError
 from ..run_record import RunRecord
 from .encoder_use import encoder_use
 from .label_correlation import label_correlation

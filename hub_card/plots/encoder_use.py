@@ -57,9 +57,9 @@ def encoder_use_figure(
     )
     begin = np.zeros(len(labels))
     for index, name in enumerate(encoder_names):
-        colour = OKABE_ITO[index % len(OKABE_ITO)]
+        color = OKABE_ITO[index % len(OKABE_ITO)]
         left.barh(
-            places, means[index], 0.76, left=begin, color=colour, alpha=0.75,
+            places, means[index], 0.76, left=begin, color=color, alpha=0.75,
             hatch=HATCHES[index % len(HATCHES)], edgecolor="white", label=name,
         )  # fmt: skip
         for place, start, share in zip(places, begin, means[index], strict=True):
@@ -124,9 +124,9 @@ def _weights_of_texts(record: RunRecord) -> tuple[str, np.ndarray] | None:
     """Split, and the weights of some of its texts; None where no text is at hand."""
     import torch
 
+    from ...data.labeled_texts import DataArguments, load_labeled_texts
     from ...inference import StackedEmotionPredictor
-    from ...inference.encoder_weights import encoder_weights
-    from ...trainer.data import DataArguments, load_labelled_texts
+    from ...inference.explanations.encoder_weights import encoder_weights
 
     known = {entry.name for entry in fields(DataArguments)}
     recipe = record.results.get("recipe") or {}
@@ -136,7 +136,7 @@ def _weights_of_texts(record: RunRecord) -> tuple[str, np.ndarray] | None:
         file = getattr(data, f"{split}_file")
         if not (file and Path(file).is_file()):
             continue
-        texts = load_labelled_texts(data, split, record.labels)
+        texts = load_labeled_texts(data, split, record.labels)
         if texts is None or not len(texts):
             continue
         predictor = StackedEmotionPredictor.from_pretrained(

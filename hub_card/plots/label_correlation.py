@@ -45,9 +45,9 @@ def correlation_figure(matrices: dict[str, np.ndarray], labels: Sequence[str]) -
     figure, panels = pyplot.subplots(
         len(matrices), 1, figsize=(side + 1.0, len(matrices) * (side - 0.9) + 0.9), sharex=True
     )
-    colours = pyplot.get_cmap("PuOr").with_extremes(bad="0.85")
+    colors = pyplot.get_cmap("PuOr").with_extremes(bad="0.85")
     for axes, (title, matrix) in zip(np.atleast_1d(panels), matrices.items(), strict=True):
-        image = axes.imshow(np.ma.masked_invalid(matrix), cmap=colours, vmin=-1, vmax=1)
+        image = axes.imshow(np.ma.masked_invalid(matrix), cmap=colors, vmin=-1, vmax=1)
         axes.set_title(title, loc="left")
         axes.set_yticks(range(count), names)
         axes.set_xticks(range(count), names, rotation=55, ha="right", rotation_mode="anchor")
@@ -76,10 +76,10 @@ def correlation(columns: np.ndarray) -> np.ndarray:
     Returns:
         (labels, labels); for 0/1 columns these are phi coefficients.
     """
-    centred = columns - columns.mean(0)
-    spread = np.sqrt((centred**2).sum(0))
+    centered = columns - columns.mean(0)
+    spread = np.sqrt((centered**2).sum(0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (centred.T @ centred) / np.outer(spread, spread)
+        return (centered.T @ centered) / np.outer(spread, spread)
 
 
 def _short(value: float) -> str:

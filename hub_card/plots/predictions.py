@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...trainer.decisions import Decision
+from ...trainer.choosing.decision_rules import Decision
 from ..run_record import RunRecord
 
 

@@ -1,6 +1,6 @@
-"""What all plots share: colours, fonts, and text that reads from right to left.
+"""What all plots share: colors, fonts, and text that reads from right to left.
 
-The colours are those of Okabe and Ito (2008), which readers with any common colour vision tell
+The colors are those of Okabe and Ito (2008), which readers with any common color vision tell
 apart; lines differ in dash and bars in hatch as well.
 """
 

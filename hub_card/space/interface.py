@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from ...common.errors import UserError
 from ...inference import StackedEmotionPredictor, explain
-from ...inference.encoder_weights import encoder_weights
-from ...trainer.errors import UserError
+from ...inference.explanations.encoder_weights import encoder_weights
 from ..label_definitions import DIALECTS, EXAMPLES
 from . import rendering
 from .uploads import MAX_ROWS, read_upload, with_answers
@@ -46,8 +46,8 @@ class DemoApp:
         self.thresholds = dict(zip(self.labels, predictor.thresholds, strict=True))
         self.rule = str(predictor.model.config.decision or "threshold")
 
-    def analyse(self, text: str) -> tuple[str, str, str, list[str]]:
-        """All about one text: bars, coloured words, trust, and the labels, most likely first.
+    def analyze(self, text: str) -> tuple[str, str, str, list[str]]:
+        """All about one text: bars, colored words, trust, and the labels, most likely first.
 
         Raises:
             UserError: an empty text, or one that is too long.
@@ -59,7 +59,7 @@ class DemoApp:
         return (bars, *self.explain_label(text, ranked[0]), ranked)
 
     def explain_label(self, text: str, label: str) -> tuple[str, str]:
-        """Coloured words and trust in the encoders, for a label of a text.
+        """Colored words and trust in the encoders, for a label of a text.
 
         Raises:
             UserError: an empty text, or one that is too long.
@@ -139,9 +139,9 @@ def build_interface(
     waiting, hidden = gr.Progress(), gr.update(visible=False)
     chosen = list(examples if examples is not None else examples_of(language))
 
-    def analyse(text: str) -> tuple[Any, ...]:
+    def analyze(text: str) -> tuple[Any, ...]:
         try:
-            bars, words, trust, ranked = app.analyse(text)
+            bars, words, trust, ranked = app.analyze(text)
         except UserError as error:
             told = gr.update(value=rendering.problem(str(error)), visible=True)
             return told, hidden, hidden, hidden, ""
@@ -180,17 +180,17 @@ def build_interface(
             )
             words = gr.HTML(visible=False, elem_id="se-words")
             trusted = gr.HTML(visible=False, elem_id="se-trust")
-            analysed = gr.State("")
-            outputs = [bars, words, trusted, label, analysed]
+            analyzed = gr.State("")
+            outputs = [bars, words, trusted, label, analyzed]
             limits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
-            gr.on([go.click, text.submit], analyse, text, outputs, api_name="analyse", **limits)
+            gr.on([go.click, text.submit], analyze, text, outputs, api_name="analyze", **limits)
             text.change(None, text, None, js=_FOLLOW_DIRECTION)
             label.input(
-                explain_again, [analysed, label], [words, trusted], api_name=False, **limits
+                explain_again, [analyzed, label], [words, trusted], api_name=False, **limits
             )
             if chosen:
                 gr.Examples(
-                    [[example] for _, example in chosen], [text], outputs, analyse,
+                    [[example] for _, example in chosen], [text], outputs, analyze,
                     run_on_click=True, cache_examples=False, elem_id="se-examples",
                     example_labels=[f"{name}: \u2068{example}\u2069" for name, example in chosen],
                     label="Invented examples", api_visibility="private",

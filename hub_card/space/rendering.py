@@ -1,6 +1,6 @@
-"""What the app shows, as HTML: scores with their thresholds, coloured words, trusted encoders.
+"""What the app shows, as HTML: scores with their thresholds, colored words, trusted encoders.
 
-Blue speaks for a label and orange against it, which readers with any common colour vision tell
+Blue speaks for a label and orange against it, which readers with any common color vision tell
 apart; everything that came from outside is escaped.
 """
 
@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ...inference.explanation_rendering import UNITS, text_direction
+from ...inference.explanations.rendering import UNITS, text_direction
 
 if TYPE_CHECKING:
-    from ...inference.explanations import Explanation
+    from ...inference.explanations.explanation import Explanation
 
 FOR, AGAINST = "0,114,178", "213,94,0"
 _SEGMENTS = ("#56B4E9", "#E69F00", "#35B88F", "#E29BC4", "#F0E442", "#BBBBBB")
@@ -72,17 +72,17 @@ def bars(
 
 
 def words(explanation: Explanation) -> str:
-    """The text with its words coloured by what they do for the label."""
+    """The text with its words colored by what they do for the label."""
     largest = max((abs(word.contribution) for word in explanation.words), default=0.0) or 1.0
     pieces, position = [], 0
     for word in explanation.words:
         pieces.append(escaped(explanation.text[position : word.start]))
         strength = _STRONGEST * abs(word.contribution) / largest
-        colour = FOR if word.contribution >= 0 else AGAINST
+        color = FOR if word.contribution >= 0 else AGAINST
         trusted = max(word.gates, key=lambda name: word.gates[name])
         pieces.append(
             f'<span class="se-word" data-contribution="{word.contribution:.5f}" '
-            f'style="background:rgba({colour},{strength:.2f})" '
+            f'style="background:rgba({color},{strength:.2f})" '
             f'title="{word.contribution:+.3f}; trusts {escaped(trusted)}">'
             f"{escaped(word.word)}</span>"
         )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...trainer.errors import UserError
+from ...common.errors import UserError
 
 MAX_ROWS = 2000
 MAX_BYTES = 5_000_000

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet as parquet
 
-from ...trainer.errors import UserError, did_you_mean, quoted
+from ...common.errors import UserError, did_you_mean, quoted
 from .rows import Chunk, TableRows
 from .text_sources import check_columns, file_facts
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from ...common.errors import UserError, quoted
 from ...configuration_stacked_emotion import StackedEmotionConfig
-from ...trainer.errors import UserError, quoted
 from ..predictor import StackedEmotionPredictor
-from .answers import Columns, answer
 from .joining import join_parts
 from .ledger import Ledger, model_facts
 from .parts import FORMATS, part_suffix, replace_file, write_lines, write_part
+from .predictions import Columns, answer
 from .processes import Processes
 from .rows import Chunk, JsonRows, Problem, Source, choose_text_column
 from .sources import open_source

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet as parquet
 
-from .answers import Columns
 from .parts import delimited_lines, json_line, write_lines
+from .predictions import Columns
 from .rows import Problem
 
 _GROUP_ROWS = 1 << 16

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ...trainer.errors import UserError, quoted
+from ...common.errors import UserError, quoted
 from .parts import replace_file, write_lines
 from .rows import Problem
 

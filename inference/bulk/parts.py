@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
 
-from .answers import Answers, Columns
+from .predictions import Answers, Columns
 from .rows import Chunk, JsonRows, Problem, TableRows, python_values
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")

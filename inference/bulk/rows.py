@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pyarrow
 
-from ...trainer.errors import UserError, did_you_mean, quoted
+from ...common.errors import UserError, did_you_mean, quoted
 
 TEXT_COLUMNS = ("text", "Text", "tweet", "Tweet", "sentence", "content")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ...trainer.errors import UserError
+from ...common.errors import UserError
 from .arrow_sources import DatasetSource, ParquetSource
 from .parts import FORMATS
 from .rows import Source

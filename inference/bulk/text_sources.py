@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow
 
-from ...trainer.errors import UserError, did_you_mean, quoted, shorten
+from ...common.errors import UserError, did_you_mean, quoted, shorten
 from .rows import Chunk, JsonRows, Problem, TableRows
 
 CHUNK_CHARACTERS = 1 << 25

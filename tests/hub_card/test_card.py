@@ -18,9 +18,9 @@ from markdown_it import MarkdownIt
 from run_folders import BASE_MODELS
 from tiny_models import LABELS
 
+from stacked_emotion.common.errors import UserError
 from stacked_emotion.hub_card import RunRecord, card_content, terms_of
-from stacked_emotion.hub_card.answers import RunModel
-from stacked_emotion.trainer.errors import UserError
+from stacked_emotion.hub_card.run_model import RunModel
 
 TEXTS = ["فرحان جدا 😍", 'a "quoted" <b>text</b> | with a bar']
 
@@ -183,7 +183,7 @@ def test_a_run_without_scores_says_so(run_folder: Path, tmp_path: Path) -> None:
     assert validate_card(card, "model") == ([], [])
 
 
-def test_other_licence_and_other_languages(run_folder: Path) -> None:
+def test_other_license_and_other_languages(run_folder: Path) -> None:
     options = {"license_name": "my terms", "license_link": "https://example.org/terms"}
     record = RunRecord.from_folder(run_folder)
     content = card_content(

@@ -169,7 +169,7 @@ def test_one_failing_request_spoils_no_other(
 
 @pytest.fixture(scope="module")
 def address(repository: Path) -> Iterator[str]:
-    script = Path(__file__).parents[1] / "endpoint_server.py"
+    script = Path(__file__).parents[1] / "support" / "endpoint_server.py"
     with subprocess.Popen(
         [sys.executable, str(script), str(repository)], stdout=subprocess.PIPE, text=True
     ) as process:

@@ -20,7 +20,7 @@ from stacked_emotion.hub_card.plots.label_scores import precision_recall_curve
 from stacked_emotion.hub_card.plots.predictions import decided_labels
 from stacked_emotion.hub_card.plots.style import shaped, style
 from stacked_emotion.hub_card.plots.training_curves import loss_parts
-from stacked_emotion.inference.encoder_weights import encoder_weights
+from stacked_emotion.inference.explanations.encoder_weights import encoder_weights
 from stacked_emotion.trainer.metrics.scores import emotion_scores
 
 ARABIC = ["فرح", "غضب", "خوف"]

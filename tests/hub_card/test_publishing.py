@@ -20,7 +20,7 @@ import torch
 from huggingface_hub import HfApi
 from stacked_emotion import StackedEmotionForSequenceClassification as Model
 from stacked_emotion.hub_card import publish, verify_published
-from stacked_emotion.trainer.errors import UserError
+from stacked_emotion.common.errors import UserError
 
 run, api = pathlib.Path(given["run"]), HfApi()
 told = {}
@@ -31,16 +31,16 @@ def attempt(name, *arguments, **options):
     except UserError as error:
         told[name] = str(error)
 
-licence = "cc-by-nc-4.0"
-attempt("no licence", run, "user/emotions")
-attempt("wrong token", run, "user/emotions", licence, token="hf_wrong")
+license = "cc-by-nc-4.0"
+attempt("no license", run, "user/emotions")
+attempt("wrong token", run, "user/emotions", license, token="hf_wrong")
 token = os.environ.pop("HF_TOKEN")
-attempt("no token", run, "user/emotions", licence)
+attempt("no token", run, "user/emotions", license)
 os.environ["HF_TOKEN"] = token
-attempt("somebody else's", run, "stranger/emotions", licence)
-attempt("cut", run, "user/emotions", licence, private=True)  # the test cuts this upload
+attempt("somebody else's", run, "stranger/emotions", license)
+attempt("cut", run, "user/emotions", license, private=True)  # the test cuts this upload
 steps = []
-first = publish(run, "user/emotions", licence, languages=["ar"], revision_tag="v1", plots=False,
+first = publish(run, "user/emotions", license, languages=["ar"], revision_tag="v1", plots=False,
                 report=steps.append)
 folder = verify_published("user/emotions", first.commit, first.digest)
 
@@ -50,10 +50,10 @@ model = Model.from_pretrained(run / "model")
 with torch.no_grad():
     model.classifier.output.bias.add_(1.0)
 model.save_pretrained(run / "model")
-attempt("tag taken", run, "user/emotions", licence, revision_tag="v1")
-second = publish(run, "user/emotions", licence, languages=["ar"], revision_tag="v2")
+attempt("tag taken", run, "user/emotions", license, revision_tag="v1")
+second = publish(run, "user/emotions", license, languages=["ar"], revision_tag="v2")
 pushed = Model.from_pretrained(run / "model").push_to_hub(
-    "user/pushed", license=licence, languages=["ar"], commit_message="Pushed")
+    "user/pushed", license=license, languages=["ar"], commit_message="Pushed")
 give({
     "told": told, "steps": steps, "verified": folder.name,
     "commits": [first.commit, second.commit],
@@ -75,9 +75,9 @@ def published(
     return {**answer, "requests": hub_server.requests[start:]}
 
 
-def test_without_a_licence_the_terms_are_listed(published: dict[str, Any]) -> None:
-    told = published["told"]["no licence"]
-    assert "no default licence" in told
+def test_without_a_license_the_terms_are_listed(published: dict[str, Any]) -> None:
+    told = published["told"]["no license"]
+    assert "no default license" in told
     for source in BASE_MODELS.values():
         assert f"base model {source}: not known here (https://huggingface.co/{source})" in told
     assert "data tweets.csv" in told
@@ -222,7 +222,7 @@ def test_load_by_id_fine_tune_push_and_load_offline(
 CHECK = """
 import evaluate
 from stacked_emotion.hub_card import publish_metric, verify_published
-from stacked_emotion.trainer.errors import UserError
+from stacked_emotion.common.errors import UserError
 told = {}
 for commit, digest in zip(given["commits"], given["digests"]):
     try:

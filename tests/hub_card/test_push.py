@@ -16,10 +16,10 @@ from transformers import TrainingArguments
 
 from stacked_emotion import StackedEmotionForSequenceClassification, StackedEmotionTokenizer
 from stacked_emotion.cli import main
+from stacked_emotion.common.errors import UserError
 from stacked_emotion.hub_card import Publication, publish, publish_metric
 from stacked_emotion.trainer import StackedEmotionTrainer
-from stacked_emotion.trainer.collator import EncodedTextCollator, EncodedTexts
-from stacked_emotion.trainer.errors import UserError
+from stacked_emotion.trainer.data_collator import EncodedTextCollator, EncodedTexts
 
 OPTIONS: dict[str, Any] = {
     "license": "mit", "languages": ["ar"], "plots": False, "dry_run": True,
@@ -141,7 +141,7 @@ def test_a_student_needs_no_remote_code(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"license": None}, "no default licence"),
+        ({"license": None}, "no default license"),
         ({"license": "other"}, "--license-name"),
         ({"languages": None}, "--language"),
         ({"repo_id": "emotions"}, "user/name"),
@@ -182,7 +182,7 @@ def test_the_command_line(
     assert "ENCODER=USER/NAME" in capsys.readouterr().err
 
 
-def test_on_a_terminal_the_licence_is_asked_for(
+def test_on_a_terminal_the_license_is_asked_for(
     run: Path,
     looked_at: dict[str, Any],
     capsys: pytest.CaptureFixture[str],

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_models import ROOT
 
+from stacked_emotion.common.errors import UserError
 from stacked_emotion.hub_card import RunRecord
 from stacked_emotion.hub_card.repository import (
     REQUIREMENTS,
@@ -21,7 +22,6 @@ from stacked_emotion.hub_card.repository import (
     refuse_secrets,
 )
 from stacked_emotion.inference.model_files import weights_fingerprint
-from stacked_emotion.trainer.errors import UserError
 
 REPORT = "model/onnx/report.json"
 PLANTED = {

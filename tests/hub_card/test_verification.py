@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stacked_emotion.common.errors import UserError
 from stacked_emotion.hub_card import RunRecord
-from stacked_emotion.hub_card.answers import RunModel
 from stacked_emotion.hub_card.repository import gather
+from stacked_emotion.hub_card.run_model import RunModel
 from stacked_emotion.hub_card.verification import check_loads
-from stacked_emotion.trainer.errors import UserError
 
 TEXTS = ["فرحان جدا 😍", "a b c"]
 

@@ -14,9 +14,9 @@ import pyarrow
 import pytest
 from tiny_models import LABELS
 
+from stacked_emotion.common.errors import UserError
 from stacked_emotion.inference import PartitionPredictor, StackedEmotionPredictor
 from stacked_emotion.inference.partitions import _loaded
-from stacked_emotion.trainer.errors import UserError
 
 BAD = {3: "no text (null)", 5: "an empty text"}
 NEW = ["labels", *(f"score_{label}" for label in LABELS), "problem"]

@@ -138,7 +138,7 @@ def test_base_and_classifier_load_from_one_another(tiny_stack: Any, tmp_path: Pa
         assert torch.equal(fresh(**batch).logits, meta)  # the missing classifier starts at zero
 
 
-def test_missing_weights_are_initialised(tiny_stack_folder: Path, tmp_path: Path) -> None:
+def test_missing_weights_are_initialized(tiny_stack_folder: Path, tmp_path: Path) -> None:
     """Weights that are not in the checkpoint get their initial values, never stray memory."""
     from safetensors.torch import load_file, save_file
 

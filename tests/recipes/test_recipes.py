@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from stacked_emotion.recipes import RECIPES
 from stacked_emotion.trainer import UserError, parse_recipe
-from stacked_emotion.trainer.arguments import RECIPES, pairs, read_recipe
+from stacked_emotion.trainer.arguments import pairs, read_recipe
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
 

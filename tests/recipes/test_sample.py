@@ -58,7 +58,7 @@ TRAIN, VALIDATION = read("train"), read("validation")
 ROWS = TRAIN + VALIDATION
 
 
-def normalised(text: str) -> str:
+def normalized(text: str) -> str:
     """Fold what a reader would not count as a difference: vowel signs, alef forms, elongation."""
     text = unicodedata.normalize("NFKC", text).lower()
     text = re.sub("[\u064b-\u065f\u0670\u0640\ufe0f]", "", text)
@@ -110,13 +110,13 @@ def test_sizes() -> None:
 
 
 def test_no_text_twice_within_or_across_the_splits() -> None:
-    counts = Counter(normalised(row["text"]) for row in ROWS)
+    counts = Counter(normalized(row["text"]) for row in ROWS)
     assert "" not in counts
     assert [text for text, n in counts.items() if n > 1] == []
 
 
 def test_no_two_texts_are_nearly_the_same() -> None:
-    words = [(row["text"], set(normalised(row["text"]).split())) for row in ROWS]
+    words = [(row["text"], set(normalized(row["text"]).split())) for row in ROWS]
     near = [
         (first, second)
         for (first, a), (second, b) in itertools.combinations(words, 2)
@@ -241,10 +241,10 @@ def test_no_text_in_common_with_semeval() -> None:
         for line in (SEMEVAL / name).read_text(encoding="utf-8").splitlines()[1:]
     ]
     assert len(tweets) > 2000
-    theirs = {normalised(tweet) for tweet in tweets}
-    assert [row["text"] for row in ROWS if normalised(row["text"]) in theirs] == []
+    theirs = {normalized(tweet) for tweet in tweets}
+    assert [row["text"] for row in ROWS if normalized(row["text"]) in theirs] == []
     their_words = [set(tweet.split()) for tweet in theirs if len(tweet.split()) >= 4]
     for row in ROWS:
-        words = set(normalised(row["text"]).split())
+        words = set(normalized(row["text"]).split())
         if len(words) >= 4:
             assert max(len(words & w) / len(words | w) for w in their_words) < 0.5, row["text"]

@@ -11,7 +11,11 @@ from optimizer_steps import CASES, HYBRID, make_trainer, movement, save_all, sav
 from safetensors.torch import load_file
 from training_processes import run_ranks
 
-from stacked_emotion.trainer.collator import EvenRowsSampler, LengthGroupedSampler, RowsWithMask
+from stacked_emotion.trainer.data_collator import (
+    EvenRowsSampler,
+    LengthGroupedSampler,
+    RowsWithMask,
+)
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stacked_emotion.trainer.decisions import Decision
-from stacked_emotion.trainer.fingerprints import file_digest, fingerprint
-from stacked_emotion.trainer.results import (
-    System,
-    compare,
-    compare_labels,
-    environment,
-    git_state,
-    source_state,
-)
+from stacked_emotion.common.environment import environment, git_state
+from stacked_emotion.common.files import file_digest, fingerprint
+from stacked_emotion.trainer.choosing.decision_rules import Decision
+from stacked_emotion.trainer.results import System, compare, compare_labels, source_state
 
 
 def git(folder: Path, *words: str) -> str:

@@ -12,9 +12,9 @@ from accelerate import PartialState
 
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..arguments import TrainingRecipe
-from ..collator import EncodedTexts
-from ..feature_cache import open_cache
-from ..feature_cache_writer import FeatureCacheWriter
+from ..data_collator import EncodedTexts
+from ..features.cache import open_cache
+from ..features.writer import FeatureCacheWriter
 from ..stages.context import RunContext, read_record
 from ..stages.features import (
     features_folder,
@@ -87,7 +87,7 @@ def _one_encoder(full: RunContext, recipe: TrainingRecipe, name: str) -> RunCont
         {name: whole.encoder_pad_ids[name]},
         encoder_prefixes={k: v for k, v in whole.encoder_prefixes.items() if k == name},
         placeholders={k: v for k, v in whole.placeholders.items() if k == name},
-        normalisation=whole.normalisation,
+        normalization=whole.normalization,
         model_max_length=whole.model_max_length,
     )
     encoded = {}

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..results import compare, compare_labels, environment, rare_labels
+from ...common.environment import environment
+from ..results import compare, compare_labels, rare_labels
 from ..stages.context import RunContext
 from .rows import Row, decision_record
 from .variants import FULL, Variant
@@ -166,9 +167,9 @@ def label_correlation(runs: np.ndarray) -> list[list[float | None]]:
     Returns:
         (labels, labels).
     """
-    centred = runs - runs.mean(1, keepdims=True)
-    spread = np.sqrt((centred**2).sum(1))
-    products = np.einsum("srl,srm->slm", centred, centred)
+    centered = runs - runs.mean(1, keepdims=True)
+    spread = np.sqrt((centered**2).sum(1))
+    products = np.einsum("srl,srm->slm", centered, centered)
     scale = spread[:, :, None] * spread[:, None, :]
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = (products / scale).mean(0)

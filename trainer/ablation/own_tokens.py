@@ -2,7 +2,7 @@
 
 An encoder's head pools the sub-words its tokenizer makes of the raw text, so the words matter to a
 single encoder only where a text is cut (at whole words here, at `max_length` tokens there) and
-where the recipe normalises texts or puts placeholders in. So the texts are tokenized once more by
+where the recipe normalizes texts or puts placeholders in. So the texts are tokenized once more by
 each encoder's own tokenizer alone; those whose tokens differ are run again, the others are scored
 as they are already.
 """

@@ -12,15 +12,15 @@ import numpy as np
 from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 
-from ..baselines import constant_system, tfidf_system
-from ..decisions import Decision, choose_decision
-from ..feature_cache import fingerprint
+from ..choosing.decision_rules import Decision, choose_decision
+from ..features.cache import fingerprint
 from ..results import System
+from ..stages.cached_training import HEAD_OPTIONS
 from ..stages.context import RunContext, run_once
 from ..stages.encoders import weights_digest
 from ..stages.features import scored_features, training_features
 from ..stages.meta_and_head import run_head, run_meta, scored_logits, stage_folder
-from ..stages.top import HEAD_OPTIONS
+from .baselines import constant_system, tfidf_system
 from .contexts import adopt_stage, variant_context
 from .own_tokens import own_token_logits
 from .variants import FULL, Variant

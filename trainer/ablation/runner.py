@@ -8,13 +8,14 @@ from typing import Any
 
 from accelerate import PartialState
 
-from ..announcements import announce, duration
+from ...common.errors import UserError
+from ...common.files import write_json
 from ..arguments import TrainingRecipe, parse_recipe
-from ..errors import UserError
-from ..process_start import prepare_process
-from ..ranks import join_ranks
 from ..recipe_words import take_option, with_recipe_first
-from ..stages.context import RunContext, write_json
+from ..running.process_start import prepare_process
+from ..running.processes import join_ranks
+from ..running.progress import announce, duration
+from ..stages.context import RunContext
 from ..stages.encoders import run_encoders
 from .outcome import Outcome
 from .rows import Row, expected_seconds, finish_row

@@ -34,7 +34,7 @@ _OWN_TOKENS = """\
 ## Own tokens
 
 An encoder's own head pools the tokens its tokenizer makes of the raw text; our words matter to it
-only where texts are cut or normalised. The rows "own tokens" are the same fine-tuned encoders on
+only where texts are cut or normalized. The rows "own tokens" are the same fine-tuned encoders on
 what their own tokenizers make of the texts. Texts whose tokens differ:
 """
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...common.errors import UserError, did_you_mean
 from ..arguments import StageArguments, TrainingRecipe
-from ..errors import UserError, did_you_mean
 from ..losses import loss_options
 
 FULL = "stack"

@@ -11,10 +11,10 @@ from typing import Any
 
 from transformers import HfArgumentParser
 
-from ..data_arguments import DataArguments
-from ..decisions import DECISIONS
-from ..errors import UserError
-from ..thresholds import OBJECTIVES
+from ...common.errors import UserError
+from ...data.arguments import DataArguments
+from ..choosing.decision_rules import DECISIONS
+from ..choosing.thresholds import OBJECTIVES
 
 
 def option(default: Any, text: str) -> Any:
@@ -26,7 +26,7 @@ def option(default: Any, text: str) -> Any:
 
 @dataclass
 class DistillationArguments:
-    """Teacher, student, unlabelled text and training."""
+    """Teacher, student, unlabeled text and training."""
 
     model: str = option("", "The teacher: a stack's folder or Hub id.")
     revision: str | None = option(None, "Commit, tag or branch of the teacher's Hub id.")
@@ -47,12 +47,12 @@ class DistillationArguments:
     )
     output_dir: str = option("outputs/student", "Where everything of the distillation goes.")
 
-    unlabelled_file: str | None = option(
+    unlabeled_file: str | None = option(
         None, "Texts without labels: .csv, .tsv, .jsonl, .parquet, or .txt with one text a line. "
         "They are streamed.",
     )  # fmt: skip
-    unlabelled_text_column: str | None = option(None, "The column of texts of that file.")
-    max_unlabelled: int | None = option(None, "Use only the first unlabelled texts.")
+    unlabeled_text_column: str | None = option(None, "The column of texts of that file.")
+    max_unlabeled: int | None = option(None, "Use only the first unlabeled texts.")
     augmented_copies: int = option(
         0,
         "So many altered copies of each training text, without labels; the teacher scores them "
@@ -69,7 +69,7 @@ class DistillationArguments:
         "sqrt_inverse", "Of the hard labels: none, inverse, sqrt_inverse, effective_number."
     )
     class_weight_power: float | None = option(None, "Exponent instead of that method's own.")
-    epochs: float = option(4.0, "Epochs of the student over training and unlabelled texts.")
+    epochs: float = option(4.0, "Epochs of the student over training and unlabeled texts.")
     alone_epochs: float | None = option(
         None, "Epochs of the same encoder without a teacher. Default: as --epochs."
     )
@@ -101,7 +101,7 @@ class DistillationArguments:
     )  # fmt: skip
     threshold_objective: str = option(
         "jaccard+macro_f1",
-        f"What thresholds chosen on labels maximise: {', '.join(OBJECTIVES)}.",
+        f"What thresholds chosen on labels maximize: {', '.join(OBJECTIVES)}.",
     )
     fold_thresholds: bool = option(
         False, "Shift the student's scores so that 0.5 is each label's threshold."
@@ -127,7 +127,7 @@ class DistillationArguments:
             raise UserError(f"--augmented_copies is {self.augmented_copies}; give 0 or more.")
         if self.cross_fit < 2:
             raise UserError(f"--cross_fit is {self.cross_fit}; it must be at least 2.")
-        for name in ("held_out_folds", "max_unlabelled", "student_layers"):
+        for name in ("held_out_folds", "max_unlabeled", "student_layers"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"--{name} is {value}; give 1 or more, or leave it out.")
@@ -169,7 +169,7 @@ class Distillation:
     """All arguments of a distillation.
 
     Attributes:
-        data: where the labelled texts are.
+        data: where the labeled texts are.
         options: the rest.
     """
 
@@ -193,7 +193,7 @@ def parse_distillation(arguments: Sequence[str] | None = None) -> Distillation:
     parser = HfArgumentParser(
         (DataArguments, DistillationArguments),
         prog="stacked-emotion distill",
-        description="Distil a stack into one stock encoder.",
+        description="Distill a stack into one stock encoder.",
     )
     words = list(sys.argv[1:] if arguments is None else arguments)
     data, options, *_ = parser.parse_args_into_dataclasses(words)

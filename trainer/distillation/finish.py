@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from transformers import AutoModelForSequenceClassification
 
-from ..checkpoints import replace_folder, write_json
-from ..decisions import DECISIONS, Decision, choose_decision
+from ...common.environment import environment
+from ...common.files import replace_folder, write_json
+from ..choosing.decision_rules import DECISIONS, Decision, choose_decision
 from ..losses.distillation import DistillationLoss
-from ..results import System, compare, data_record, environment, rare_labels, to_markdown
+from ..results import System, compare, data_record, rare_labels, to_markdown
 from .run import ALONE, STUDENT, DistillationContext
 from .student import save_student
 from .teacher_rates import rate_matched

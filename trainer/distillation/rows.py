@@ -12,17 +12,17 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from transformers import PreTrainedTokenizerBase
 
-from ..data import LabelledTexts
+from ...data.labeled_texts import LabeledTexts
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 
 class StudentRows(TorchDataset[dict[str, Any]]):
-    """Labelled rows first, then rows without labels, which stay on disk.
+    """Labeled rows first, then rows without labels, which stay on disk.
 
     Args:
-        texts: the labelled texts.
+        texts: the labeled texts.
         teacher_logits: (rows, labels) for them; None where there is no teacher.
         extra: `text`, `logits` and `fold` of the texts without labels; None for none.
         leave_out_fold: leave the extra rows of this fold out.
@@ -33,7 +33,7 @@ class StudentRows(TorchDataset[dict[str, Any]]):
 
     def __init__(
         self,
-        texts: LabelledTexts,
+        texts: LabeledTexts,
         teacher_logits: np.ndarray | None = None,
         extra: Dataset | None = None,
         leave_out_fold: int | None = None,
@@ -59,7 +59,7 @@ class StudentRows(TorchDataset[dict[str, Any]]):
             item: dict[str, Any] = {
                 "text": self.texts.texts[row],
                 "labels": self.texts.labels[row],
-                "labelled": True,
+                "labeled": True,
             }
             if self.teacher_logits is not None:
                 item["teacher_logits"] = self.teacher_logits[row]
@@ -69,7 +69,7 @@ class StudentRows(TorchDataset[dict[str, Any]]):
         return {
             "text": str(found["text"]),
             "labels": np.zeros(self.texts.labels.shape[1], np.int8),
-            "labelled": False,
+            "labeled": False,
             "teacher_logits": found["logits"],
         }
 
@@ -88,7 +88,7 @@ class StudentCollator:
         """Stack the rows of a batch: the tokenizer's tensors, and those of the loss."""
         batch = dict(self.encode([row["text"] for row in rows]))
         batch["labels"] = torch.from_numpy(np.stack([row["labels"] for row in rows])).float()
-        batch["labelled"] = torch.tensor([row["labelled"] for row in rows])
+        batch["labeled"] = torch.tensor([row["labeled"] for row in rows])
         if "teacher_logits" in rows[0]:
             logits = np.stack([row["teacher_logits"] for row in rows]).astype(np.float32)
             batch["teacher_logits"] = torch.from_numpy(logits)

@@ -13,9 +13,9 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from ..announcements import announce
-from ..data_splits import DataSplits, load_splits
-from ..fingerprints import file_digest, fingerprint
+from ...common.files import file_digest, fingerprint
+from ...data.splits import DataSplits, load_splits
+from ..running.progress import announce
 from ..stages.context import run_once
 from .arguments import Distillation, DistillationArguments
 from .rows import StudentRows

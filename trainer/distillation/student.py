@@ -18,7 +18,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from ..errors import UserError
+from ...common.errors import UserError
 from ..parameter_groups import width_scaled_learning_rate
 
 HEAD_PARTS = ("classifier", "pooler", "pre_classifier", "score", "head")

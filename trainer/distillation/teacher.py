@@ -12,15 +12,14 @@ import torch
 from safetensors.torch import load_file
 from transformers.utils import logging
 
+from ...common.errors import UserError
+from ...common.files import file_digest, fingerprint, read_json
 from ...configuration_stacked_emotion import StackedEmotionConfig
+from ...data.labeled_texts import LabeledTexts
 from ...inference.predictor import StackedEmotionPredictor
-from ..data import LabelledTexts
-from ..decisions import Decision
-from ..errors import UserError
-from ..fingerprints import file_digest, fingerprint
-from ..folds import stratified_folds
+from ..choosing.decision_rules import Decision
+from ..choosing.folds import stratified_folds
 from ..parameter_groups import top_parameters
-from ..stages.context import read_json
 from .arguments import DistillationArguments
 
 logger = logging.get_logger(__name__)
@@ -156,7 +155,7 @@ class Teacher:
             str(self.folder), dtype=self.dtype, backend="torch"
         )
 
-    def find_run(self, given: str | None, train: LabelledTexts) -> TeacherRun | None:
+    def find_run(self, given: str | None, train: LabeledTexts) -> TeacherRun | None:
         """The run the teacher comes from, if it is at hand and was trained on these texts.
 
         Args:
@@ -188,7 +187,7 @@ def logits_of(predictor: StackedEmotionPredictor, texts: list[str], progress: bo
     return torch.logit(scores).clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).float().numpy()
 
 
-def _read_run(folder: Path, train: LabelledTexts) -> tuple[TeacherRun | None, str]:
+def _read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str]:
     """The run, or what is wrong with it."""
     try:
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..decisions import Decision
+from ..choosing.decision_rules import Decision
 
 TEACHER_RATES = "teacher_rates"
 MARGIN = 1.0

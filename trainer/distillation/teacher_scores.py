@@ -16,11 +16,11 @@ from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 from transformers.utils import logging
 
+from ...common.files import fingerprint
+from ...data.labeled_texts import LabeledTexts
 from ...inference.predictor import StackedEmotionPredictor
-from ..announcements import announce
-from ..data import LabelledTexts
-from ..fingerprints import fingerprint
-from ..folds import stratified_folds
+from ..choosing.folds import stratified_folds
+from ..running.progress import announce
 from ..stages.context import run_once
 from .arguments import DistillationArguments
 from .teacher import Teacher, TeacherRun, logits_of
@@ -60,28 +60,28 @@ class TeacherScores:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of altered copies and of unlabelled texts."""
+        """Number of altered copies and of unlabeled texts."""
         if self.extra is None:
-            return {"augmented": 0, "unlabelled": 0}
+            return {"augmented": 0, "unlabeled": 0}
         folds = np.asarray(self.extra.with_format("numpy")["fold"])
         return {
             "augmented": int((folds >= 0).sum()),
-            "unlabelled": int((folds < 0).sum()),
+            "unlabeled": int((folds < 0).sum()),
         }
 
 
 def score_all(
-    options: DistillationArguments, teacher: Teacher, splits: dict[str, LabelledTexts]
+    options: DistillationArguments, teacher: Teacher, splits: dict[str, LabeledTexts]
 ) -> TeacherScores:
     """Score every text that is not scored yet, and read the scores.
 
     Each part is a folder of its own that is written once and taken from then on; the shards of the
-    unlabelled texts one by one, so that a killed run goes on with the next.
+    unlabeled texts one by one, so that a killed run goes on with the next.
 
     Args:
         options: the distillation's.
         teacher: the stack.
-        splits: the labelled texts by split, `train` among them.
+        splits: the labeled texts by split, `train` among them.
     """
     root = Path(options.teacher_scores or Path(options.output_dir) / "teacher")
     train = splits["train"]
@@ -94,18 +94,18 @@ def score_all(
     if run is not None:
         training, origin = run.out_of_fold_logits(), OUT_OF_FOLD
     else:
-        training, origin = store.labelled("train", train), IN_SAMPLE
+        training, origin = store.labeled("train", train), IN_SAMPLE
     scored = {
-        split: store.labelled(split, texts) for split, texts in splits.items() if split != "train"
+        split: store.labeled(split, texts) for split, texts in splits.items() if split != "train"
     }
     parts: list[Dataset] = []
     augmented_origin = None
     if options.augmented_copies:
         part, augmented_origin = store.augmented(options, train, fold_of_row, run)
         parts += part
-    if options.unlabelled_file:
-        labelled = {text for texts in splits.values() for text in texts.texts}
-        parts += store.unlabelled(options, labelled)
+    if options.unlabeled_file:
+        labeled = {text for texts in splits.values() for text in texts.texts}
+        parts += store.unlabeled(options, labeled)
     extra = None
     if parts:
         import datasets
@@ -125,7 +125,7 @@ class _Store:
         self.seconds: dict[str, float] = {}
         self._predictor: StackedEmotionPredictor | None = None
 
-    def labelled(self, split: str, texts: LabelledTexts) -> np.ndarray:
+    def labeled(self, split: str, texts: LabeledTexts) -> np.ndarray:
         """Logits of a split, by the teacher as it is."""
 
         def work(folder: Path) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class _Store:
     def augmented(
         self,
         options: DistillationArguments,
-        train: LabelledTexts,
+        train: LabeledTexts,
         fold_of_row: np.ndarray,
         run: TeacherRun | None,
     ) -> tuple[list[Dataset], str]:
@@ -171,17 +171,17 @@ class _Store:
         folder = self._once("augmented", key, work)
         return _read_shards(folder), OUT_OF_FOLD if by_fold else IN_SAMPLE
 
-    def unlabelled(self, options: DistillationArguments, leave_out: set[str]) -> list[Dataset]:
+    def unlabeled(self, options: DistillationArguments, leave_out: set[str]) -> list[Dataset]:
         """The texts of a file, shard by shard."""
-        file = Path(str(options.unlabelled_file))
+        file = Path(str(options.unlabeled_file))
 
         def work(folder: Path) -> dict[str, Any]:
             texts = stream_texts(
-                file, options.unlabelled_text_column, options.max_unlabelled, leave_out
+                file, options.unlabeled_text_column, options.max_unlabeled, leave_out
             )
             number = 0
             while chunk := list(islice(texts, SHARD_TEXTS)):
-                announce(f"Teacher: unlabelled texts from {number * SHARD_TEXTS:,} on.")
+                announce(f"Teacher: unlabeled texts from {number * SHARD_TEXTS:,} on.")
                 _write_shard(folder / f"{number:05d}", -1, chunk, self._score)
                 number += 1
             return {"shards": number}
@@ -190,11 +190,11 @@ class _Store:
         key = [
             str(file.resolve()),
             [state.st_size, state.st_mtime_ns] if state else [],
-            options.unlabelled_text_column,
-            options.max_unlabelled,
+            options.unlabeled_text_column,
+            options.max_unlabeled,
             sorted(leave_out),
         ]
-        return _read_shards(self._once("unlabelled", key, work))
+        return _read_shards(self._once("unlabeled", key, work))
 
     @property
     def predictor(self) -> StackedEmotionPredictor:

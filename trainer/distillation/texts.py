@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data_columns import TEXT_COLUMNS
-from ..errors import UserError, did_you_mean, quoted
+from ...common.errors import UserError, did_you_mean, quoted
+from ...data.columns import TEXT_COLUMNS
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def stream_texts(
         path: .csv, .tsv (no quoting), .jsonl, .parquet, or .txt with one text a line.
         text_column: the column of texts.
         limit: at most so many texts.
-        leave_out: texts that must not be used, white space aside: the labelled ones.
+        leave_out: texts that must not be used, white space aside: the labeled ones.
 
     Raises:
         UserError: a missing file or column, an unknown format, or a file that cannot be read.
@@ -49,7 +49,7 @@ def stream_texts(
     if file.suffix not in _FORMATS:
         raise UserError(f"{file}: the format must be one of {', '.join(_FORMATS)}.")
     if not file.is_file():
-        raise UserError(f"There is no file {file} (--unlabelled_file).")
+        raise UserError(f"There is no file {file} (--unlabeled_file).")
     return islice(_texts(file, text_column, {_plain(text) for text in leave_out}), limit)
 
 
@@ -74,7 +74,7 @@ def _texts(file: Path, text_column: str | None, leave_out: set[str]) -> Iterator
     except Exception as error:  # the library raises kinds of its own, of pyarrow and of pandas
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(f"{file} cannot be read: {reason[0]}") from error
-    for count, why in ((empty, "have no text"), (scored, "are among the labelled texts")):
+    for count, why in ((empty, "have no text"), (scored, "are among the labeled texts")):
         if count:
             logger.warning("%s: %s rows %s and are left out.", file, f"{count:,}", why)
 
@@ -102,7 +102,7 @@ def _column(file: Path, row: dict[str, Any], asked: str | None) -> str:
         if asked not in row:
             raise UserError(
                 f"{file} has no column {asked!r}{did_you_mean(asked, row)}; it has {quoted(row)}. "
-                "Set --unlabelled_text_column."
+                "Set --unlabeled_text_column."
             )
         return asked
     found = [name for name in row if name.lower() in TEXT_COLUMNS]
@@ -112,7 +112,7 @@ def _column(file: Path, row: dict[str, Any], asked: str | None) -> str:
     if len(strings) == 1:
         return strings[0]
     raise UserError(
-        f"{file}: which column holds the texts? Set --unlabelled_text_column to one of "
+        f"{file}: which column holds the texts? Set --unlabeled_text_column to one of "
         f"{quoted(row)}."
     )
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
-from ..checkpoints import newest_checkpoint
-from ..label_statistics import LabelStatistics
+from ...data.label_statistics import LabelStatistics
 from ..losses.distillation import DistillationLoss
-from ..stacked_emotion_trainer import StackedEmotionTrainer
+from ..running.checkpoints import newest_checkpoint
 from ..stages.context import CHECKPOINTS
+from ..trainer import StackedEmotionTrainer
 from .arguments import DistillationArguments
 from .rows import StudentCollator, StudentRows
 from .student import build_student, student_groups
@@ -36,13 +36,13 @@ class DistillationTrainer(StackedEmotionTrainer):
 
         Args:
             model: the student, wrapped or not.
-            inputs: the tokenizer's tensors, `labels` (batch, labels), `labelled` (batch,) and,
+            inputs: the tokenizer's tensors, `labels` (batch, labels), `labeled` (batch,) and,
                 with a teacher, `teacher_logits` (batch, labels).
             return_outputs: return the model's output beside it.
             num_items_in_batch: not used; every part is a mean over the batch's rows.
         """
         assert self.emotion_loss is not None
-        names = ("labels", "labelled", "teacher_logits", "row_mask")
+        names = ("labels", "labeled", "teacher_logits", "row_mask")
         given = {name: inputs[name] for name in names if name in inputs}
         outputs = model(**{key: value for key, value in inputs.items() if key not in given})
         parts = self.emotion_loss(outputs["logits"], given.pop("labels"), **given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ..label_statistics import LabelStatistics
+from ...data.label_statistics import LabelStatistics
 from .asymmetric import AsymmetricLoss
 from .base import EmotionLoss
 from .binary_cross_entropy import BinaryCrossEntropyLoss, WeightedBinaryCrossEntropyLoss

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..label_statistics import LabelStatistics
+from ...data.label_statistics import LabelStatistics
 from .base import EmotionLoss, mean_or_zero
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..label_statistics import LabelStatistics
+from ...data.label_statistics import LabelStatistics
 
 
 class EmotionLoss(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..label_statistics import LabelStatistics
+from ...data.label_statistics import LabelStatistics
 from .base import EmotionLoss
 
 
@@ -39,7 +39,7 @@ class BinaryCrossEntropyLoss(EmotionLoss):
 class WeightedBinaryCrossEntropyLoss(BinaryCrossEntropyLoss):
     """Mean of −[w·y·log p + (1 − y)·log(1 − p)] with one weight w per label (`pos_weight`).
 
-    The weights come from the label counts: see `stacked_emotion.trainer.label_statistics.
+    The weights come from the label counts: see `stacked_emotion.data.label_statistics.
     class_weights`. The minimum in expectation is at logit(prevalence) + log w, so log w is taken
     off the classifier's bias after training.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributed import _functional_collectives as functional_collectives
 from torch.nn import functional as F
 
-from ..label_statistics import LabelStatistics
+from ...data.label_statistics import LabelStatistics
 from .base import EmotionLoss
 
 
@@ -79,7 +79,7 @@ def _all_gather_with_gradient(tensor: Tensor) -> Tensor:
 class ContrastiveLoss(EmotionLoss):
     """Supervised contrastive loss with pairs weighted by the Jaccard of their label sets.
 
-    With z the L2-normalised embeddings, J_ij = |Y_i ∩ Y_j| / |Y_i ∪ Y_j| (0 for i = j and for two
+    With z the L2-normalized embeddings, J_ij = |Y_i ∩ Y_j| / |Y_i ∪ Y_j| (0 for i = j and for two
     empty sets) and w_ij = J_ij / Σ_k J_ik,
     `ℓ_i = −Σ_j w_ij · log( exp(z_i·z_j/τ) / Σ_{k≠i} exp(z_i·z_k/τ) )`, and the loss is the mean of
     ℓ_i over the anchors i that share a label with another row. Without such an anchor it is 0

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..label_statistics import LabelStatistics, shrink_correlation
+from ...data.label_statistics import LabelStatistics, shrink_correlation
 from .base import EmotionLoss, mean_or_zero
 
 CORRELATION_PRIORS: tuple[str, ...] = ("phi", "identity", "plutchik")
@@ -38,7 +38,7 @@ PLUTCHIK_ANGLES: dict[str, float] = {
 
 
 def plutchik_correlation(label_names: Sequence[str]) -> np.ndarray:
-    """Cosine of the angle between two emotions on Plutchik's wheel; needs no labelled data.
+    """Cosine of the angle between two emotions on Plutchik's wheel; needs no labeled data.
 
     Emotions side by side are near 1, opposites −1. A label that is not on the wheel is
     uncorrelated with the others. It is a Gram matrix, so positive semi-definite.

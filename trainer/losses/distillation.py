@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..label_statistics import LabelStatistics
+from ...data.label_statistics import LabelStatistics
 from .base import EmotionLoss
 
 
@@ -88,7 +88,7 @@ class DistillationLoss(EmotionLoss):
         embedding: Tensor | None = None,
         row_mask: Tensor | None = None,
         teacher_logits: Tensor | None = None,
-        labelled: Tensor | None = None,
+        labeled: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Named scalar components; their sum is the loss.
 
@@ -99,7 +99,7 @@ class DistillationLoss(EmotionLoss):
             row_mask: `(batch,)` bool, False for rows that only fill the batch.
             teacher_logits: `(batch, labels)` log-odds of the teacher, NaN in the rows it did not
                 score; None for no teacher.
-            labelled: `(batch,)` bool, False for rows without labels; None where all have them.
+            labeled: `(batch,)` bool, False for rows without labels; None where all have them.
 
         Raises:
             ValueError: shapes that do not fit.
@@ -110,14 +110,14 @@ class DistillationLoss(EmotionLoss):
                 f"teacher_logits {tuple(teacher_logits.shape)} and logits {tuple(logits.shape)} "
                 "must have the same shape (batch, labels)."
             )
-        if labelled is not None and labelled.shape != logits.shape[:1]:
+        if labeled is not None and labeled.shape != logits.shape[:1]:
             raise ValueError(
-                f"labelled must have shape ({len(logits)},), got {tuple(labelled.shape)}."
+                f"labeled must have shape ({len(logits)},), got {tuple(labeled.shape)}."
             )
         with torch.autocast(device_type=logits.device.type, enabled=False):
             student = logits if logits.dtype == torch.float64 else logits.float()
             rows = student.new_ones(len(student)) if row_mask is None else row_mask.to(student)
-            hard_rows = rows if labelled is None else rows * labelled.to(student)
+            hard_rows = rows if labeled is None else rows * labeled.to(student)
             soft_rows = torch.zeros_like(rows)
             if teacher_logits is not None and self.soft_weight:
                 soft_rows = rows * (~teacher_logits.isnan().any(1)).to(student)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from ..label_statistics import LabelStatistics
+from ...data.label_statistics import LabelStatistics
 from .base import EmotionLoss
 from .binary_cross_entropy import WeightedBinaryCrossEntropyLoss
 from .contrastive import ContrastiveLoss

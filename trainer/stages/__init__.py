@@ -1,1 +1,1 @@
-"""Placeholder docstring."""
+"""The stages of a training run: encoders, meta, head and joint."""

@@ -16,17 +16,15 @@ import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
 
-from ...precision import native_dtype
+from ...common.files import fingerprint, write_json
+from ...common.precision import native_dtype
+from ...data.splits import DataSplits, load_splits
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
-from ..announcements import announce as announce
 from ..arguments import TrainingRecipe
-from ..checkpoints import write_json as write_json
-from ..collator import EncodedTexts
-from ..data_splits import DataSplits, load_splits
-from ..errors import UserError
-from ..fingerprints import fingerprint
-from ..folds import stratified_folds
-from ..tracking import check_trackers
+from ..choosing.folds import stratified_folds
+from ..data_collator import EncodedTexts
+from ..running.progress import announce as announce
+from ..running.tracking import check_trackers
 
 _DONE = "done.json"
 CHECKPOINTS = "checkpoints"
@@ -112,7 +110,7 @@ class RunContext(DataSplits):
             "names": self.names,
             "prefixes": self.tokenizer.encoder_prefixes,
             "placeholders": self.tokenizer.placeholders,
-            "normalisation": self.tokenizer.normalisation,
+            "normalization": self.tokenizer.normalization,
             "max_length": self.tokenizer.model_max_length,
         }
         return fingerprint(self.splits["train"].fingerprint(), settings, *states)
@@ -163,7 +161,7 @@ def merge_tokenizers(
         {name: part.encoder_pad_ids[name] for name, part in parts.items()},
         encoder_prefixes=stack.prefixes(),
         placeholders=stack.placeholders(),
-        normalisation=stack.normalisation,
+        normalization=stack.normalization,
         model_max_length=limit,
     )
 
@@ -216,17 +214,3 @@ def read_record(folder: Path, key: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) and record.get("key") == key else None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read ({error}); run the stage that makes it again."
-        ) from error

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...common.errors import UserError
+from ...common.files import file_digest, fingerprint
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..adapters import add_lora, merge_lora
 from ..arguments import pairs
-from ..checkpoints import newest_checkpoint
-from ..collator import EncodedTextCollator, EncodedTexts
-from ..errors import UserError
-from ..fingerprints import file_digest, fingerprint
+from ..data_collator import EncodedTextCollator, EncodedTexts
 from ..losses import build_loss
 from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning_rate
-from ..stacked_emotion_trainer import StackedEmotionTrainer
-from ..tracking import send_tensorboard_to
+from ..running.checkpoints import newest_checkpoint
+from ..running.tracking import send_tensorboard_to
+from ..trainer import StackedEmotionTrainer
 from .context import CHECKPOINTS, RunContext, announce, run_once
+from .lora import add_lora, merge_lora
 
 
 def run_encoders(context: RunContext) -> dict[str, Any]:

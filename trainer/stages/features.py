@@ -9,10 +9,10 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 from transformers.utils import logging
 
+from ...common.files import fingerprint
 from ...configuration_stacked_emotion import StackedEmotionConfig
-from ..feature_cache import CacheLayout, FeatureCache, open_cache
-from ..feature_cache_writer import FeatureCacheWriter
-from ..fingerprints import fingerprint
+from ..features.cache import CacheLayout, FeatureCache, open_cache
+from ..features.writer import FeatureCacheWriter
 from ..metrics.scores import average_precision
 from .context import RunContext
 from .encoders import fine_tuned_folder, load_fine_tuned, weights_digest

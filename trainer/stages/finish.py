@@ -10,26 +10,19 @@ import numpy as np
 from safetensors.numpy import load_file
 from transformers.utils import logging
 
+from ...common.environment import environment
+from ...common.files import read_json, replace_folder, write_json
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..arguments import pairs
-from ..checkpoints import replace_folder
-from ..decisions import Decision, choose_decision
-from ..feature_cache import FeatureCache
-from ..results import (
-    System,
-    compare,
-    data_record,
-    environment,
-    rare_labels,
-    source_state,
-    to_markdown,
-)
-from ..tracking import text_gates
-from .context import RunContext, read_json, write_json
+from ..choosing.decision_rules import Decision, choose_decision
+from ..features.cache import FeatureCache
+from ..results import System, compare, data_record, rare_labels, source_state, to_markdown
+from ..running.tracking import text_gates
+from .cached_training import build_stack, load_top, read_top
+from .context import RunContext
 from .encoders import encoder_parts, weights_digest
 from .features import scored_features, training_features
 from .meta_and_head import out_of_fold_logits, scored_logits, stage_folder, top_plan
-from .top import build_stack, load_top, read_top
 
 logger = logging.get_logger(__name__)
 

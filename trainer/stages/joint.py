@@ -9,17 +9,17 @@ import torch
 from accelerate import PartialState
 from safetensors.numpy import save_file
 
+from ...common.files import fingerprint, read_json
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..checkpoints import newest_checkpoint
-from ..collator import EncodedTextCollator, EncodedTexts
-from ..fingerprints import fingerprint
+from ..data_collator import EncodedTextCollator, EncodedTexts
 from ..losses import build_loss
 from ..parameter_groups import freeze_parts, parameter_groups
-from ..stacked_emotion_trainer import StackedEmotionTrainer
-from ..tracking import send_tensorboard_to
-from .context import CHECKPOINTS, RunContext, read_json, run_once
+from ..running.checkpoints import newest_checkpoint
+from ..running.tracking import send_tensorboard_to
+from ..trainer import StackedEmotionTrainer
+from .cached_training import build_stack, load_top, read_top
+from .context import CHECKPOINTS, RunContext, run_once
 from .meta_and_head import stage_folder
-from .top import build_stack, load_top, read_top
 
 
 def run_joint(context: RunContext) -> dict[str, Any]:

@@ -12,16 +12,13 @@ from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 from transformers.utils import logging
 
+from ...common.errors import UserError
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..checkpoints import kept_tensors
-from ..decisions import Decision
-from ..errors import UserError
-from ..feature_cache import FeatureCache, fingerprint
+from ..choosing.decision_rules import Decision
+from ..features.cache import FeatureCache, fingerprint
 from ..losses import build_loss
-from .context import CHECKPOINTS, RunContext, announce, run_once
-from .encoders import weights_digest
-from .features import probe_gaps, scored_features, training_features
-from .top import (
+from ..running.checkpoints import kept_tensors
+from .cached_training import (
     META_PARTS,
     TOP_VERSION,
     HeldOutLogits,
@@ -38,6 +35,9 @@ from .top import (
     top_state,
     train_top,
 )
+from .context import CHECKPOINTS, RunContext, announce, run_once
+from .encoders import weights_digest
+from .features import probe_gaps, scored_features, training_features
 
 logger = logging.get_logger(__name__)
 

@@ -71,7 +71,7 @@ def page(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator
     context.close()
 
 
-def analyse(page: Any, text: str) -> None:
+def analyze(page: Any, text: str) -> None:
     page.fill(BOX, text)
     page.click("#se-go")
     page.wait_for_selector("#se-trust .se-parts")
@@ -85,7 +85,7 @@ def fits(page: Any) -> bool:
 def test_type_and_read(page: Any, tiny_stack_folder: Path) -> None:
     assert page.get_attribute(BOX, "dir") == "rtl"
     assert fits(page)
-    analyse(page, TEXT)
+    analyze(page, TEXT)
     expected = load_predictor(str(tiny_stack_folder)).predict([TEXT])[0]
     rows = page.locator("#se-bars .se-row")
     assert rows.count() == len(LABELS)
@@ -109,16 +109,16 @@ def test_type_and_read(page: Any, tiny_stack_folder: Path) -> None:
 
 
 def test_words_read_from_right_to_left(page: Any) -> None:
-    analyse(page, TEXT)
+    analyze(page, TEXT)
     shown = page.locator("#se-words .se-text")
     assert shown.get_attribute("dir") == "rtl"
     assert shown.inner_text() == TEXT
     words = page.locator("#se-words .se-word")
     first, second = words.nth(0).bounding_box(), words.nth(1).bounding_box()
     assert first["x"] > second["x"]
-    colours = {words.nth(i).evaluate("e => e.style.background") for i in range(words.count())}
-    assert len(colours) > 1
-    analyse(page, "I am so happy today")
+    colors = {words.nth(i).evaluate("e => e.style.background") for i in range(words.count())}
+    assert len(colors) > 1
+    analyze(page, "I am so happy today")
     page.wait_for_function("document.querySelector('#se-words .se-text').dir === 'ltr'")
     assert page.get_attribute(BOX, "dir") == "ltr"
     first, second = words.nth(0).bounding_box(), words.nth(1).bounding_box()
@@ -126,7 +126,7 @@ def test_words_read_from_right_to_left(page: Any) -> None:
 
 
 def test_another_label_is_explained(page: Any) -> None:
-    analyse(page, TEXT)
+    analyze(page, TEXT)
     before = page.locator("#se-words strong").inner_text()
     other = next(label for label in LABELS if label != before)
     page.click("#se-label input")
@@ -159,7 +159,7 @@ def test_an_empty_text_is_told(page: Any) -> None:
 
 
 def test_markup_is_text(page: Any) -> None:
-    analyse(page, "<img src=x onerror=alert(1)> فرحان <b>جدا</b>")
+    analyze(page, "<img src=x onerror=alert(1)> فرحان <b>جدا</b>")
     assert page.locator("#se-words img, #se-words .se-text b").count() == 0
     assert "<b>" in page.locator("#se-words .se-text").inner_text()
 
@@ -221,7 +221,7 @@ def test_nothing_is_asked_of_other_hosts(browser: Any, address: str) -> None:
     page.on("request", lambda request: asked.append(request.url))
     page.goto(address)
     page.wait_for_selector(BOX)
-    analyse(page, TEXT)
+    analyze(page, TEXT)
     context.close()
     outside = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
     assert asked

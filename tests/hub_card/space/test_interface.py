@@ -10,6 +10,7 @@ import pytest
 import torch
 from tiny_models import LABELS, NASTY_TEXTS
 
+from stacked_emotion.common.errors import UserError
 from stacked_emotion.hub_card.space.interface import (
     MAX_CHARACTERS,
     DemoApp,
@@ -19,8 +20,7 @@ from stacked_emotion.hub_card.space.interface import (
     load_predictor,
 )
 from stacked_emotion.inference import StackedEmotionPredictor
-from stacked_emotion.inference.encoder_weights import encoder_weights
-from stacked_emotion.trainer.errors import UserError
+from stacked_emotion.inference.explanations.encoder_weights import encoder_weights
 
 TEXT = "والله إني زعلان، ما توقعتها منك أبد 💔"
 
@@ -36,7 +36,7 @@ def app(predictor: StackedEmotionPredictor) -> DemoApp:
 
 
 def test_the_answer_is_the_predictors(app: DemoApp, predictor: StackedEmotionPredictor) -> None:
-    bars, words, trust, ranked = app.analyse(TEXT)
+    bars, words, trust, ranked = app.analyze(TEXT)
     answer = predictor.predict([TEXT])[0]
     assert ranked == sorted(LABELS, key=lambda label: -answer.scores[label])
     for label, score in answer.scores.items():
@@ -69,17 +69,17 @@ def test_trust_makes_the_meta_logits(app: DemoApp, predictor: StackedEmotionPred
 @pytest.mark.parametrize("text", ["", "  \n ", None, "ا" * (MAX_CHARACTERS + 1)])
 def test_texts_it_does_not_take(app: DemoApp, text: Any) -> None:
     with pytest.raises(UserError, match="text"):
-        app.analyse(text)
+        app.analyze(text)
 
 
 def test_odd_texts(app: DemoApp) -> None:
     for text in NASTY_TEXTS:
         if text.strip() and len(text) <= MAX_CHARACTERS:
-            assert "se-row" in app.analyse(text)[0]
+            assert "se-row" in app.analyze(text)[0]
 
 
 def test_long_texts_are_explained_too(app: DemoApp) -> None:
-    assert "words were read" in app.analyse("كلمة " * 100)[1]
+    assert "words were read" in app.analyze("كلمة " * 100)[1]
 
 
 def test_a_file(app: DemoApp, predictor: StackedEmotionPredictor, tmp_path: Path) -> None:
@@ -121,12 +121,12 @@ def test_over_http(predictor: StackedEmotionPredictor, tmp_path: Path) -> None:
     )  # fmt: skip
     try:
         client = Client(interface.local_url, verbose=False, download_files=str(tmp_path))
-        bars, words, trust, label = client.predict(TEXT, api_name="/analyse")
+        bars, words, trust, label = client.predict(TEXT, api_name="/analyze")
         assert 'data-label="joy"' in str(bars)
         assert 'dir="rtl"' in str(words)
         assert "zeta" in str(trust)
         assert "joy" in str(label)
-        told, *_ = client.predict("", api_name="/analyse")
+        told, *_ = client.predict("", api_name="/analyze")
         assert "no text yet" in str(told)
         good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
         good.write_text("text\nفرحان\n", encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stacked_emotion.hub_card.space import rendering
-from stacked_emotion.inference.explanations import Explanation, WordExplanation
+from stacked_emotion.inference.explanations.explanation import Explanation, WordExplanation
 
 NASTY = "<script>alert(1)</script> & \"quotes\" 'x' \x00 \ud83d"
 VOID = {"br", "hr", "img", "input"}
@@ -75,7 +75,7 @@ def test_the_rule_is_told() -> None:
     assert "Labels given: none" in page.text
 
 
-def test_words_are_coloured_by_what_they_do() -> None:
+def test_words_are_colored_by_what_they_do() -> None:
     text = "أنا فرحان جدا!  😍"
     page = Outline(rendering.words(explanation(text, [0.1, 0.4, -0.2, 0.0])))
     (shown,) = [a for tag, a in page.tags if a.get("class") == "se-text"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stacked_emotion.common.errors import UserError
 from stacked_emotion.hub_card.space.uploads import MAX_BYTES, read_upload, with_answers
-from stacked_emotion.trainer.errors import UserError
 
 
 def write(folder: Path, content: str | bytes, name: str = "texts.csv") -> Path:

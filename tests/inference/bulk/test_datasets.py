@@ -9,8 +9,8 @@ import pyarrow.parquet as parquet
 import pytest
 from bulk_files import read_problems, read_rows, write_rows
 
+from stacked_emotion.common.errors import UserError
 from stacked_emotion.inference import predict_file
-from stacked_emotion.trainer.errors import UserError
 
 
 @pytest.fixture

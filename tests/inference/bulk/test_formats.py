@@ -15,8 +15,8 @@ import pytest
 from bulk_files import read_problems, read_rows, write_rows
 from tiny_models import LABELS
 
+from stacked_emotion.common.errors import UserError
 from stacked_emotion.inference import StackedEmotionPredictor, predict_file
-from stacked_emotion.trainer.errors import UserError
 
 FORMATS = [".csv", ".tsv", ".jsonl", ".parquet"]
 

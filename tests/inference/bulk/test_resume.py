@@ -9,8 +9,8 @@ import pytest
 from bulk_files import write_rows
 from killed_runs import exit_code
 
+from stacked_emotion.common.errors import UserError
 from stacked_emotion.inference import StackedEmotionPredictor, predict_file
-from stacked_emotion.trainer.errors import UserError
 
 PART_ROWS = 8
 

@@ -15,11 +15,11 @@ from safetensors.numpy import load_file
 from tiny_models import ROOT
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from stacked_emotion.data.labeled_texts import load_labeled_texts
 from stacked_emotion.inference import StackedEmotionPredictor
-from stacked_emotion.trainer.data import load_labelled_texts
-from stacked_emotion.trainer.distill import main, run_distillation
 from stacked_emotion.trainer.distillation import training
 from stacked_emotion.trainer.distillation.arguments import Distillation, parse_distillation
+from stacked_emotion.trainer.distillation.command import main, run_distillation
 from stacked_emotion.trainer.distillation.run import DistillationContext
 from stacked_emotion.trainer.distillation.teacher import Teacher, logits_of
 from stacked_emotion.trainer.distillation.training import student_logits
@@ -39,8 +39,8 @@ def arguments(teacher: Path, student: Path, output: Path, *more: str) -> list[st
 
 
 @pytest.fixture(scope="module")
-def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("texts") / "unlabelled.txt"
+def unlabeled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("texts") / "unlabeled.txt"
     rows = [json.loads(line) for line in (SAMPLE / "train.jsonl").read_text("utf-8").splitlines()]
     file.write_text("\n".join(row["text"] for row in rows[80:120]) + "\n", encoding="utf-8")
     return file
@@ -48,20 +48,20 @@ def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def distilled(
-    finished_run: Path, family_folders: dict[str, Path], unlabelled: Path,
+    finished_run: Path, family_folders: dict[str, Path], unlabeled: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:  # fmt: skip
     folder = tmp_path_factory.mktemp("distilled") / "run"
-    run_distillation(parse_distillation(full(finished_run, family_folders, unlabelled, folder)))
+    run_distillation(parse_distillation(full(finished_run, family_folders, unlabeled, folder)))
     return folder
 
 
 def full(
-    run: Path, folders: dict[str, Path], unlabelled: Path, output: Path, *more: str
+    run: Path, folders: dict[str, Path], unlabeled: Path, output: Path, *more: str
 ) -> list[str]:
     return arguments(
         run / "model", folders["bert"], output, "--augmented_copies", "1",
-        "--unlabelled_file", str(unlabelled), *more,
+        "--unlabeled_file", str(unlabeled), *more,
     )  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def test_products(distilled: Path, finished_run: Path) -> None:
     assert results["teacher"]["augmented_scores"] == "out of fold"
     counts = results["teacher"]["texts_without_labels"]
     assert 40 < counts["augmented"] <= 90
-    assert 0 < counts["unlabelled"] <= 30  # ten of the forty are training texts
+    assert 0 < counts["unlabeled"] <= 30  # ten of the forty are training texts
     assert {"student - alone", "teacher - student"} <= set(results["comparisons"]["validation"])
     table = (distilled / "results.md").read_text(encoding="utf-8")
     assert "| student, thresholds |" in table
@@ -112,7 +112,7 @@ def test_the_model_gives_the_reported_figures(distilled: Path) -> None:
 def _again(folder: Path) -> Distillation:
     """The arguments a finished distillation was given."""
     recipe = json.loads((folder / "training_args.json").read_text(encoding="utf-8"))
-    more = ["--augmented_copies", "1", "--unlabelled_file", recipe["unlabelled_file"]]
+    more = ["--augmented_copies", "1", "--unlabeled_file", recipe["unlabeled_file"]]
     return parse_distillation(
         arguments(Path(recipe["model"]), Path(recipe["student"]), folder, *more)
     )
@@ -121,7 +121,7 @@ def _again(folder: Path) -> Distillation:
 def test_fold_models_give_the_out_of_fold_scores(finished_run: Path, distilled: Path) -> None:
     given = _again(distilled)
     teacher = Teacher.load(given.options)
-    train = load_labelled_texts(given.data, "train", teacher.labels)
+    train = load_labeled_texts(given.data, "train", teacher.labels)
     assert train is not None
     run = teacher.find_run(None, train)
     assert run is not None
@@ -143,7 +143,7 @@ def test_no_altered_copy_of_a_held_out_text_is_learned(distilled: Path) -> None:
     train, folds = context.splits["train"], context.scores.fold_of_row
     held_out = {word for row in np.flatnonzero(folds == 1) for word in train.texts[row].split()}
     learned = {word for row in np.flatnonzero(folds != 1) for word in train.texts[row].split()}
-    texts = [rows[row]["text"] for row in range(len(rows)) if not rows[row]["labelled"]]
+    texts = [rows[row]["text"] for row in range(len(rows)) if not rows[row]["labeled"]]
     assert texts
     copies = set(context.scores.extra.filter(lambda row: row["fold"] == 1)["text"])
     assert copies
@@ -208,13 +208,13 @@ def test_what_is_finished_is_not_done_again(
 
 
 def test_fold_thresholds_repeats_nothing_but_the_folder(
-    distilled: Path, finished_run: Path, family_folders: dict[str, Path], unlabelled: Path,
+    distilled: Path, finished_run: Path, family_folders: dict[str, Path], unlabeled: Path,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     copy = Path(shutil.copytree(distilled, tmp_path / "run"))
     monkeypatch.setattr("stacked_emotion.trainer.distillation.run.train_student", None)
     more = ("--fold_thresholds", "true")
-    given = parse_distillation(full(finished_run, family_folders, unlabelled, copy, *more))
+    given = parse_distillation(full(finished_run, family_folders, unlabeled, copy, *more))
     results = run_distillation(given)
     assert set(results["thresholds"].values()) == {0.5}
     before, after = (
@@ -227,20 +227,20 @@ def test_fold_thresholds_repeats_nothing_but_the_folder(
     np.testing.assert_array_equal((after >= 0.5)[sure], decided[sure])
     model = AutoModelForSequenceClassification.from_pretrained(copy / "model")
     tokenizer = AutoTokenizer.from_pretrained(copy / "model")
-    texts = load_labelled_texts(given.data, "validation", results["labels"])
+    texts = load_labeled_texts(given.data, "validation", results["labels"])
     assert texts is not None
     scores = torch.sigmoid(torch.from_numpy(student_logits(model, tokenizer, texts.texts)))
     np.testing.assert_allclose(scores.numpy(), after, atol=1e-5)
 
 
 def test_a_killed_training_goes_on(
-    distilled: Path, finished_run: Path, family_folders: dict[str, Path], unlabelled: Path,
+    distilled: Path, finished_run: Path, family_folders: dict[str, Path], unlabeled: Path,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     copy = Path(shutil.copytree(distilled, tmp_path / "run"))
     shutil.rmtree(copy / "student" / "fold_1")
     more = ("--save_steps", "2", "--epochs", "1")
-    given = parse_distillation(full(finished_run, family_folders, unlabelled, copy, *more))
+    given = parse_distillation(full(finished_run, family_folders, unlabeled, copy, *more))
     step = training.DistillationTrainer.training_step
 
     def killed(trainer: Any, *inputs: Any, **options: Any) -> Any:
@@ -290,7 +290,7 @@ def test_mistakes(
         (arguments(model, student, tmp_path, "--temperature", "0"), "--temperature"),
         (arguments(model, student, tmp_path, "--soft_weight", "2"), "--soft_weight"),
         (arguments(model, student, tmp_path, "--thresholds_from", "dev"), "--thresholds_from"),
-        (arguments(model, student, tmp_path, "--unlabelled_file", "none.csv"), "none.csv"),
+        (arguments(model, student, tmp_path, "--unlabeled_file", "none.csv"), "none.csv"),
         (arguments(model, student, tmp_path, "--student_layers", "7"), "--student_layers"),
         (["--student", str(student)], "--model"),
     ]
@@ -310,6 +310,6 @@ def test_other_training_texts_are_no_out_of_fold_rows(
     )
     assert main(arguments(finished_run / "model", family_folders["bert"], tmp_path, *more)) == 2
     teacher = Teacher.load(given.options)
-    train = load_labelled_texts(given.data, "train", teacher.labels)
+    train = load_labeled_texts(given.data, "train", teacher.labels)
     assert train is not None
     assert teacher.find_run(None, train) is None

@@ -12,6 +12,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from stacked_emotion.common.errors import UserError
 from stacked_emotion.trainer.distillation.student import (
     build_student,
     fold_thresholds,
@@ -22,7 +23,6 @@ from stacked_emotion.trainer.distillation.student import (
     student_tokenizer,
 )
 from stacked_emotion.trainer.distillation.training import student_logits
-from stacked_emotion.trainer.errors import UserError
 
 NAMES = ["joy", "anger", "fear"]
 SHARES = np.array([0.5, 0.2, 0.05])

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from labelled_files import write_csv, write_json_lines, write_lines
+from labeled_files import write_csv, write_json_lines, write_lines
 
+from stacked_emotion.common.errors import UserError
 from stacked_emotion.trainer.distillation.texts import altered_copies, stream_texts
-from stacked_emotion.trainer.errors import UserError
 
 TEXTS = ["NA", "null", "1.0", 'a "quoted" word', "نص طويل، 😍", "last"]
 
@@ -47,7 +47,7 @@ def test_what_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     with caplog.at_level(logging.WARNING):
         assert list(stream_texts(path, leave_out={"two words"})) == ["one", "three", "four"]
     assert "2 rows have no text" in caplog.text
-    assert "1 rows are among the labelled texts" in caplog.text
+    assert "1 rows are among the labeled texts" in caplog.text
     assert list(stream_texts(path, limit=2)) == ["one", "two  words"]
 
 
@@ -56,7 +56,7 @@ def test_mistakes(tmp_path: Path) -> None:
     cases = [
         ((tmp_path / "nowhere.csv", None), "nowhere.csv"),
         ((tmp_path / "texts.docx", None), ".parquet"),
-        ((path, None), "--unlabelled_text_column"),
+        ((path, None), "--unlabeled_text_column"),
         ((path, "rigth"), "right"),
         ((write_lines(tmp_path / "bad.jsonl", "{no json"), None), "bad.jsonl"),
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stacked_emotion.trainer.label_statistics import LabelStatistics
+from stacked_emotion.data.label_statistics import LabelStatistics
 from stacked_emotion.trainer.losses import ContrastiveLoss
 
 STATISTICS = LabelStatistics.from_labels([[1, 0, 0], [0, 1, 0], [0, 0, 1]], "abc")
@@ -26,13 +26,13 @@ def jaccard_contrastive(embedding: torch.Tensor, labels: torch.Tensor, temperatu
             k: sum(x * y for x, y in zip(anchor, vectors[k], strict=True)) / temperature
             for k in others
         }
-        normaliser = math.log(sum(math.exp(value) for value in similarity.values()) or 1.0)
+        normalizer = math.log(sum(math.exp(value) for value in similarity.values()) or 1.0)
         weights = {
             k: len(sets[i] & sets[k]) / len(sets[i] | sets[k]) for k in others if sets[i] | sets[k]
         }
         if sum(weights.values()) > 0:
             shares = {k: weight / sum(weights.values()) for k, weight in weights.items()}
-            costs.append(-sum(shares[k] * (similarity[k] - normaliser) for k in shares))
+            costs.append(-sum(shares[k] * (similarity[k] - normalizer) for k in shares))
     return sum(costs) / len(costs) if costs else 0.0
 
 
@@ -101,7 +101,7 @@ import os, sys
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
-from stacked_emotion.trainer.label_statistics import LabelStatistics
+from stacked_emotion.data.label_statistics import LabelStatistics
 from stacked_emotion.trainer.losses import ContrastiveLoss
 
 rank = int(sys.argv[1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stacked_emotion.trainer.label_statistics import LabelStatistics, shrink_correlation
+from stacked_emotion.data.label_statistics import LabelStatistics, shrink_correlation
 from stacked_emotion.trainer.losses import CorrelationLoss, plutchik_correlation
 
 NAMES = ("joy", "love", "optimism", "sadness", "surprise", "trust")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from stacked_emotion.trainer.label_statistics import LabelStatistics
+from stacked_emotion.data.label_statistics import LabelStatistics
 from stacked_emotion.trainer.losses.distillation import DistillationLoss
 
 STATISTICS = LabelStatistics.from_labels(
@@ -46,7 +46,7 @@ def row_cost(z: list[float], y: list[float] | None, t: list[float] | None, s: fl
 
 def test_the_formula_by_rows() -> None:
     logits, labels, teacher = batch()
-    labelled = torch.tensor([True, True, True, False, False, True])
+    labeled = torch.tensor([True, True, True, False, False, True])
     teacher[2] = math.nan
     labels[3:5] = math.nan
     loss = DistillationLoss(STATISTICS, soft_weight=0.3, temperature=2.0)
@@ -54,7 +54,7 @@ def test_the_formula_by_rows() -> None:
         [
             row_cost(
                 logits[row].tolist(),
-                labels[row].tolist() if labelled[row] else None,
+                labels[row].tolist() if labeled[row] else None,
                 None if row == 2 else teacher[row].tolist(),
                 0.3,
                 2.0,
@@ -62,7 +62,7 @@ def test_the_formula_by_rows() -> None:
             for row in range(6)
         ]
     )
-    found = total(loss, logits, labels, teacher_logits=teacher, labelled=labelled)
+    found = total(loss, logits, labels, teacher_logits=teacher, labeled=labeled)
     assert float(found) == pytest.approx(expected, rel=1e-6)
 
 
@@ -112,9 +112,9 @@ def test_rows_that_fill_the_batch_do_not_count() -> None:
     logits, labels, teacher = batch()
     loss = DistillationLoss(STATISTICS)
     mask = torch.tensor([True, True, True, True, False, False])
-    labelled = torch.tensor([True, False, True, True, True, True])
-    masked = total(loss, logits, labels, row_mask=mask, teacher_logits=teacher, labelled=labelled)
-    short = total(loss, logits[:4], labels[:4], teacher_logits=teacher[:4], labelled=labelled[:4])
+    labeled = torch.tensor([True, False, True, True, True, True])
+    masked = total(loss, logits, labels, row_mask=mask, teacher_logits=teacher, labeled=labeled)
+    short = total(loss, logits[:4], labels[:4], teacher_logits=teacher[:4], labeled=labeled[:4])
     torch.testing.assert_close(masked, short)
     leaf = logits.clone().requires_grad_(True)
     nothing = total(loss, leaf, labels, row_mask=torch.zeros(6, dtype=torch.bool),
@@ -146,5 +146,5 @@ def test_settings_rebuild_it_and_mistakes_are_told() -> None:
         DistillationLoss(STATISTICS, temperature=0.0)
     with pytest.raises(ValueError, match="teacher_logits"):
         loss(logits, labels, teacher_logits=teacher[:3])
-    with pytest.raises(ValueError, match="labelled"):
-        loss(logits, labels, labelled=torch.ones(2, dtype=torch.bool))
+    with pytest.raises(ValueError, match="labeled"):
+        loss(logits, labels, labeled=torch.ones(2, dtype=torch.bool))

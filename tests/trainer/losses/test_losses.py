@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from stacked_emotion.trainer.label_statistics import LabelStatistics
+from stacked_emotion.data.label_statistics import LabelStatistics
 from stacked_emotion.trainer.losses import (
     LOSSES,
     ContrastiveLoss,

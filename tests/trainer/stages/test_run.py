@@ -15,7 +15,7 @@ from tiny_models import ROOT
 from stacked_emotion import StackedEmotionForSequenceClassification
 from stacked_emotion.inference import StackedEmotionPredictor
 from stacked_emotion.trainer import UserError, parse_recipe, run_training
-from stacked_emotion.trainer.feature_cache import open_cache
+from stacked_emotion.trainer.features.cache import open_cache
 from stacked_emotion.trainer.stages.context import RunContext
 from stacked_emotion.trainer.stages.encoders import encoder_parts, load_fine_tuned
 from stacked_emotion.trainer.stages.features import scored_features, training_features

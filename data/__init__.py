@@ -1,0 +1,1 @@
+"""Labeled and unlabeled tables: files, columns, label cells and their checks."""

@@ -1,0 +1,63 @@
+"""The splits that a training or a distillation works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..common.errors import UserError
+from .arguments import DataArguments
+from .label_statistics import LabelStatistics
+from .labeled_texts import LabeledTexts, load_labeled_texts, warn_about_overlap
+
+
+@dataclass
+class DataSplits:
+    """What is known of the splits themselves.
+
+    Attributes:
+        splits: labeled texts by split: train, and validation and test where they are given.
+    """
+
+    splits: dict[str, LabeledTexts]
+
+    @property
+    def label_names(self) -> list[str]:
+        """The labels, in the order of the logits."""
+        return self.splits["train"].label_names
+
+    @property
+    def held_out_splits(self) -> list[str]:
+        """The splits that are only scored."""
+        return [split for split in ("validation", "test") if split in self.splits]
+
+    @cached_property
+    def statistics(self) -> LabelStatistics:
+        """Label statistics of the training split."""
+        train = self.splits["train"]
+        return LabelStatistics.from_labels(train.labels, train.label_names)
+
+
+def load_splits(
+    arguments: DataArguments, label_names: Sequence[str] | None = None
+) -> dict[str, LabeledTexts]:
+    """Read and check every split; texts of the training split that occur in another are told.
+
+    Args:
+        arguments: where the texts are.
+        label_names: the labels, where they are known; else those of the training split.
+
+    Raises:
+        UserError: no training texts, or a row that cannot be used.
+    """
+    train = load_labeled_texts(arguments, "train", label_names)
+    if train is None:
+        raise UserError("No training texts: give --train_file or a dataset_name.")
+    splits = {"train": train}
+    for split in ("validation", "test"):
+        texts = load_labeled_texts(arguments, split, label_names or train.label_names)
+        if texts is not None:
+            warn_about_overlap(train, texts)
+            splits[split] = texts
+    return splits

@@ -1,0 +1,46 @@
+"""The commands `demo-app` and `publish-space` of the command line."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_demo_commands(commands: Any) -> None:
+    """Add the parsers to what `ArgumentParser.add_subparsers` returned."""
+    app = commands.add_parser("demo-app", help="try a model in the browser (extra `space`)")
+    app.add_argument("model", metavar="MODEL", help="folder of a model or run, or Hub id")
+    app.add_argument("--revision", help="commit, tag or branch of a Hub id")
+    app.add_argument("--language", default="ar", help="of the texts: ar (default), en, es, …")
+    app.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    app.add_argument("--port", type=int, help="by default the first free one from 7860 on")
+    app.set_defaults(run=_demo_app)
+
+    space = commands.add_parser(
+        "publish-space", help="put the app for a published model on the Hub"
+    )
+    space.add_argument("--repo-id", required=True, metavar="USER/NAME", help="of the Space")
+    space.add_argument("--model", required=True, metavar="USER/NAME", help="Hub id of the model")
+    space.add_argument("--revision", help="commit, tag or branch of the model; pinned as a commit")
+    space.add_argument("--title", help="heading; by default the model's name")
+    space.add_argument("--language", default="ar", help="of the texts: ar (default), en, es, …")
+    space.add_argument("--private", action="store_true", help="if the Space is made now")
+    space.set_defaults(run=_publish_space)
+
+
+def _demo_app(options: argparse.Namespace) -> int:
+    from .publishing import demo_app
+
+    demo_app(options.model, options.revision, options.language, options.host, options.port)
+    return 0
+
+
+def _publish_space(options: argparse.Namespace) -> int:
+    from .publishing import publish_space
+
+    url = publish_space(
+        options.repo_id, options.model, options.revision, options.title, options.language,
+        private=options.private,
+    )  # fmt: skip
+    print(f"The Space is at {url}.")
+    return 0

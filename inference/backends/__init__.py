@@ -1,0 +1,1 @@
+"""What computes the logits: torch, ONNX Runtime or OpenVINO, and the export for them."""

@@ -1,0 +1,318 @@
+"""Export of a stack to `onnx/` in its folder, with a report of how far the answers differ."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...common.errors import UserError
+from ...common.precision import native_dtype
+from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..model_files import WEIGHTS, weights_fingerprint
+from ..predictor import StackedEmotionPredictor
+from ..text_predictor import Runner, TextPredictor
+from .fastest import exact_enough
+from .onnx import OnnxRunner
+from .onnx_graph import trace
+from .openvino import OPENVINO_DTYPES, OpenVinoRunner
+
+GRAPHS = {"float32": "model.onnx", "int8": "model_int8.onnx"}
+MAX_FLOAT32_DIFFERENCE = 1e-5
+_LINEAR = ("MatMul",)
+_VERSIONS = ("torch", "transformers", "onnx", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class CheckTexts:
+    """Texts on which the exported graphs are compared with the model.
+
+    Attributes:
+        texts: the texts.
+        targets: (texts, labels) of 0 and 1, or None.
+        source: where they come from.
+    """
+
+    texts: list[str]
+    targets: np.ndarray | None
+    source: str
+
+
+def export_onnx(
+    folder: str | Path,
+    quantize: str | None = None,
+    check: CheckTexts | None = None,
+    progress: Callable[[str], Any] = lambda line: None,
+) -> dict[str, Any]:
+    """Write `onnx/model.onnx`, `onnx/model_int8.onnx` and `onnx/report.json` into a model's folder.
+
+    The weights lie beside each graph as external data, so that no file is bound by protobuf's 2 GB.
+    In int8 are the encoders' linear layers (one scale an output channel; activations are quantized
+    while it runs); what lies on top of the encoders stays float32, and so do those kinds of layers
+    that have to for int8 to be exact enough on the check texts.
+
+    Args:
+        folder: the model's folder.
+        quantize: "int8", or None for float32 only.
+        check: texts to compare on; by default the embedded synthetic sample.
+        progress: is told what is being done.
+
+    Returns:
+        The report: versions, files, `kept_float32`, and for each backend installed the differences
+        of its answers from torch in float32.
+
+    Raises:
+        UserError: the folder is no model's, a package is missing, or float32 scores differ by more
+            than 1e-5.
+    """
+    source = Path(folder)
+    if not (source / "config.json").is_file():
+        raise UserError(f"{source} is not the folder of a model: it has no config.json.")
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        if find_spec(package) is None:
+            raise UserError(f"The export needs {package}: pip install 'stacked_emotion[onnx]'.")
+    if quantize not in (None, "int8"):
+        raise UserError(f"--quantize {quantize} is not known; there is int8.")
+    check = check or sample_texts(source)
+    target, partial = source / "onnx", source / "onnx.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    reference = StackedEmotionPredictor.from_pretrained(
+        str(source), dtype="float32", device="cpu", backend="torch"
+    )
+    progress(f"scores of {len(check.texts)} texts ({check.source}) with torch in float32")
+    comparison = _Comparison(check, reference, reference.predict_proba(check.texts))
+    del reference
+    gc.collect()
+    progress("tracing")
+    write_graph(source, partial / GRAPHS["float32"])
+    differences = {"onnx float32": comparison(OnnxRunner(str(partial / "model.onnx"), "float32"))}
+    worst = differences["onnx float32"]["largest_score_difference"]
+    if worst > MAX_FLOAT32_DIFFERENCE:
+        raise UserError(
+            f"The exported graph's scores differ from the model's by {worst:.1e}; at most "
+            f"{MAX_FLOAT32_DIFFERENCE:.0e} is rounding. Nothing was written to {target}."
+        )
+    kept: list[str] = []
+    if quantize:
+        kept, differences["onnx int8"] = _quantize(partial, comparison, progress)
+    for name, runner in _other_backends(source, partial):
+        progress(f"comparing {name}")
+        differences[name] = comparison(runner)
+        del runner
+        gc.collect()
+    report = {
+        "versions": {name: version(name) for name in _VERSIONS},
+        "weights": weights_fingerprint(source / WEIGHTS) if (source / WEIGHTS).is_file() else None,
+        "files": {
+            dtype: sorted(path.name for path in partial.glob(f"{name}*"))
+            for dtype, name in GRAPHS.items()
+            if (partial / name).is_file()
+        },
+        "texts": {
+            "source": check.source,
+            "count": len(check.texts),
+            "labeled": check.targets is not None,
+        },
+        "kept_float32": kept,
+        "differences": differences,
+    }
+    (partial / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    for path in partial.iterdir():
+        path.chmod(0o644)  # external data is written for its owner only
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    return report
+
+
+def sample_texts(folder: Path) -> CheckTexts:
+    """The embedded synthetic texts; with their labels if they are the model's."""
+    from ...recipes import RECIPES
+
+    rows = [
+        json.loads(line)
+        for line in (RECIPES / "sample/validation.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    return CheckTexts([row["text"] for row in rows], None, "embedded synthetic sample")
+
+
+class _Comparison:
+    """Compares a runner's answers with those of torch in float32."""
+
+    def __init__(
+        self, check: CheckTexts, predictor: StackedEmotionPredictor, scores: np.ndarray
+    ) -> None:
+        self.texts = check.texts
+        self.targets = check.targets
+        self.encoder = predictor._text_encoder
+        self.decision = predictor._decision
+        self.scores = scores
+        self.given = self.decision(scores)
+
+    def __call__(self, runner: Runner) -> dict[str, Any]:
+        """Largest and mean difference of the scores, agreement of the labels, Jaccard."""
+        scores = TextPredictor(self.encoder, self.decision, runner).predict_proba(self.texts)
+        given = self.decision(scores)
+        gap = np.abs(scores - self.scores)
+        found: dict[str, Any] = {
+            "largest_score_difference": float(gap.max()),
+            "mean_score_difference": float(gap.mean()),
+            "label_agreement": float((given == self.given).mean()),
+            "texts_with_all_labels_equal": float((given == self.given).all(1).mean()),
+        }
+        if self.targets is not None:
+            before, after = (jaccard(self.targets, labels) for labels in (self.given, given))
+            found |= {"jaccard": after, "jaccard_difference": after - before}
+        return found
+
+
+def jaccard(targets: np.ndarray, given: np.ndarray) -> float:
+    """Mean over the texts of intersection over union; 1 where both sets are empty."""
+    targets, given = targets.astype(bool), given.astype(bool)
+    union = (targets | given).sum(1)
+    return float(np.where(union, (targets & given).sum(1) / np.maximum(union, 1), 1.0).mean())
+
+
+def write_graph(source: Path, path: Path) -> None:
+    """Trace the model of a folder and write its float32 graph."""
+    import onnx
+
+    model = StackedEmotionForSequenceClassification.from_pretrained(
+        source, dtype=torch.float32, attn_implementation="eager"
+    ).eval()
+    graph = trace(model)
+    onnx.save_model(
+        graph, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=1024
+    )
+
+
+def layer_kind(node: str) -> str | None:
+    """The kind of a linear layer by its node's name, such as `layer.output.dense`; None outside
+    the encoders."""
+    module = node.split("/")[0]
+    if not module.startswith("encoder_") or "." not in module:
+        return None
+    inner = module.split(".", 1)[1]
+    return ".".join(part for part in inner.split(".") if not part.isdigit())
+
+
+def linear_layers(path: Path) -> dict[str, str]:
+    """The linear layers of the encoders in a graph: their kind by their node's name."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    return {
+        node.name: kind
+        for node in graph.node
+        if node.op_type in _LINEAR
+        and node.input[1] in weights
+        and (kind := layer_kind(node.name)) is not None
+    }
+
+
+def _quantize(
+    folder: Path, comparison: _Comparison, progress: Callable[[str], Any]
+) -> tuple[list[str], dict[str, Any]]:
+    """Quantize what may be; if that is too inexact, keep the kind of layer that helps most, again.
+
+    Returns:
+        The kinds of layers kept in float32, and the differences.
+    """
+    source, target = folder / GRAPHS["float32"], folder / GRAPHS["int8"]
+    linear = linear_layers(source)
+    kinds = sorted(set(linear.values()))
+
+    def attempt(kept: Sequence[str]) -> dict[str, Any]:
+        progress(f"int8, in float32: {', '.join(kept) or 'nothing but the layers on top'}")
+        quantize_graph(source, target, [name for name, kind in linear.items() if kind not in kept])
+        return comparison(OnnxRunner(str(target), "int8"))
+
+    kept: list[str] = []
+    found = attempt(kept)
+    while not _good(found) and len(kept) < min(len(kinds) - 1, 3):
+        tried = {kind: attempt([*kept, kind]) for kind in kinds if kind not in kept}
+        best = max(tried, key=lambda kind: tried[kind]["label_agreement"])
+        kept.append(best)
+        found = attempt(kept)
+    return kept, found
+
+
+def _good(found: dict[str, Any]) -> bool:
+    measured = {"jaccard_difference": 0.0} | found
+    return exact_enough({"differences": {"onnx int8": measured}}, "onnx int8")
+
+
+def quantize_graph(source: Path, target: Path, nodes: list[str]) -> None:
+    """Write a graph with these linear layers in int8, activations quantized while it runs."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    for path in target.parent.glob(f"{target.name}*"):
+        path.unlink()
+    with _quiet_logging():
+        quantize_dynamic(
+            source,
+            target,
+            op_types_to_quantize=list(_LINEAR),
+            nodes_to_quantize=nodes,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            use_external_data_format=True,
+            extra_options={"MatMulConstBOnly": True},
+        )
+
+
+@contextmanager
+def _quiet_logging() -> Iterator[None]:
+    """ONNX Runtime's quantizer warns through the root logger."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _other_backends(source: Path, folder: Path) -> Iterable[tuple[str, Runner]]:
+    """The other ways to run the model on this machine, each loaded when it is asked for."""
+    if native_dtype(torch.device("cpu")) == torch.bfloat16:
+        yield (
+            "torch bfloat16",
+            StackedEmotionPredictor.from_pretrained(
+                str(source), dtype="bfloat16", device="cpu", backend="torch"
+            ).runner,
+        )
+    if find_spec("openvino") is not None:
+        for dtype in OPENVINO_DTYPES:
+            runner = OpenVinoRunner(str(folder / GRAPHS["float32"]), dtype)
+            if runner.dtype == dtype:
+                yield f"openvino {dtype}", runner
+
+
+def report_table(report: dict[str, Any]) -> str:
+    """The report's differences as Markdown."""
+    lines = [
+        "| backend | largest score difference | label agreement | all labels equal | Jaccard |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, found in report["differences"].items():
+        change = ""
+        if "jaccard" in found:
+            change = f"{found['jaccard']:.4f} ({found['jaccard_difference']:+.4f})"
+        lines.append(
+            f"| {name} | {found['largest_score_difference']:.1e} | "
+            f"{100 * found['label_agreement']:.2f} % | "
+            f"{100 * found['texts_with_all_labels_equal']:.2f} % | {change} |"
+        )
+    return "\n".join(lines)

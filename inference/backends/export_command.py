@@ -1,0 +1,56 @@
+"""`stacked-emotion export`: a model's folder gets graphs for ONNX Runtime and OpenVINO."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_export_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `export`; nothing heavy is imported."""
+    parser.add_argument("model", type=Path, help="the model's folder; its onnx/ is written")
+    parser.add_argument("--format", choices=("onnx",), default="onnx")
+    parser.add_argument("--quantize", choices=("int8",), help="write an int8 graph too")
+    parser.add_argument(
+        "--test_file",
+        help="labeled texts to measure the differences on; by default the embedded sample, which "
+        "is no ground for backend='auto' to take int8",
+    )
+    parser.add_argument("--text_column")
+    parser.add_argument("--labels_column")
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Run `export` and return its exit code.
+
+    Raises:
+        UserError: what `onnx_export.export_onnx` refuses.
+    """
+    from .export import CheckTexts, export_onnx, report_table
+
+    check = None
+    if options.test_file:
+        from ...data.labeled_texts import DataArguments, load_labeled_texts
+        from ..model_files import ModelFiles
+
+        names = ModelFiles(options.model).decision().labels
+        data = DataArguments(
+            test_file=options.test_file,
+            text_column=options.text_column,
+            labels_column=options.labels_column,
+            label_names=names,
+        )
+        texts = load_labeled_texts(data, "test", names)
+        assert texts is not None
+        check = CheckTexts(list(texts.texts), texts.labels, Path(options.test_file).name)
+    report = export_onnx(
+        options.model, options.quantize, check, lambda line: print(line, file=sys.stderr)
+    )
+    print(f"{options.model / 'onnx'}: {', '.join(sorted(report['files']))}")
+    if options.quantize:
+        kept = ", ".join(report["kept_float32"]) or "none"
+        print(f"kinds of encoder layers kept in float32: {kept}")
+    print(f"differences from torch float32 on {report['texts']['count']} texts:")
+    print(report_table(report))
+    return 0

@@ -1,0 +1,150 @@
+"""A stock student as ONNX: fp32 and dynamically quantized int8."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+
+from ...common.errors import UserError
+
+OPSET = 18
+_TEXTS = ("نص قصير", "نص آخر أطول قليلا من الأول 😍", "كلمة " * 40, "!")
+
+
+@dataclass(frozen=True)
+class StudentExport:
+    """What was written, and how far it is from the model in PyTorch.
+
+    Attributes:
+        fp32: the file.
+        int8: the quantized file, or None.
+        fp32_difference: largest absolute difference of a logit, over batches of other sizes and
+            lengths than the traced one.
+        int8_difference: the same for int8, or None.
+    """
+
+    fp32: Path
+    int8: Path | None
+    fp32_difference: float
+    int8_difference: float | None
+
+
+class _Logits(torch.nn.Module):
+    """The model as a function of `input_ids` and `attention_mask` alone."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+
+
+def export_student(model: str | Path, output: str | Path, int8: bool = True) -> StudentExport:
+    """Export a stock sequence classifier, check it against PyTorch, and quantize it.
+
+    Both graphs take `input_ids` and `attention_mask` (batch, sequence) int64, of any size, and give
+    `logits` (batch, labels). int8 is dynamic: weights of matrix products in 8 bits, one scale a
+    column; activations quantized as they come. The tokenizer and configuration are put beside
+    them.
+
+    Args:
+        model: folder or Hub id.
+        output: folder for `model.onnx` and `model_int8.onnx`.
+        int8: quantize too.
+
+    Raises:
+        UserError: the packages are not there, or the graph is not equal to the model.
+    """
+    onnxruntime = _onnxruntime()
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    network = AutoModelForSequenceClassification.from_pretrained(
+        model, dtype=torch.float32, attn_implementation="eager"
+    ).eval()
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    example = tokenizer(["نص واحد", "نص ثان"], padding=True, return_tensors="pt")
+    ids, mask = example["input_ids"], example["attention_mask"]
+    file = folder / "model.onnx"
+    dynamic = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
+    with torch.no_grad():
+        program = torch.onnx.export(
+            _Logits(network).eval(),
+            (ids, mask),
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_shapes={"input_ids": dynamic, "attention_mask": dynamic},
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(file))
+    difference = _difference(onnxruntime, file, network, tokenizer)
+    if difference > 1e-3:
+        raise UserError(
+            f"The exported graph {file} differs from the model by {difference:.4f} in a logit: "
+            "do not use it."
+        )
+    quantized, quantized_difference = None, None
+    if int8:
+        quantized = folder / "model_int8.onnx"
+        _quantize(file, quantized)
+        quantized_difference = _difference(onnxruntime, quantized, network, tokenizer)
+    tokenizer.save_pretrained(folder)
+    if Path(model).is_dir():
+        shutil.copyfile(Path(model) / "config.json", folder / "config.json")
+    return StudentExport(file, quantized, difference, quantized_difference)
+
+
+def _quantize(source: Path, target: Path) -> None:
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    graph = onnx.load(source)
+    del graph.graph.value_info[:]  # stale shapes stop the quantizer's shape inference
+    stripped = target.with_name(f"{target.name}.partial")
+    onnx.save(graph, stripped)
+    quantize_dynamic(
+        stripped,
+        target,
+        op_types_to_quantize=["MatMul", "Gemm"],
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+    )
+    stripped.unlink()
+
+
+def _difference(onnxruntime: Any, file: Path, network: PreTrainedModel, tokenizer: Any) -> float:
+    """Largest absolute difference of a logit over batches of several sizes and lengths."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    largest = 0.0
+    for count in range(1, len(_TEXTS) + 1):
+        batch = tokenizer(list(_TEXTS[:count]), padding=True, truncation=True, return_tensors="pt")
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        with torch.no_grad():
+            expected = network(input_ids=ids, attention_mask=mask).logits.numpy()
+        inputs = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
+        (found,) = session.run(["logits"], inputs)
+        largest = max(largest, float(np.abs(found - expected).max()))
+    return largest
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"The export needs {error.name}: python -m pip install 'stacked_emotion[onnx]'"
+        ) from error
+    return onnxruntime

@@ -1,0 +1,135 @@
+"""The demo app's doors: what starts it, and the Space that needs nothing of this package."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stacked_emotion.cli import main
+from stacked_emotion.common.errors import UserError
+from stacked_emotion.hub_card.space.publishing import _model_folder, _title, space_folder
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_a_space_holds_what_it_needs(tmp_path: Path) -> None:
+    pytest.importorskip("gradio")
+    import yaml
+
+    files = space_folder(tmp_path, "user/emotions", COMMIT, note="A toy.")
+    found = [
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()
+    ]
+    assert sorted(found) == files
+    assert not [name for name in files if "cache" in name or name.endswith((".pyc", ".jsonl"))]
+    _, front, body = (tmp_path / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    header = yaml.safe_load(front)
+    assert header["sdk"] == "gradio"
+    assert header["app_file"] == "app.py"
+    assert header["models"] == ["user/emotions"]
+    assert len(header["short_description"]) <= 60
+    assert "user/emotions" in body
+    settings = json.loads((tmp_path / "space.json").read_text(encoding="utf-8"))
+    assert settings["revision"] == COMMIT
+    assert settings["note"] == "A toy."
+    for line in (tmp_path / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        assert "==" in line
+
+
+def test_a_space_pins_a_commit(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="40 hexadecimal"):
+        space_folder(tmp_path, "user/emotions", "main")
+
+
+def test_the_space_runs_on_its_own_copy(tmp_path: Path, tiny_stack_folder: Path) -> None:
+    pytest.importorskip("gradio")
+    space_folder(tmp_path, "user/emotions", COMMIT)
+    settings = json.loads((tmp_path / "space.json").read_text(encoding="utf-8"))
+    settings |= {"model": str(tiny_stack_folder), "revision": None}
+    (tmp_path / "space.json").write_text(json.dumps(settings), encoding="utf-8")
+    code = (
+        "import sys\n"
+        "for name in ('accelerate', 'datasets', 'evaluate', 'sklearn', 'matplotlib'):\n"
+        "    sys.modules[name] = None  # no Space has them\n"
+        "import app, json, stacked_emotion\n"
+        "from stacked_emotion.hub_card.space.interface import DemoApp, load_predictor\n"
+        "*_, ranked = DemoApp(load_predictor(app.settings['model'])).analyze('نص')\n"
+        "print(json.dumps([stacked_emotion.__file__, ranked, type(app.demo).__name__]))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    file, ranked, kind = json.loads(answer.stdout.strip().splitlines()[-1])
+    assert Path(file).parent == tmp_path / "stacked_emotion"
+    assert sorted(ranked) == ["anger", "fear", "joy"]
+    assert kind == "Blocks"
+
+
+def test_folders_of_models_and_runs(tmp_path: Path, tiny_stack_folder: Path) -> None:
+    assert _model_folder(tiny_stack_folder) == (str(tiny_stack_folder), None)
+    assert _model_folder(tiny_stack_folder.parent) == (str(tiny_stack_folder), None)
+    assert _model_folder("user/name") == ("user/name", None)
+    assert _title("user/name") == "Emotions: name"
+    assert _title(tiny_stack_folder) == f"Emotions: {tiny_stack_folder.parent.name}"
+    student = tmp_path / "student"
+    student.mkdir()
+    (student / "config.json").write_text('{"model_type": "bert"}')
+    for wrong in (student, tmp_path, tmp_path / "missing", "./missing"):
+        with pytest.raises(UserError):
+            _model_folder(wrong)
+
+
+def test_mistakes_are_told_by_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["demo-app", str(tmp_path)]) == 2
+    assert "config.json" in capsys.readouterr().err
+    monkeypatch.setattr("stacked_emotion.hub_card.space.publishing.find_spec", lambda name: None)
+    assert main(["demo-app", str(tmp_path)]) == 2
+    assert "stacked_emotion[space]" in capsys.readouterr().err
+
+
+def test_publishing_a_space(hub_server: Any, tmp_path: Path, tiny_stack_folder: Path) -> None:
+    pytest.importorskip("gradio")
+    found = hub_server.run(
+        tmp_path,
+        """
+        from huggingface_hub import HfApi
+        from stacked_emotion.hub_card import publish_space
+        from stacked_emotion.common.errors import UserError
+        api = HfApi()
+        api.create_repo("user/emotions")
+        commit = api.upload_folder(repo_id="user/emotions", folder_path=given["folder"]).oid
+        url = publish_space("user/show", "user/emotions", language="en")
+        again = publish_space("user/show", "user/emotions")
+        space = api.hf_hub_download("user/show", "space.json", repo_type="space")
+        try:
+            publish_space("user/other", "user/nothing")
+            told = ""
+        except UserError as error:
+            told = str(error)
+        give({
+            "commit": commit, "url": url, "again": again, "told": told,
+            "settings": json.loads(pathlib.Path(space).read_text()),
+            "files": api.list_repo_files("user/show", repo_type="space"),
+        })
+        """,
+        folder=str(tiny_stack_folder),
+    )
+    assert found["settings"]["revision"] == found["commit"]
+    assert found["settings"]["language"] == "ar"
+    assert found["url"] == found["again"]
+    assert found["url"].endswith("/spaces/user/show")
+    assert "stacked_emotion/hub_card/space/interface.py" in found["files"]
+    assert {"README.md", "app.py", "requirements.txt", "space.json"} <= set(found["files"])
+    assert "user/nothing" in found["told"]
+    assert "Advice" in found["told"]

@@ -1,0 +1,198 @@
+"""The exported graphs, and the predictor that needs no torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import LABELS, NASTY_TEXTS
+
+from stacked_emotion import StackedEmotionForSequenceClassification
+from stacked_emotion.common.errors import UserError
+from stacked_emotion.inference import (
+    OnnxEmotionPredictor,
+    StackedEmotionPredictor,
+    export_onnx,
+    onnx_export,
+)
+from stacked_emotion.inference.backends.export import CheckTexts, layer_kind, report_table
+
+WITHOUT_TORCH = """
+import json, sys
+BLOCKED = {"torch", "transformers", "huggingface_hub", "datasets", "tqdm", "onnx"}
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] not in BLOCKED:
+            return self.finder.find_spec(name, path, target)
+sys.meta_path = [Without(finder) for finder in sys.meta_path]
+from stacked_emotion.inference import OnnxEmotionPredictor
+texts = json.loads(sys.stdin.read())
+for dtype in ("float32", "int8"):
+    predictor = OnnxEmotionPredictor.from_pretrained(sys.argv[1], dtype=dtype)
+    answers = predictor.predict(texts)
+    print(json.dumps([predictor.backend, [[a.labels, a.scores] for a in answers]]))
+assert not {"torch", "transformers"} & set(sys.modules)
+"""
+
+
+@pytest.fixture(scope="session")
+def exported(tiny_stack_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny stack with float32 and int8 graphs, checked on labeled texts."""
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    shutil.copytree(tiny_stack_folder, folder)
+    texts = [text for text in NASTY_TEXTS if len(text) < 200]
+    targets = np.tile([1, 0, 1], (len(texts), 1))
+    export_onnx(folder, "int8", CheckTexts(texts, targets, "test texts"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def torch_predictor(tiny_stack_folder: Path) -> StackedEmotionPredictor:
+    return StackedEmotionPredictor.from_pretrained(str(tiny_stack_folder), dtype="float32")
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 64, 4096])
+def test_float32_scores_are_those_of_torch(
+    exported: Path, torch_predictor: StackedEmotionPredictor, batch_tokens: int
+) -> None:
+    predictor = OnnxEmotionPredictor.from_pretrained(str(exported), dtype="float32")
+    texts = [*NASTY_TEXTS, "نص", *NASTY_TEXTS[:3]]
+    np.testing.assert_allclose(
+        predictor.predict_proba(texts, batch_tokens),
+        torch_predictor.predict_proba(texts),
+        atol=1e-5,
+    )
+    assert [a.labels for a in predictor.predict(texts)] == [
+        a.labels for a in torch_predictor.predict(texts)
+    ]
+
+
+def test_report_says_what_was_measured(exported: Path) -> None:
+    report = json.loads((exported / "onnx/report.json").read_text())
+    assert report["files"] == {
+        "float32": ["model.onnx", "model.onnx.data"],
+        "int8": ["model_int8.onnx", "model_int8.onnx.data"],
+    }
+    assert report["differences"]["onnx float32"]["largest_score_difference"] < 1e-5
+    assert report["differences"]["onnx float32"]["label_agreement"] == 1.0
+    int8 = report["differences"]["onnx int8"]
+    assert 0 < int8["mean_score_difference"] <= int8["largest_score_difference"] < 0.2
+    assert int8["jaccard_difference"] == pytest.approx(
+        int8["jaccard"] - report["differences"]["onnx float32"]["jaccard"]
+    )
+    assert "| onnx int8 |" in report_table(report)
+    small = (exported / "onnx/model_int8.onnx.data").stat().st_size
+    assert small < (exported / "onnx/model.onnx.data").stat().st_size
+    graph = (exported / "onnx/model.onnx").read_bytes()
+    assert b"site-packages" not in graph  # no paths of the machine that made it
+
+
+def test_predictor_runs_where_torch_and_transformers_are_missing(
+    exported: Path, torch_predictor: StackedEmotionPredictor, tmp_path: Path
+) -> None:
+    texts = [text for text in NASTY_TEXTS if "\ud83d" not in text]
+    answer = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, str(exported)],
+        input=json.dumps(texts), capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    expected = torch_predictor.predict(texts)
+    (backend, answers), (other, _) = map(json.loads, answer.stdout.splitlines())
+    assert (backend, other) == ("onnx float32", "onnx int8")
+    for (labels, scores), wanted in zip(answers, expected, strict=True):
+        assert labels == wanted.labels
+        assert scores == pytest.approx(wanted.scores, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("backend", "dtype", "tolerance"),
+    [("onnx", "float32", 1e-5), ("openvino", "float32", 1e-5), ("onnx", "int8", 0.1),
+     ("openvino", "int8", 0.1)],
+)  # fmt: skip
+def test_backends_of_the_one_predictor(
+    exported: Path, torch_predictor: StackedEmotionPredictor, backend: str, dtype: str,
+    tolerance: float,
+) -> None:  # fmt: skip
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    predictor = StackedEmotionPredictor.from_pretrained(str(exported), dtype, backend=backend)
+    assert predictor.backend == f"{backend} {dtype}"
+    assert predictor.labels == LABELS
+    assert predictor.thresholds == [0.3, 0.5, 0.7]
+    expected = torch_predictor.predict_proba(NASTY_TEXTS)
+    found = predictor.predict_proba(NASTY_TEXTS)
+    np.testing.assert_allclose(found, expected, atol=tolerance)
+    if dtype == "int8":
+        assert np.abs(found - expected).max() > 1e-6
+    assert isinstance(predictor.model, StackedEmotionForSequenceClassification)
+    assert predictor.model.dtype == torch.float32
+
+
+def test_export_of_other_weights_is_not_used(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(exported, folder)
+    model = StackedEmotionForSequenceClassification.from_pretrained(folder)
+    with torch.no_grad():
+        model.classifier.output.bias.add_(1.0)
+    model.save_pretrained(folder)
+    for load in (
+        lambda: OnnxEmotionPredictor.from_pretrained(str(folder)),
+        lambda: StackedEmotionPredictor.from_pretrained(str(folder), backend="onnx"),
+    ):
+        with pytest.raises(OSError, match="other weights"):
+            load()
+    assert StackedEmotionPredictor.from_pretrained(str(folder)).backend.startswith("torch")
+
+
+def test_what_there_is_none_of_is_told(exported: Path, tiny_stack_folder: Path) -> None:
+    with pytest.raises(OSError, match="stacked-emotion export"):
+        OnnxEmotionPredictor.from_pretrained(str(tiny_stack_folder))
+    with pytest.raises(ValueError, match="bfloat16"):
+        OnnxEmotionPredictor.from_pretrained(str(exported), dtype="bfloat16")
+    with pytest.raises(ValueError, match="openvino"):
+        StackedEmotionPredictor.from_pretrained(str(exported), backend="tensorrt")
+    with pytest.raises(ValueError, match="float99"):
+        StackedEmotionPredictor.from_pretrained(str(exported), dtype="float99", backend="onnx")
+    with pytest.raises(UserError, match=r"config\.json"):
+        export_onnx(exported / "onnx")
+
+
+def test_kinds_of_layers_are_kept_in_float32_until_int8_is_exact_enough(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (exported / "onnx").glob("model.onnx*"):
+        shutil.copy(path, tmp_path)
+    wanted = "encoder.layer.output.dense"
+    quantized: list[str] = []
+
+    def quantize(source: Path, target: Path, nodes: list[str]) -> None:
+        quantized[:] = nodes
+
+    class Comparison:
+        def __call__(self, runner: Any) -> dict[str, Any]:
+            spoilt = any(layer_kind(node) == wanted for node in quantized)
+            return {"label_agreement": 0.9 if spoilt else 0.99}
+
+    monkeypatch.setattr(onnx_export, "quantize_graph", quantize)
+    monkeypatch.setattr(onnx_export, "OnnxRunner", lambda path, dtype: None)
+    kept, found = onnx_export._quantize(tmp_path, Comparison(), lambda line: None)  # type: ignore[arg-type]
+    assert kept == [wanted]
+    assert found["label_agreement"] == 0.99
+    assert all(node.startswith("encoder_") for node in quantized)
+
+
+def test_layer_kinds() -> None:
+    assert layer_kind("encoder_a.encoder.layer.11.output.dense/MatMul") == (
+        "encoder.layer.output.dense"
+    )
+    assert layer_kind("lstm.forward_lstm/LSTM") is None
+    assert layer_kind("/MatMul_2") is None

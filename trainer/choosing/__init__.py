@@ -1,0 +1,1 @@
+"""Folds, thresholds and decision rules: what is chosen out of fold."""

@@ -1,0 +1,67 @@
+"""`stacked-emotion distill`: train one stock encoder to answer like a stack."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from accelerate import PartialState
+
+from ...common.errors import UserError
+from ..results import to_markdown
+from ..running.process_start import prepare_process
+from ..running.processes import join_ranks
+from .arguments import Distillation, parse_distillation
+from .finish import finish_distillation, lead_table
+from .run import DistillationContext
+
+
+def run_distillation(arguments: Distillation) -> dict[str, Any]:
+    """Score the texts by the teacher, train the students, and write the finished folder.
+
+    What is finished is not done again; a killed run goes on with the same command.
+
+    Args:
+        arguments: all options.
+
+    Returns:
+        The results, as in `<output_dir>/results.json`; an empty dict on other ranks than the first.
+
+    Raises:
+        UserError: bad data, options or folders, each with how to mend it.
+    """
+    begin = time.monotonic()
+    join_ranks()
+    context = DistillationContext.load(arguments)
+    records = context.train_all()
+    if not PartialState().is_main_process:
+        return {}
+    results = finish_distillation(context, records, begin)
+    if arguments.options.onnx:
+        from ...inference.backends.student_export import export_student
+
+        export_student(context.output / "model", context.output / "model" / "onnx")
+    return results
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the module; returns the exit code."""
+    import datasets
+
+    prepare_process()
+    datasets.disable_progress_bars()
+    try:
+        results = run_distillation(parse_distillation(arguments))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if results:
+        print(to_markdown(results) + lead_table(results))
+        print(f"The student is in {results['recipe']['output_dir']}/model.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

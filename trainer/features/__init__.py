@@ -1,0 +1,1 @@
+"""The feature cache: encoder outputs on disk."""

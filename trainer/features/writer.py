@@ -1,0 +1,182 @@
+"""Filling the feature cache, by all ranks and over several lives of a process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from tqdm.auto import tqdm
+
+from ...common.errors import UserError
+from ...common.files import file_digest, fingerprint, replace_folder, write_json
+from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..data_collator import ENCODING_KEYS, EncodedTextCollator, EncodedTexts
+from ..running.progress import announce
+from .cache import FILES, MANIFEST, CacheLayout, map_files, remember_verified
+
+_BEGUN = "begun.json"
+JOURNAL_SECONDS = 30.0
+
+
+class FeatureCacheWriter:
+    """Fills a cache, part by part, and puts it in place at once when it is whole.
+
+    Every rank writes its own texts into the same files and notes in a journal how far it is, so
+    that a killed run goes on where it was, at most `JOURNAL_SECONDS` earlier. The main rank adds
+    the manifest with the fingerprint and the digests, and renames the folder.
+
+    Args:
+        folder: where the finished cache will be, on a disk all ranks see.
+        layout: its sizes.
+        fingerprint: of everything it depends on.
+
+    Raises:
+        UserError: the disk is too small.
+    """
+
+    def __init__(self, folder: Path, layout: CacheLayout, fingerprint: str) -> None:
+        self.folder = folder
+        self.partial = folder.with_name(f"{folder.name}.partial")
+        self.layout = layout
+        self.fingerprint = fingerprint
+        self.state = PartialState()
+        if self.state.is_main_process:
+            begun = {"fingerprint": fingerprint, "ranks": self.state.num_processes}
+            goes_on = _read(self.partial / _BEGUN) == begun
+            if not goes_on:
+                shutil.rmtree(self.partial, ignore_errors=True)
+            self._make_room()
+            if not goes_on:
+                self.partial.mkdir(parents=True)
+                map_files(self.partial, layout, "w+")
+                write_json(self.partial / _BEGUN, begun)
+        self.state.wait_for_everyone()
+        self.words, self.logits = map_files(self.partial, layout, "r+")
+        self.journal = self.partial / f"rank_{self.state.process_index}.json"
+        self.done: dict[str, int] = _read(self.journal) or {}
+
+    def _make_room(self) -> None:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.folder.parent).free
+        written = [path.stat().st_blocks * 512 for path in self.partial.glob("*.bin")]
+        needed, texts = self.layout.nbytes, len(self.layout.word_counts)
+        announce(
+            f"Feature cache {self.folder}: {texts:,} texts, {needed / 1e6:,.1f} MB, "
+            f"{needed / 1e3 / max(texts, 1):.1f} kB a text."
+        )
+        if needed - sum(written) > 0.95 * free:
+            raise UserError(
+                f"The feature cache {self.folder} needs {needed / 1e9:.1f} GB, but only "
+                f"{free / 1e9:.1f} GB are free there. Free some, choose another --output_dir, or "
+                "train on fewer texts (--max_train_samples)."
+            )
+
+    @torch.inference_mode()
+    def fill(
+        self,
+        model: StackedEmotionForSequenceClassification,
+        texts: EncodedTexts,
+        rows: np.ndarray,
+        encoder: int | None = None,
+        batch_tokens: int = 4096,
+        description: str = "features",
+    ) -> None:
+        """Run the encoders of a model over texts and write what they give.
+
+        Args:
+            model: the stack, or the stack of the one encoder that is filled.
+            texts: the encoded texts, all of them.
+            rows: the texts to fill.
+            encoder: the column of the cache, or None for all at once.
+            batch_tokens: positions a batch, padding included.
+            description: shown in the progress bar.
+        """
+        device = self.state.device
+        model = model.to(device).eval()
+        source = texts if encoder is None else texts.column(encoder)
+        collate = EncodedTextCollator()
+        first = 0 if encoder is None else sum(self.layout.sizes[:encoder])
+        width = sum(self.layout.sizes) if encoder is None else self.layout.sizes[encoder]
+        columns = slice(None) if encoder is None else slice(encoder, encoder + 1)
+        mine = np.asarray(rows)[self.state.process_index :: self.state.num_processes]
+        which = hashlib.sha256(np.asarray(rows, np.int64).tobytes()).hexdigest()
+        unit = fingerprint([encoder, batch_tokens], which)
+        batches = list(_token_batches(mine, source.lengths, batch_tokens))
+        noted = time.monotonic()
+        bar = tqdm(
+            total=len(batches), initial=self.done.get(unit, 0), desc=description,
+            disable=not self.state.is_main_process, leave=False,
+        )  # fmt: skip
+        for number, batch in enumerate(batches[self.done.get(unit, 0) :], self.done.get(unit, 0)):
+            inputs = collate([source[int(row)] for row in batch])
+            ids, attention, index = (inputs[key].to(device) for key in ENCODING_KEYS)
+            embeddings, mask, logits, *_ = model.stacked.encode(ids, attention, index)
+            vectors, counts = embeddings.float().cpu().numpy(), mask.sum(1).tolist()
+            for place, row in enumerate(batch):
+                count = int(self.layout.word_counts[row])
+                words = vectors[place, : min(count, counts[place])]
+                begin = self.layout.starts[row]
+                self.words[begin : begin + len(words), first : first + width] = words
+            self.logits[batch, columns] = logits.float().cpu().numpy()
+            bar.update()
+            if time.monotonic() - noted > JOURNAL_SECONDS or number + 1 == len(batches):
+                self._note(unit, number + 1)
+                noted = time.monotonic()
+        bar.close()
+
+    def _note(self, unit: str, batches: int) -> None:
+        """Write down that so many batches of a unit are on the disk."""
+        self._flush()
+        self.done[unit] = batches
+        write_json(self.journal, self.done)
+
+    def _flush(self) -> None:
+        for mapped in (self.words, self.logits):
+            if isinstance(mapped, np.memmap):
+                mapped.flush()
+
+    def finish(self) -> None:
+        """Write the manifest and put the cache in place."""
+        self._flush()
+        self.state.wait_for_everyone()
+        if self.state.is_main_process:
+            manifest = {
+                "fingerprint": self.fingerprint,
+                "digests": {name: file_digest(self.partial / name) for name in FILES},
+            }
+            write_json(self.partial / MANIFEST, manifest)
+            replace_folder(self.partial, self.folder)
+            for path in (self.folder / _BEGUN, *self.folder.glob("rank_*.json")):
+                path.unlink(missing_ok=True)
+        self.state.wait_for_everyone()
+        remember_verified(self.folder, self.fingerprint)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _token_batches(
+    rows: np.ndarray, lengths: np.ndarray, batch_tokens: int
+) -> Iterator[np.ndarray]:
+    """Rows sorted by length, cut into batches of at most `batch_tokens` padded positions."""
+    order = rows[np.argsort(lengths[rows], kind="stable")]
+    start = 0
+    for place, length in enumerate(lengths[order].tolist()):
+        if place > start and length * (place + 1 - start) > batch_tokens:
+            yield order[start:place]
+            start = place
+    if len(order):
+        yield order[start:]

@@ -1,0 +1,1 @@
+"""Processes, checkpoints, progress and tracking of a training run."""

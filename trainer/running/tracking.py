@@ -1,0 +1,147 @@
+"""What a run reports while it trains: gates, thresholds, and where TensorBoard finds it all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import Trainer, TrainerCallback
+from transformers.integrations import TensorBoardCallback
+
+from ...common.errors import UserError
+from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..choosing.thresholds import best_global_threshold
+from ..data_collator import FeatureCollator
+from ..features.cache import FeatureCache
+from ..metrics.scores import average_precision, decide, jaccard_per_row
+
+_MOST_ROWS = 512
+
+
+class EpochTracker(TrainerCallback):
+    """Logs the mean gate of each encoder after every epoch, step 0 first.
+
+    Everything goes through `Trainer.log`, so each tracker of `report_to` gets it.
+
+    Args:
+        trainer: whose log is used.
+        model: the stack that is trained.
+        features: rows for the gates; at most 512 of them are run.
+        epoch_figures: gives further figures after every epoch, e.g. those of held-out rows.
+        constants: further figures, logged once at the start.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        model: StackedEmotionForSequenceClassification,
+        features: FeatureCache,
+        epoch_figures: Callable[[], dict[str, float]] | None = None,
+        constants: dict[str, float] | None = None,
+    ) -> None:
+        self.trainer = trainer
+        self.model = model
+        places = np.linspace(0, len(features) - 1, min(len(features), _MOST_ROWS)).astype(int)
+        self.features = features.select(np.unique(places))
+        self.epoch_figures = epoch_figures or dict
+        self.constants = constants or {}
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        """Step 0."""
+        self._log(self.constants)
+
+    def on_epoch_end(self, *args: Any, **kwargs: Any) -> None:
+        """One entry an epoch."""
+        self._log({})
+
+    def _log(self, more: dict[str, float]) -> None:
+        training = self.model.training
+        gates = text_gates(self.model, self.features).mean(0)
+        self.model.train(training)
+        names = self.model.config.encoder_names
+        figures = {f"gate_{name}": float(gate) for name, gate in zip(names, gates, strict=True)}
+        self.trainer.log(figures | self.epoch_figures() | more)
+
+
+def held_out_figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Binary cross-entropy of rows that are not trained on, and their scores, at the threshold that
+    suits them best.
+
+    Args:
+        logits: (rows, labels).
+        labels: (rows, labels) of 0 and 1.
+    """
+    truth = np.asarray(labels, np.int64)
+    raw = np.asarray(logits, np.float64)
+    probabilities = 1.0 / (1.0 + np.exp(-raw))
+    threshold = best_global_threshold(probabilities, truth, "jaccard").global_threshold
+    columns = range(truth.shape[1])
+    precisions = [average_precision(truth[:, c], probabilities[:, c]) for c in columns]
+    return {
+        "held_out_bce": float((np.logaddexp(0.0, raw) - truth * raw).mean()),
+        "held_out_jaccard": float(jaccard_per_row(truth, decide(probabilities, threshold)).mean()),
+        "held_out_macro_ap": float(np.mean(precisions)),
+        "held_out_threshold": float(threshold),
+    }
+
+
+@torch.inference_mode()
+def text_gates(
+    model: StackedEmotionForSequenceClassification, features: FeatureCache, batch_size: int = 128
+) -> np.ndarray:
+    """How far each encoder is trusted in each text: the mean gates of its words.
+
+    Args:
+        model: the stack.
+        features: cached texts.
+        batch_size: texts at a time.
+
+    Returns:
+        (rows, encoders) float32, each row summing to 1; uniform for a text without words.
+    """
+    model.eval()
+    collate = FeatureCollator()
+    order = np.argsort(features.lengths, kind="stable")
+    encoders = len(model.config.encoder_names)
+    found = np.full((len(features), encoders), 1 / encoders, np.float32)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        batch = collate([features[int(row)] for row in rows])
+        batch.pop("labels", None)
+        output = model(
+            **{key: value.to(model.device) for key, value in batch.items()}, output_gates=True
+        )
+        mask = batch["word_mask"].to(output.gates.device)
+        if output.gates.shape[1] != mask.shape[1]:  # sentence level: one place a text
+            mask = mask.any(1, keepdim=True)
+        weights = mask.to(output.gates.dtype).unsqueeze(-1)
+        sums = (output.gates * weights).sum(1)
+        counts = weights.sum(1)
+        known = (counts > 0).squeeze(-1).cpu().numpy()
+        means = (sums / counts.clamp(min=1.0)).float().cpu().numpy()
+        found[rows[known]] = means[known]
+    return found
+
+
+def send_tensorboard_to(trainer: Trainer, folder: Path) -> None:
+    """Let the trainer's TensorBoard callback, if it has one, write into that folder."""
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback):
+            callback.logging_dir = str(folder)
+
+
+def check_trackers(report_to: Sequence[str]) -> None:
+    """Tell early that TensorBoard is asked for and not installed.
+
+    Raises:
+        UserError: with how to install it.
+    """
+    if "tensorboard" in report_to and not (find_spec("tensorboard") or find_spec("tensorboardX")):
+        raise UserError(
+            "--report_to tensorboard needs TensorBoard: pip install 'stacked_emotion[tracking]', "
+            "or leave the option out."
+        )

@@ -1,0 +1,1 @@
+"""`stacked-emotion tune`: search of hyper-parameters on cached features."""

@@ -1,0 +1,272 @@
+"""`stacked-emotion tune`: Optuna over the layers on top, on cached features, out of fold."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import PartialState
+
+from ...common.environment import environment
+from ...common.errors import UserError
+from ...common.files import fingerprint, write_json
+from ..arguments import TrainingRecipe, parse_recipe
+from ..features.cache import FeatureCache
+from ..recipe_words import take_number, take_option, with_recipe_first
+from ..running.process_start import prepare_process
+from ..running.processes import join_ranks
+from ..running.progress import announce, duration
+from ..stages.cached_training import build_stack
+from ..stages.context import CHECKPOINTS, RunContext, run_once
+from ..stages.encoders import encoder_parts, run_encoders, weights_digest
+from ..stages.features import training_features
+from ..stages.meta_and_head import (
+    choose_out_of_fold,
+    stacks_words,
+    stage_folder,
+    stage_key,
+    top_plan,
+)
+from .search_space import SearchSpace, current_values, recipe_lines, space_of, with_values
+
+USAGE = """\
+usage: stacked-emotion tune RECIPE [--trials N] [--minutes M] [--parameters NAME …]
+                            [options of train]
+
+Search hyper-parameters of the layers on top (stages meta and head) with Optuna. Encoders and
+features are those of the run in --output_dir, made where they are missing, or of the run in
+--encoders_from. A trial is scored on out-of-fold predictions of the training texts alone;
+validation and test texts are not looked at. The study is kept in <output_dir>/tuning.db: the same
+command goes on where it was, and a larger --trials adds to it. The best values are printed as lines
+of a recipe and are in tuned.yaml.
+
+  RECIPE             a YAML file, or the name of a recipe of the package
+  --trials N         finished trials in all (20); the first one is the recipe as it is
+  --minutes M        begin no trial after so many minutes
+  --parameters …     only these: name, name=low..high or name=a,b,c
+  other options      those of `stacked-emotion train` (see its --help)
+"""
+
+
+def hyperparameter_search(
+    recipe: TrainingRecipe,
+    trials: int = 20,
+    seconds: float = float("inf"),
+    parameters: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Search the hyper-parameters of stages `meta` and `head`; what is finished is not done again.
+
+    The objective is `decision_objective` (Jaccard + micro-F1 + macro-F1 / 2) of the out-of-fold
+    logits at the best epoch (however small its gain, whatever `gain_in_errors` says), its decision
+    rule cross-validated. The best of many is too good as an
+    estimate: score a run with the values found on texts that were not used here.
+
+    Args:
+        recipe: all arguments. The first of `head_seeds` is the seed of every trial.
+        trials: finished trials in all, those of earlier calls included.
+        seconds: no trial begins after this time.
+        parameters: see `space_of`.
+
+    Returns:
+        What is in `<output_dir>/tuning.json`: `best` and `recipe` (values and objective), `lines`
+        for a recipe, and every trial.
+
+    Raises:
+        UserError: Optuna is not installed, several processes, or options that do not fit.
+    """
+    optuna = _optuna()
+    if join_ranks().num_processes > 1:
+        raise UserError("tune runs in one process: leave --num_processes out.")
+    space = space_of(recipe, parameters)
+    context = _training_rows_only(RunContext.load(recipe))
+    if recipe.stages.encoders_from is None:
+        run_encoders(context)
+    features = training_features(context)
+    _, stack_words = stacks_words(context, features)
+    context.output.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        study_name=_study_name(context, space),
+        storage=f"sqlite:///{context.output.resolve() / 'tuning.db'}",
+        direction="maximize",
+        load_if_exists=True,
+    )
+    _requeue_killed(optuna, study)
+    study.sampler = optuna.samplers.TPESampler(seed=recipe.stages.seed + len(study.trials))
+    if not study.trials:
+        study.enqueue_trial(current_values(recipe, space))
+    begin = time.monotonic()
+    while len(_finished(study)) < trials and time.monotonic() - begin < seconds:
+        announce(_progress(study, trials))
+        trial = study.ask()
+        values = {name: domain.suggest(trial, name) for name, domain in space.items()}
+        score, details = _run_trial(context, values, features, stack_words)
+        for name, value in (details | {"values": values}).items():
+            trial.set_user_attr(name, value)
+        study.tell(trial, score)
+        write_json(context.output / "tuning.json", _outcome(context, study, space))
+    shutil.rmtree(_scratch(context), ignore_errors=True)
+    if not _finished(study):
+        raise UserError("No trial was finished: give --trials or --minutes a larger number.")
+    outcome = _outcome(context, study, space)
+    write_json(context.output / "tuning.json", outcome)
+    (context.output / "tuned.yaml").write_text(outcome["lines"], encoding="utf-8")
+    return outcome
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise UserError("tune needs Optuna: pip install 'stacked_emotion[tuning]'.") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _training_rows_only(context: RunContext) -> RunContext:
+    """The run without the texts that are only scored."""
+    train = {"train": context.splits["train"]}
+    return RunContext(train, context.recipe, context.tokenizer, {"train": context.encoded["train"]})
+
+
+def _study_name(context: RunContext, space: SearchSpace) -> str:
+    """One study for one set of features, ranges and fixed options."""
+    kinds = ("meta_", "head_", "top_", "loss", "decision", "threshold", "probe")
+    options = {
+        name: value
+        for name, value in context.recipe.to_dict().items()
+        if name.startswith(kinds) and name != "head_seeds"
+    }
+    stages, parts = context.recipe.stages, sorted(encoder_parts(context))
+    key = fingerprint(
+        context.data_fingerprint,
+        [weights_digest(context, name, part) for name in context.names for part in parts],
+        [stages.cross_fit, stages.seed, stages.head_seeds[0]],
+        context.recipe.stack.config_options(),
+        {name: repr(domain) for name, domain in space.items()},
+        options,
+    )
+    return f"stack-{key[:16]}"
+
+
+def _requeue_killed(optuna: Any, study: Any) -> None:
+    """Trials that were running when the process died are closed, and their values tried next."""
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+
+
+def _run_trial(
+    context: RunContext, values: dict[str, Any], features: FeatureCache, stack_words: bool
+) -> tuple[float, dict[str, Any]]:
+    """Out-of-fold objective of stage `head` with these values, and the epochs and seconds."""
+    begin = time.monotonic()
+    recipe = with_values(context.recipe, values)
+    shared, scratch = str(context.shared), str(_scratch(context))
+    stages = replace(
+        recipe.stages,
+        output_dir=scratch,
+        encoders_from=shared,
+        report_to=["none"],
+        gain_in_errors=0.0,  # else every trial whose gain is within the noise scores the same
+    )
+    trial = replace_recipe(context, replace(recipe, stages=stages))
+
+    def work(stage: str) -> Callable[[Path], dict[str, Any]]:
+        def run(folder: Path) -> dict[str, Any]:
+            model = build_stack(trial, stack_words, top_plan(trial, stage).meta_only)
+            model.to(PartialState().device)
+            found = choose_out_of_fold(trial, stage, features, model, folder, folder / CHECKPOINTS)
+            return {"epoch": found.epoch, "score": found.decision.score}
+
+        return run
+
+    meta, head = (
+        run_once(stage_folder(trial, stage), stage_key(trial, stage), work(stage))
+        for stage in ("meta", "head")
+    )
+    seconds = round(time.monotonic() - begin, 1)
+    return head["score"], {
+        "meta_epoch": meta["epoch"], "head_epoch": head["epoch"], "meta_score": meta["score"],
+        "seconds": seconds,
+    }  # fmt: skip
+
+
+def replace_recipe(context: RunContext, recipe: TrainingRecipe) -> RunContext:
+    """The same data under another recipe."""
+    return RunContext(context.splits, recipe, context.tokenizer, context.encoded)
+
+
+def _scratch(context: RunContext) -> Path:
+    return context.output / "tuning_trial"
+
+
+def _finished(study: Any) -> list[Any]:
+    return [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+
+
+def _progress(study: Any, trials: int) -> str:
+    done = _finished(study)
+    if not done:
+        return f"Trial 1 of {trials}: the recipe as it is."
+    seconds = float(np.mean([trial.user_attrs["seconds"] for trial in done]))
+    return (
+        f"Trial {len(done) + 1} of {trials}; best so far {study.best_value:.4f} (trial "
+        f"{study.best_trial.number}), recipe {done[0].value:.4f}; "
+        f"{duration(seconds * (trials - len(done)))} left."
+    )
+
+
+def _outcome(context: RunContext, study: Any, space: SearchSpace) -> dict[str, Any]:
+    done = _finished(study)
+    best = study.best_trial
+    return {
+        "format": 1,
+        "study": study.study_name,
+        "objective": "Jaccard + micro-F1 + macro-F1 / 2, out of fold, decision cross-validated",
+        "space": {name: repr(domain) for name, domain in space.items()},
+        "best": {"trial": best.number, "score": best.value, "values": best.user_attrs["values"]},
+        "recipe": {"score": done[0].value, "values": done[0].user_attrs["values"]},
+        "lines": recipe_lines(context.recipe, best.user_attrs["values"]),
+        "trials": [
+            {"trial": trial.number, "score": trial.value, **trial.user_attrs} for trial in done
+        ],
+        "rows": len(context.splits["train"]),
+        "environment": environment(context.recipe.source),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point: the options of training, `--trials`, `--minutes` and `--parameters`."""
+    prepare_process()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or {"-h", "--help"} & set(words):
+        print(USAGE)
+        return 0 if words else 2
+    try:
+        words, trials = take_number(with_recipe_first(words), "--trials", 20)
+        words, minutes = take_number(words, "--minutes", None)
+        words, parameters = take_option(words, "--parameters")
+        outcome = hyperparameter_search(
+            parse_recipe(words), int(trials), 60 * minutes, parameters or ()
+        )
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    best, own = outcome["best"], outcome["recipe"]
+    print(
+        f"Best of {len(outcome['trials'])} trials, out of fold: {best['score']:.4f} "
+        f"(the recipe as it is: {own['score']:.4f}).\nThe best of many is too good as an estimate: "
+        "train with the lines below and score on texts that were not used here.\n"
+    )
+    print(outcome["lines"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""What `stacked-emotion tune` varies: hyper-parameters of the layers on top, and their ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...common.errors import UserError, did_you_mean
+from ..arguments import TrainingRecipe, pairs
+
+LOSS_OPTION = "loss_options."
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Numbers from `low` to `high`; with `log` each factor is as likely as the next."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def suggest(self, trial: Any, name: str) -> float:
+        """A value from an Optuna trial, of four digits, so that what is printed is what was run."""
+        return float(f"{trial.suggest_float(name, self.low, self.high, log=self.log):.4g}")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values."""
+
+    values: tuple[Any, ...]
+
+    def suggest(self, trial: Any, name: str) -> Any:
+        """A value from an Optuna trial."""
+        return trial.suggest_categorical(name, list(self.values))
+
+
+SearchSpace = dict[str, Interval | Choice]
+
+SPACE: SearchSpace = {
+    "meta_learning_rate": Interval(1e-4, 1e-2, log=True),
+    "meta_hidden_size": Choice((32, 64, 128)),
+    "trust_factor": Interval(1.0, 200.0, log=True),
+    "head_learning_rate": Interval(5e-5, 5e-3, log=True),
+    "lstm_hidden_size": Choice((32, 64, 128)),
+    "classifier_hidden_size": Choice((32, 64, 128)),
+    "dropout": Interval(0.0, 0.6),
+    "encoder_dropout": Interval(0.0, 0.4),
+    "word_dropout": Interval(0.0, 0.4),
+    "top_weight_decay": Interval(1e-4, 0.3, log=True),
+    f"{LOSS_OPTION}correlation_weight": Interval(0.0, 4.0),
+    f"{LOSS_OPTION}contrastive_weight": Interval(0.005, 0.5, log=True),
+    f"{LOSS_OPTION}class_weight_power": Interval(0.0, 1.0),
+}
+
+
+def space_of(recipe: TrainingRecipe, wanted: Sequence[str] = ()) -> SearchSpace:
+    """The hyper-parameters that matter to a recipe, and their ranges.
+
+    Args:
+        recipe: parts it leaves out have nothing to tune, and a loss only its own options.
+        wanted: some of them, each as `name`, `name=low..high` or `name=a,b,c`; empty for all. With
+            a range or values it may be any numeric option of the layers on top or of their loss.
+
+    Raises:
+        UserError: an unknown name, or a range that is none.
+    """
+    from ..losses import loss_options
+
+    stack = recipe.stack
+    space = dict(SPACE)
+    if not stack.use_meta_learner:
+        del space["meta_learning_rate"], space["meta_hidden_size"], space["trust_factor"]
+    if not stack.use_lstm:
+        del space["lstm_hidden_size"]
+    known = loss_options(recipe.stages.loss)
+    space = {
+        name: domain
+        for name, domain in space.items()
+        if not name.startswith(LOSS_OPTION) or name.removeprefix(LOSS_OPTION) in known
+    }
+    if not wanted:
+        return space
+    chosen: SearchSpace = {}
+    options = set(vars(stack)) | set(vars(recipe.stages)) | {LOSS_OPTION + name for name in known}
+    for text in wanted:
+        name, sign, domain = text.partition("=")
+        candidates = options if sign else set(space)
+        if name not in candidates:
+            raise UserError(
+                f"--parameters: {name!r} cannot be tuned{did_you_mean(name, candidates)}. Those "
+                f"with a range of their own are {', '.join(space)}."
+            )
+        chosen[name] = _domain(text, domain) if sign else space[name]
+    return chosen
+
+
+def _domain(text: str, given: str) -> Interval | Choice:
+    low, dots, high = given.partition("..")
+    try:
+        if dots:
+            begin, end = float(low), float(high)
+            if not begin < end:
+                raise ValueError
+            return Interval(begin, end, log=begin > 0 and end / begin >= 20)
+        return Choice(tuple(_number(value) for value in given.split(",")))
+    except ValueError:
+        raise UserError(
+            f"--parameters: {text!r} must be name, name=low..high or name=a,b,c."
+        ) from None
+
+
+def _number(text: str) -> float | int:
+    value = float(text)
+    return int(value) if value.is_integer() and "." not in text and "e" not in text else value
+
+
+def current_values(recipe: TrainingRecipe, space: SearchSpace) -> dict[str, Any]:
+    """What the recipe itself has for the hyper-parameters, where it lies within their ranges.
+
+    `class_weight_power` is left out where the recipe weights classes by another rule.
+    """
+    from ..losses import loss_options
+
+    given = recipe.stages.options_of("head")
+    defaults = loss_options(recipe.stages.loss)
+    found = {}
+    for name, domain in space.items():
+        if name.startswith(LOSS_OPTION):
+            option = name.removeprefix(LOSS_OPTION)
+            value = given.get(option, defaults[option])
+            if option == "class_weight_power" and value is None:
+                rule = given.get("class_weights", defaults["class_weights"])
+                value = {"none": 0.0, "inverse": 1.0, "sqrt_inverse": 0.5}.get(rule)
+        else:
+            value = getattr(recipe.stack, name, getattr(recipe.stages, name, None))
+        inside = (
+            value in domain.values
+            if isinstance(domain, Choice)
+            else value is not None and domain.low <= value <= domain.high
+        )
+        if inside:
+            found[name] = value
+    return found
+
+
+def with_values(recipe: TrainingRecipe, values: Mapping[str, Any]) -> TrainingRecipe:
+    """The recipe with these values of hyper-parameters."""
+    loss = pairs("loss_options", recipe.stages.loss_options)
+    loss |= {
+        name.removeprefix(LOSS_OPTION): repr(value)
+        for name, value in values.items()
+        if name.startswith(LOSS_OPTION)
+    }
+    known = vars(recipe.stack)
+    stack = {name: value for name, value in values.items() if name in known}
+    stages = {
+        name: value
+        for name, value in values.items()
+        if name not in known and not name.startswith(LOSS_OPTION)
+    }
+    given = [f"{name}={value}" for name, value in loss.items()]
+    return replace(
+        recipe,
+        stack=replace(recipe.stack, **stack),
+        stages=replace(recipe.stages, **stages, loss_options=given),
+    )
+
+
+def recipe_lines(recipe: TrainingRecipe, values: Mapping[str, Any]) -> str:
+    """The values as lines of a recipe, with all options of the loss, also those not tuned."""
+    import yaml
+
+    lines = {name: value for name, value in values.items() if not name.startswith(LOSS_OPTION)}
+    if len(lines) < len(values):
+        lines |= {"loss": recipe.stages.loss}
+        lines["loss_options"] = with_values(recipe, values).stages.options_of("head")
+    text = ""
+    for name, value in lines.items():
+        flow = isinstance(value, dict)
+        content = value if flow else {name: value}
+        shown = yaml.safe_dump(content, sort_keys=False, default_flow_style=flow, width=1000)
+        text += f"{name}: {shown}" if flow else shown
+    return text
