@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.labeled_texts import DataArguments, LabeledTexts, load_labeled_texts
+from ..inference.score_bars import bars
 from ..recipes import RECIPES
 from .ablation.baselines import constant_system, tfidf_system
 from .arguments import parse_recipe
