@@ -158,9 +158,9 @@ def check_encoder_sizes(name: str, config: Any) -> None:
     Raises:
         ValueError: with the encoder and the field.
     """
-    sizes = {}
+    sizes: dict[str, int] = {}
     for key, most in _ENCODER_SIZES.items():
-        value = getattr(config, key, None)
+        value: Any = getattr(config, key, None)
         needed = key in ("hidden_size", "vocab_size")
         if value is None and not needed:
             continue

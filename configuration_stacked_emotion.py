@@ -140,10 +140,10 @@ class StackedEmotionConfig(PreTrainedConfig):
             if key.startswith("__") or callable(getattr(type(self), key, None)):
                 raise ValueError(f"{key} is not a field of the configuration.")
         check_fields(self, kwargs)
-        if self.problem_type is None:
+        if getattr(self, "problem_type", None) is None:
             self.problem_type = "multi_label_classification"
-        if self.id2label is None and self.label2id is not None:
-            self.id2label = _inverted(self.label2id)
+        if (labels := getattr(self, "label2id", None)) and getattr(self, "id2label", None) is None:
+            self.id2label = _inverted(labels)
         self.encoders = {
             name: _encoder_config(name, config) for name, config in self.encoders.items()
         }

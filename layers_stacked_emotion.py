@@ -7,6 +7,7 @@ sizes, L labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -245,8 +246,10 @@ def _run_lstm(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
         return lstm(inputs)[0]
     from torch._higher_order_ops.scan import scan
 
-    inner, recurrent = lstm.weight_ih_l0, lstm.weight_hh_l0
-    gates = nn.functional.linear(inputs, inner, lstm.bias_ih_l0 + lstm.bias_hh_l0)
+    weights: Any = lstm
+    bias = weights.bias_ih_l0 + weights.bias_hh_l0
+    gates = nn.functional.linear(inputs, weights.weight_ih_l0, bias)
+    recurrent = weights.weight_hh_l0
 
     def step(carry: tuple[Tensor, Tensor], gate: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
         state, cell = carry
