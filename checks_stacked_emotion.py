@@ -120,9 +120,10 @@ def _check_fields_of_transformers(config: Any, others: Mapping[str, Any]) -> Non
     )  # fmt: skip
     value = others.get("output_attentions")
     require(value is None or isinstance(value, bool), "output_attentions", value, "true or false")
-    value = others.get("attn_implementation")
-    allowed = value is None or isinstance(value, str | dict)
-    require(allowed, "attn_implementation", value, "a name, or names by encoder")
+    for name in ("attn_implementation", "experts_implementation"):
+        value = others.get(name)
+        allowed = value is None or isinstance(value, str | dict)
+        require(allowed, name, value, "a name, or names by encoder")
     for name in ("quantization_config", "per_layer_config"):
         value = others.get(name)
         require(value is None or not _plain(value), name, value, "an object")

@@ -41,6 +41,8 @@ _NOT_READ = (
     "auto_map", "custom_pipelines", "contrastive_dim", "hidden_size", "vocab_size",
     "stacked_size", "label_names",
 )  # fmt: skip
+# What transformers takes beside its fields, and sets as properties.
+_PROPERTIES = ("num_labels", "output_attentions", "name_or_path", "torch_dtype")
 _MALFORMED = (AttributeError, KeyError, TypeError, IndexError, OverflowError, RecursionError)
 
 
@@ -136,8 +138,10 @@ class StackedEmotionConfig(PreTrainedConfig):
         """Build the encoders' configs, then check every field."""
         for key in _NOT_READ:
             kwargs.pop(key, None)
+        own = kwargs.pop("model_type", self.model_type)
+        require(own == self.model_type, "model_type", own, repr(self.model_type))
         for key in kwargs:
-            if key.startswith("__") or callable(getattr(type(self), key, None)):
+            if key.startswith("__") or (hasattr(type(self), key) and key not in _PROPERTIES):
                 raise ValueError(f"{key} is not a field of the configuration.")
         check_fields(self, kwargs)
         if getattr(self, "problem_type", None) is None:
@@ -149,11 +153,11 @@ class StackedEmotionConfig(PreTrainedConfig):
         }
         self.encoder_names = list(self.encoder_names) or list(self.encoders)
         self.encoder_heads = {name: {} for name in self.encoder_names} | self.encoder_heads
+        self._check_encoders()
         check_heads(self.encoder_heads, self.encoder_names)
         self.encoder_heads = {
             name: _HEAD_DEFAULTS | dict(head or {}) for name, head in self.encoder_heads.items()
         }
-        self._check_encoders()
         with _one_kind_of_error():
             super().__post_init__(**kwargs)
         self.auto_map = dict(AUTO_MAP)

@@ -193,8 +193,7 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
         input_ids, attention_mask, word_index = self._check_inputs(
             input_ids, attention_mask, word_index
         )
-        hidden = output_hidden_states is not None and output_hidden_states is not False
-        whole = bool(hidden or output_attentions)
+        whole = bool(output_hidden_states or output_attentions)
         lengths, words = self._lengths(attention_mask, word_index, whole)
         parts, logits = [], []
         all_states: list[Any] = []
@@ -206,7 +205,7 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             pad = encoder.config.pad_token_id
             ids = ids.masked_fill(mask == 0, 0 if pad is None else pad)
             options: dict[str, Any] = {}
-            if hidden:
+            if output_hidden_states:
                 options["output_hidden_states"] = output_hidden_states
             if output_attentions:
                 options["output_attentions"] = True
@@ -230,7 +229,7 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             torch.cat(parts, dim=-1),
             word_mask,
             torch.stack(logits, dim=1),
-            tuple(all_states) if hidden else None,
+            tuple(all_states) if output_hidden_states else None,
             tuple(all_attentions) if output_attentions else None,
         )
 
