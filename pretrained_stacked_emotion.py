@@ -78,6 +78,10 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
         """Token embeddings of the first encoder; each encoder has its own."""
         return self.get_encoder(self.config.encoder_names[0]).get_input_embeddings()
 
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embeddings of the first encoder."""
+        self.get_encoder(self.config.encoder_names[0]).set_input_embeddings(value)
+
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Module:
         """Refused: each encoder has a vocabulary of its own."""
         raise NotImplementedError(

@@ -1,0 +1,34 @@
+"""The pipeline test of `text-classification`, as upstream's, for models of several labels."""
+
+from __future__ import annotations
+
+import unittest
+from typing import Any
+
+from transformers import TextClassificationPipeline
+
+
+class TextClassificationPipelineTests(unittest.TestCase):
+    def runTest(self) -> None:  # made without a method name by the mixin
+        pass
+
+    def get_test_pipeline(
+        self, model: Any, tokenizer: Any = None, dtype: str = "float32", **parts: Any
+    ) -> tuple[Any, list[str]]:
+        pipe = TextClassificationPipeline(model=model, tokenizer=tokenizer, dtype=dtype, **parts)
+        return pipe, ["HuggingFace is in", "This is another test"]
+
+    def run_pipeline_test(self, classify: Any, examples: list[str]) -> None:
+        model = classify.model
+        count = len(model.config.id2label)
+        for given, texts in (("HuggingFace is in", 1), (list(examples), len(examples))):
+            answers = classify(given)
+            self.assertEqual(len(answers), texts)
+            for answer in answers:
+                self.assertEqual(set(answer), {"label", "score"})
+                self.assertIn(answer["label"], model.config.id2label.values())
+        every = classify(examples, top_k=None)
+        self.assertEqual([len(answer) for answer in every], [count] * len(examples))
+        self.assertEqual(len(classify({"text": "HuggingFace is in"})), 2)
+        with self.assertRaises(ValueError):
+            classify([["HuggingFace is in ", "Paris is in France"]])
