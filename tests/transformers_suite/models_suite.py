@@ -14,7 +14,7 @@ import pytest
 import torch
 import transformers
 from skips import CONFIG_SKIPS, SKIPS, SKIPS_OF_STACK
-from stacks import STACKS, StackTester, labels_for, write_tiny_model
+from stacks import StackTester, labels_for, write_tiny_model
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 from upstream import use
 
@@ -97,13 +97,13 @@ class StackTests(ModelTesterMixin, test_pipeline_mixin.PipelineTesterMixin, Trai
             for index, name in enumerate(config.encoder_names):
                 encoder = config.encoders[name]
                 states, attentions = asked.hidden_states[index], asked.attentions[index]
-                self.assertEqual(len(states), encoder.num_hidden_layers + 1)
-                self.assertEqual(len(attentions), encoder.num_hidden_layers)
+                assert len(states) == encoder.num_hidden_layers + 1
+                assert len(attentions) == encoder.num_hidden_layers
                 for state, other in zip(states, by_config.hidden_states[index], strict=True):
-                    self.assertEqual(state.shape, (13, 7, encoder.hidden_size))
+                    assert state.shape == (13, 7, encoder.hidden_size)
                     torch.testing.assert_close(state, other)
                 for attention in (*attentions, *by_config.attentions[index]):
-                    self.assertEqual(attention.shape, (13, encoder.num_attention_heads, 7, 7))
+                    assert attention.shape == (13, encoder.num_attention_heads, 7, 7)
                 torch.testing.assert_close(some.hidden_states[index][0], states[0])
                 torch.testing.assert_close(some.hidden_states[index][-1], states[-1])
             model.config.output_hidden_states = model.config.output_attentions = False
@@ -120,14 +120,21 @@ class StackTests(ModelTesterMixin, test_pipeline_mixin.PipelineTesterMixin, Trai
                 tensor.retain_grad()
             result = output.logits if "logits" in output else output.pooler_output
             result.sum().backward()
-            self.assertTrue(all(tensor.grad is not None for tensor in caught))
+            assert all(tensor.grad is not None for tensor in caught)
 
 
-def _test_case(kind: str) -> type:
-    return type(f"Stack_{kind}", (StackTests, unittest.TestCase), {"kind": kind})
+class TestThree(StackTests, unittest.TestCase):
+    kind = "three"
 
 
-TestThree, TestOthers, TestOne = (_test_case(kind) for kind in STACKS)
+class TestOthers(StackTests, unittest.TestCase):
+    kind = "others"
+
+
+class TestOne(StackTests, unittest.TestCase):
+    kind = "one"
+
+
 del StackTests
 
 pytestmark = pytest.mark.filterwarnings("ignore")

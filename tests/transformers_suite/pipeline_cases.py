@@ -5,6 +5,7 @@ from __future__ import annotations
 import unittest
 from typing import Any
 
+import pytest
 from transformers import TextClassificationPipeline
 
 
@@ -23,12 +24,12 @@ class TextClassificationPipelineTests(unittest.TestCase):
         count = len(model.config.id2label)
         for given, texts in (("HuggingFace is in", 1), (list(examples), len(examples))):
             answers = classify(given)
-            self.assertEqual(len(answers), texts)
+            assert len(answers) == texts
             for answer in answers:
-                self.assertEqual(set(answer), {"label", "score"})
-                self.assertIn(answer["label"], model.config.id2label.values())
+                assert set(answer) == {"label", "score"}
+                assert answer["label"] in model.config.id2label.values()
         every = classify(examples, top_k=None)
-        self.assertEqual([len(answer) for answer in every], [count] * len(examples))
-        self.assertEqual(len(classify({"text": "HuggingFace is in"})), 2)
-        with self.assertRaises(ValueError):
+        assert [len(answer) for answer in every] == [count] * len(examples)
+        assert len(classify({"text": "HuggingFace is in"})) == 2
+        with pytest.raises(ValueError):
             classify([["HuggingFace is in ", "Paris is in France"]])
