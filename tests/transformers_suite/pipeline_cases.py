@@ -31,5 +31,5 @@ class TextClassificationPipelineTests(unittest.TestCase):
         every = classify(examples, top_k=None)
         assert [len(answer) for answer in every] == [count] * len(examples)
         assert len(classify({"text": "HuggingFace is in"})) == 2
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="pairs"):
             classify([["HuggingFace is in ", "Paris is in France"]])
