@@ -51,7 +51,7 @@ def prepare() -> Path:
         FOLDER.mkdir(parents=True, exist_ok=True)
         subprocess.run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-             "--no-build-isolation", "--no-binary", "transformers", "--dest", str(FOLDER),
+             "--no-binary", "transformers", "--dest", str(FOLDER),
              f"transformers=={transformers.__version__}"],
             check=True,
         )  # fmt: skip
