@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from math import isfinite
 from typing import Any
 
@@ -172,6 +173,7 @@ def check_encoder_sizes(name: str, config: Any) -> None:
             f"a whole number, at least {least} and at most {most}",
         )  # fmt: skip
         sizes[key] = value
+    _check_encoder_types(name, config)
     width, vocabulary = sizes["hidden_size"], sizes["vocab_size"]
     heads = sizes.get("num_attention_heads", 1)
     layers, inner = sizes.get("num_hidden_layers", 0), sizes.get("intermediate_size", 4 * width)
@@ -187,6 +189,24 @@ def check_encoder_sizes(name: str, config: Any) -> None:
             is_integer(pad) and 0 <= pad < vocabulary,
             f"{field}.pad_token_id", pad, f"a token of the vocabulary, below {vocabulary}",
         )  # fmt: skip
+
+
+def _check_encoder_types(name: str, config: Any) -> None:
+    """Every field has the type of its default value; no number is NaN or infinite."""
+    defaults = {one.name: one.default for one in fields(config)} if is_dataclass(config) else {}
+    for key, value in vars(config).items():
+        default, field = defaults.get(key), f"encoders[{name!r}].{key}"
+        if isinstance(value, float):
+            require(isfinite(value), field, value, "finite")
+        if value is None or default is None or default is MISSING:
+            continue
+        if isinstance(default, bool):
+            require(isinstance(value, bool), field, value, "true or false")
+        elif isinstance(default, int | float):
+            fits = is_number(value) or (key.endswith("_token_id") and isinstance(value, list))
+            require(fits, field, value, "a number")
+        elif isinstance(default, str):
+            require(isinstance(value, str), field, value, "a string")
 
 
 def safe_labels(labels: Any) -> dict[int, str]:
