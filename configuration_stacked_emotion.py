@@ -13,6 +13,9 @@ from typing import Any
 from transformers import CONFIG_MAPPING, PreTrainedConfig
 from transformers.utils import logging
 
+from .dynamic_modules_stacked_emotion import make_modules_findable
+
+_IS_REMOTE_CODE = make_modules_findable(__package__)
 logger = logging.get_logger(__name__)
 
 AUTO_MAP = {
