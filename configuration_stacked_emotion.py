@@ -13,9 +13,8 @@ from typing import Any
 from transformers import CONFIG_MAPPING, PreTrainedConfig
 from transformers.utils import logging
 
-from .dynamic_modules_stacked_emotion import make_modules_findable
+from .dynamic_modules_stacked_emotion import findable
 
-_IS_REMOTE_CODE = make_modules_findable(__package__)
 logger = logging.get_logger(__name__)
 
 AUTO_MAP = {
@@ -41,6 +40,7 @@ class _SubConfigs:
         return {name: type(config) for name, config in encoders.items()}
 
 
+@findable
 class StackedEmotionConfig(PreTrainedConfig):
     """Configuration of `StackedEmotionModel` and `StackedEmotionForSequenceClassification`.
 

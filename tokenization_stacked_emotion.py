@@ -13,7 +13,7 @@ from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils import PaddingStrategy, cached_file, logging
 
 from .alignment_stacked_emotion import AlignedBatchEncoder
-from .dynamic_modules_stacked_emotion import make_modules_findable
+from .dynamic_modules_stacked_emotion import findable
 from .padding_stacked_emotion import (
     check_options,
     check_side,
@@ -30,13 +30,13 @@ from .tokenizer_files_stacked_emotion import (
 from .vocabulary_stacked_emotion import StackedVocabulary
 from .words_stacked_emotion import WordSpan
 
-_IS_REMOTE_CODE = make_modules_findable(__package__)
 logger = logging.get_logger(__name__)
 
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision")
 _PRIVATE_OPTIONS = ("_from_auto", "_from_pipeline", "_commit_hash", "code_revision", "use_fast")
 
 
+@findable
 class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
     """N fast tokenizers in one, which cut the same text into the same words.
 
