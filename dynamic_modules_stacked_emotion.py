@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import TypeVar
-
-Class = TypeVar("Class", bound=type)
+from typing import Any
 
 
-def findable(cls: Class) -> Class:
+def findable(cls: Any) -> Any:
     """A class decorator: the package of a remote class serves its modules as attributes.
 
     transformers loads remote code without the import system's last step: a loaded module is not

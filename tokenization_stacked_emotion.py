@@ -132,7 +132,8 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
 
     def __reduce__(self) -> tuple[Any, ...]:
         states = {name: backend.to_str() for name, backend in self.backends.items()}
-        return (_rebuild, (type(self), self._settings(), states))
+        settings = self._settings() | {"name_or_path": self.name_or_path}
+        return (_rebuild, (type(self), settings, states))
 
     # Building, saving and loading
 
