@@ -257,12 +257,12 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
                 f"The tokenizer is made for the encoders {self.encoder_names} in this order, the "
                 f"model for {list(config.encoder_names)}; load both from one folder."
             )
-        for name, size in self.vocab_sizes.items():
-            rows = config.encoders[name].vocab_size
-            if size > rows:
+        for name, backend in self.backends.items():
+            largest, rows = max(backend.get_vocab().values()), config.encoders[name].vocab_size
+            if largest >= rows:
                 raise ValueError(
-                    f"The tokenizer of {name!r} has {size} tokens, the model's encoder of that "
-                    f"name {rows} embeddings; load both from one folder."
+                    f"The tokenizer of {name!r} has token ids up to {largest}, the model's encoder "
+                    f"of that name {rows} embeddings; load both from one folder."
                 )
 
     # Encoding
