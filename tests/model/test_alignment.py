@@ -181,6 +181,23 @@ def test_any_text_alone_or_among_others(
     )
 
 
+@settings(max_examples=150, deadline=None)
+@given(text=TEXT)
+def test_every_sub_word_belongs_to_the_word_it_overlaps_most(
+    backends: dict[str, Any], text: str
+) -> None:
+    batch = made(backends).encode([text], None)
+    clean = "".join("\ufffd" if "\ud800" <= letter < "\ue000" else letter for letter in text)
+    for index, backend in enumerate(backends.values()):
+        expected = []
+        for start, end in backend.encode(clean).offsets:
+            overlaps = [min(end, b) - max(start, a) for a, b in batch.words[0]]
+            best = max(overlaps, default=0)
+            expected.append(overlaps.index(best) + 1 if best > 0 else 0)
+        kept = batch.attention_mask[0, :, index] == 1
+        assert batch.word_index[0, kept, index].tolist() == expected
+
+
 def test_nasty_texts(encoder: AlignedBatchEncoder) -> None:
     for text in NASTY_TEXTS:
         for max_length in (5, 48):
