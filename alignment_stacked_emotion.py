@@ -119,14 +119,9 @@ class AlignedBatchEncoder:
             tokenizer.no_truncation()
             tokenizer.no_padding()
             specials = len(tokenizer.encode("").ids)
-            mask = tokenizer.encode("a").special_tokens_mask[::-1]
+            mask = tokenizer.encode("a").special_tokens_mask[::-1][:specials]
             self.specials.append(specials)
-            self.closing.append(
-                next(
-                    (i for i, bit in enumerate(mask[:specials]) if not bit),
-                    min(specials, len(mask)),
-                )
-            )
+            self.closing.append(mask.index(0) if 0 in mask else len(mask))
 
     @classmethod
     def from_settings(
@@ -383,9 +378,9 @@ def _without_what_never_fits(words: np.ndarray, ends: np.ndarray, room: int) -> 
     keep = np.ones(len(words), bool)
     if len(words) <= room or not words.any():
         return keep
-    lead = int(np.argmax(ends > 0))
-    keep[room - 1 : lead] = False
-    room = max(room - lead, 1)
+    lead = int(np.argmax(ends > 0))  # special tokens and prefix come before it
+    keep[room - 1 : lead] = False  # none of them, unless they leave no position
+    room = max(room - lead, 1)  # from here on, positions for the text itself
     first = int(np.argmax(words > 0))
     sizes = np.bincount(words)
     sizes[0] = 0
@@ -395,7 +390,7 @@ def _without_what_never_fits(words: np.ndarray, ends: np.ndarray, room: int) -> 
     rest = int(keep[lead:].sum() - sizes[giants].sum())
     share = max((room - rest) // max(len(giants), 1), room // 2, 1)
     for giant in giants:
-        own = np.flatnonzero(words == giant)
+        own = np.flatnonzero(words == giant)  # its sub-words; those before them keep their places
         left = room - int(keep[lead : own[0]].sum())
         keep[own[max(min(share, left), 0) :]] = False
     return keep

@@ -41,8 +41,9 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
     """N fast tokenizers in one, which cut the same text into the same words.
 
     Each encoder's tokenizer reads the raw text. A sub-word belongs to the word it overlaps most.
-    Truncation is on by default and drops whole words, from the first that does not fit every
-    encoder.
+    Truncation is on by default. It drops whole words, from the first that does not fit every
+    encoder. A word that could not fit even alone is cut at its sub-words instead, so that something
+    of every text is read.
 
     Calling it returns `input_ids`, `attention_mask` and `word_index`, each (batch, sequence,
     encoders). `word_index` is 1..words, and 0 for special tokens, padding, the prefix and
@@ -195,9 +196,6 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         folder = Path(save_directory)
         if folder.is_file():
             raise ValueError(f"{folder} is a file; save_pretrained needs a folder.")
-        if push_to_hub:
-            repo_id = kwargs.pop("repo_id", folder.name)
-            return self.push_to_hub(repo_id, **kwargs)
         settings = self._settings() | {
             "tokenizer_class": "StackedEmotionTokenizer",
             "auto_map": {"AutoTokenizer": [f"{_module_name()}.StackedEmotionTokenizer", None]},
@@ -206,6 +204,8 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         }
         written = write_tokenizers(folder, settings, self.backends)
         written += custom_object_save(self, folder)
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
         return tuple(str(path) for path in written)
 
     @classmethod
@@ -279,6 +279,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         return_tensors: str | None = None,
         return_attention_mask: bool | None = None,
         return_length: bool = False,
+        return_truncated: bool = False,
         return_word_offsets: bool = False,
         **kwargs: Any,
     ) -> BatchEncoding:
@@ -295,6 +296,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
             return_tensors: "pt", "np" or None for lists.
             return_attention_mask: False leaves it out.
             return_length: add `length`, the positions each text needs.
+            return_truncated: add `truncated`, whether part of each text was not read.
             return_word_offsets: add `word_offsets`, for each text the `(start, end)` characters of
                 its words in the raw text (always lists).
             **kwargs: what other tokenizers take; refused unless it asks for nothing.
@@ -329,6 +331,8 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         data = pad_batch(rows, self._encoder.pad_ids, padding, limit, pad_to_multiple_of, as_lists)
         if return_length:
             data["length"] = batch.lengths.tolist()
+        if return_truncated:
+            data["truncated"] = batch.truncated.tolist()
         first = single and as_lists
         if first:
             data = {name: values[0] for name, values in data.items()}

@@ -152,6 +152,9 @@ def test_options_that_choose_what_comes_back(tokenizer: StackedEmotionTokenizer)
     assert set(tokenizer("a", return_attention_mask=False)) == {"input_ids", "word_index"}
     encoding = tokenizer(["a b", "a"], return_length=True)
     assert encoding["length"] == [len(row) for row in encoding["input_ids"]]
+    encoding = tokenizer(["a", "كلمة " * 100, "ه" * 900], return_truncated=True)
+    assert encoding["truncated"] == [False, True, True]
+    assert tokenizer("a", return_truncated=True)["truncated"] is False
     free = tokenizer("كلمة " * 100, truncation="do_not_truncate")["input_ids"]
     assert len(free) > 48 >= len(tokenizer("كلمة " * 100, truncation="longest_first")["input_ids"])
     for bad in ({"truncation": "sometimes"}, {"padding": "sometimes"}, {"max_length": 1}):
