@@ -154,16 +154,18 @@ def pad_encodings(
     Raises:
         ValueError: there are no input_ids, or they have another shape.
     """
+    single = False
     if not isinstance(encoded_inputs, Mapping):
         rows = list(encoded_inputs)
         names = list(rows[0]) if rows else []
         if any(list(row) != names for row in rows):
             raise ValueError(f"pad needs encodings with the same keys; the first has {names}.")
-        encoded_inputs = {name: [row[name] for row in rows] for name in names}
-    batch = dict(encoded_inputs)
+        batch = {name: [row[name] for row in rows] for name in names}
+    else:
+        batch = dict(encoded_inputs)
+        single = np.ndim(next(iter(batch.get("input_ids", ())), 0)) == 1
     if "input_ids" not in batch or not len(batch["input_ids"]):
         raise ValueError(f"pad needs input_ids; these encodings have {sorted(batch)}.")
-    single = np.ndim(batch["input_ids"][0]) == 1
     arrays = {
         name: [np.asarray(row, np.int64) for row in ([batch[name]] if single else batch[name])]
         for name in input_names

@@ -111,7 +111,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         pad_token = self.backends[names[0]].id_to_token(self.encoder_pad_ids[names[0]])
         kwargs["pad_token"] = pad_token or "[PAD]"
         super().__init__(model_max_length=model_max_length, **kwargs)
-        self.init_kwargs: dict[str, Any] = {}
+        self.init_kwargs = self._settings()
 
     @property
     def padding_side(self) -> str:
@@ -321,6 +321,11 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
             "longest_first" if truncation is True else truncation or "do_not_truncate"
         )
         no_limit = strategy == TruncationStrategy.DO_NOT_TRUNCATE
+        if max_length and pad_to_multiple_of and not no_limit and max_length % pad_to_multiple_of:
+            raise ValueError(
+                f"max_length={max_length} is not a multiple of "
+                f"pad_to_multiple_of={pad_to_multiple_of}; padding would exceed it."
+            )
         batch = self._encoder.encode(texts, None if no_limit else limit, add_special_tokens)
         rows = {
             name: [row[:length] for row, length in zip(values, batch.lengths, strict=True)]

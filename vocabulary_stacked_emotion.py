@@ -76,6 +76,11 @@ class StackedVocabulary:
         """Always empty: added tokens live in each encoder's own tokenizer."""
         return {}
 
+    @property
+    def added_tokens_encoder(self) -> dict[str, int]:
+        """Always empty, as `added_tokens_decoder`."""
+        return {}
+
     def save_vocabulary(
         self, save_directory: str, filename_prefix: str | None = None
     ) -> tuple[str, ...]:
@@ -181,6 +186,10 @@ class StackedVocabulary:
     def add_special_tokens(self, special_tokens_dict: Any, **kwargs: Any) -> int:
         """Refused, as `add_tokens`."""
         return self.add_tokens(special_tokens_dict, special_tokens=True)
+
+    def apply_chat_template(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: texts are classified one by one."""
+        raise NotImplementedError("A stack reads single texts: call the tokenizer with a message.")
 
     def get_special_tokens_mask(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refused: `word_index` tells it."""

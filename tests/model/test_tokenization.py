@@ -157,8 +157,13 @@ def test_options_that_choose_what_comes_back(tokenizer: StackedEmotionTokenizer)
     assert tokenizer("a", return_truncated=True)["truncated"] is False
     free = tokenizer("كلمة " * 100, truncation="do_not_truncate")["input_ids"]
     assert len(free) > 48 >= len(tokenizer("كلمة " * 100, truncation="longest_first")["input_ids"])
-    for bad in ({"truncation": "sometimes"}, {"padding": "sometimes"}, {"max_length": 1}):
-        with pytest.raises(ValueError, match=r"sometimes|max_length=1"):
+    for bad in (
+        {"truncation": "sometimes"},
+        {"padding": "sometimes"},
+        {"max_length": 1},
+        {"max_length": 12, "pad_to_multiple_of": 8, "padding": True},
+    ):
+        with pytest.raises(ValueError, match=r"sometimes|max_length=1|not a multiple"):
             tokenizer("a", **bad)
 
 
@@ -181,6 +186,7 @@ def test_what_cannot_be_padded_is_refused(tokenizer: StackedEmotionTokenizer) ->
         [{"labels": [1]}],
         [{"input_ids": [[1, 2]]}],
         {"input_ids": [[[1]], [[2]]]},
+        [{"input_ids": [1, 2]}, {"input_ids": [1]}],
     ):
         with pytest.raises(ValueError, match="pad needs"):
             tokenizer.pad(wrong)
@@ -235,6 +241,10 @@ def test_what_several_vocabularies_cannot_do_says_what_to_do(
     assert tokenizer.special_tokens_map == {"pad_token": tokenizer.pad_token}
     with pytest.raises(NotImplementedError, match="word_index"):
         tokenizer.get_special_tokens_mask([1, 2])
+    with pytest.raises(NotImplementedError, match="single texts"):
+        tokenizer.apply_chat_template([{"role": "user", "content": "a"}])
+    assert tokenizer.added_tokens_encoder == tokenizer.added_tokens_decoder == {}
+    assert tokenizer.init_kwargs["encoder_names"] == tokenizer.encoder_names
 
 
 def test_prefixes_placeholders_and_normalization(tiny_encoder_folders: dict[str, Path]) -> None:
