@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..alignment_stacked_emotion import AlignedBatchEncoder
 from ..tokenizer_files_stacked_emotion import read_tokenizers
-from ..words_stacked_emotion import AlignedBatchEncoder, EncoderText
 
 INPUTS = ("input_ids", "attention_mask", "word_index")
 _SETTINGS = ("encoder_names", "encoder_prefixes", "placeholders", "normalization",
@@ -70,23 +70,10 @@ class TextEncoder:
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], backends: Mapping[str, Any]) -> TextEncoder:
         """From the arguments of `StackedEmotionTokenizer`, and its `tokenizers.Tokenizer`s."""
-        names = settings["encoder_names"]
-        readers = [
-            EncoderText(
-                (settings.get("encoder_prefixes") or {}).get(name, ""),
-                (settings.get("placeholders") or {}).get(name),
-                settings.get("normalization") or (),
-            )
-            for name in names
-        ]
-        aligned = AlignedBatchEncoder(
-            [backends[name] for name in names],
-            readers,
-            [settings["encoder_pad_ids"][name] for name in names],
-        )
+        aligned = AlignedBatchEncoder.from_settings(settings, backends)
         return cls(aligned, settings["model_max_length"])
 
     def __call__(self, texts: Sequence[str]) -> EncodedTexts:
         """Encode texts for all encoders."""
-        arrays, lengths, _ = self.aligned.encode(texts, self.max_length)
-        return EncodedTexts(arrays, lengths)
+        batch = self.aligned.encode(texts, self.max_length)
+        return EncodedTexts(batch.arrays, batch.lengths)
