@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from transformers.utils import PaddingStrategy
 
-from .words_stacked_emotion import pad_rows
+from .alignment_stacked_emotion import pad_rows
 
 
 def check_texts(text: Any) -> list[str]:

@@ -12,6 +12,7 @@ import tokenizers
 from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase
 from transformers.utils import PaddingStrategy, cached_file, logging
 
+from .alignment_stacked_emotion import AlignedBatchEncoder
 from .padding_stacked_emotion import (
     arrange_batch,
     check_texts,
@@ -20,13 +21,7 @@ from .padding_stacked_emotion import (
 )
 from .tokenizer_files_stacked_emotion import read_tokenizers, take_backend, write_tokenizers
 from .vocabulary_stacked_emotion import StackedVocabulary
-from .words_stacked_emotion import (
-    NORMALIZATIONS,
-    PLACEHOLDERS,
-    AlignedBatchEncoder,
-    EncoderText,
-    WordSpan,
-)
+from .words_stacked_emotion import NORMALIZATIONS, PLACEHOLDERS, WordSpan
 
 logger = logging.get_logger(__name__)
 
@@ -111,25 +106,13 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         self.normalization = list(normalization)
         self.encoder_pad_ids = {name: int(encoder_pad_ids[name]) for name in names}
         self.backends = {name: backends[name] for name in names}
-        self._build_encoder()
+        self._encoder = AlignedBatchEncoder.from_settings(
+            self._settings() | {"model_max_length": model_max_length}, self.backends
+        )
         pad_token = self.backends[names[0]].id_to_token(self.encoder_pad_ids[names[0]])
         kwargs["pad_token"] = pad_token or "[PAD]"
         super().__init__(model_max_length=model_max_length, **kwargs)
         self.init_kwargs: dict[str, Any] = {}
-
-    def _build_encoder(self) -> None:
-        self._encoder = AlignedBatchEncoder(
-            [self.backends[name] for name in self.encoder_names],
-            [
-                EncoderText(
-                    self.encoder_prefixes.get(name, ""),
-                    self.placeholders.get(name),
-                    self.normalization,
-                )
-                for name in self.encoder_names
-            ],
-            self._pad_ids(),
-        )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> StackedEmotionTokenizer:
         settings = copy.deepcopy(self._settings())
@@ -182,7 +165,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
             "placeholders": self.placeholders,
             "normalization": self.normalization,
             "encoder_pad_ids": self.encoder_pad_ids,
-            "model_max_length": self.model_max_length,
+            "model_max_length": getattr(self, "model_max_length", 0),
         }
 
     def save_pretrained(
@@ -318,12 +301,11 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         texts = check_texts(text)
         limit = self.model_max_length if max_length is None else max_length
         no_limit = truncation is False or truncation in (None, "do_not_truncate")
-        arrays, lengths, spans = self._encoder.encode(
-            texts, None if no_limit else limit, add_special_tokens
-        )
+        batch = self._encoder.encode(texts, None if no_limit else limit, add_special_tokens)
+        spans = batch.words
         ragged = arrange_batch(
-            arrays,
-            lengths,
+            batch.arrays,
+            batch.lengths,
             self._pad_ids(),
             padding_strategy(padding),
             limit,
@@ -375,7 +357,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
     def word_offsets(self, text: str, max_length: int | None = None) -> list[WordSpan]:
         """The words of a text that the model sees, as `(start, end)` characters of it."""
         limit = self.model_max_length if max_length is None else max_length
-        return self._encoder.encode(check_texts(text), limit)[2][0]
+        return self._encoder.encode(check_texts(text), limit).words[0]
 
 
 def _module_name() -> str:

@@ -207,7 +207,10 @@ class TextPredictor:
     def _encode(self, texts: list[str]) -> tuple[list[str], AlignedBatch]:
         """The different texts, and what the encoders read of them."""
         different = list(dict.fromkeys(texts))
-        return different, self.encoder.encode(different, self.encoder.max_length)
+        return different, self._read(different)
+
+    def _read(self, texts: list[str]) -> AlignedBatch:
+        return self.encoder.encode(texts, self.encoder.max_length)
 
     def _compute(
         self,
@@ -237,16 +240,16 @@ class TextPredictor:
         """Pooled logits of texts whose first windows are computed."""
         windows, owners = further_windows(self.encoder, texts, words.tolist())
         further = [
-            self._logits(self._encode_all(windows[start : start + CHUNK]), batch_tokens, int)
+            self._logits(self._read(windows[start : start + CHUNK]), batch_tokens)
             for start in range(0, len(windows), CHUNK)
         ]
         return pooled(first, np.concatenate(further or [first[:0]]), owners, self.pooling)
 
-    def _encode_all(self, texts: list[str]) -> AlignedBatch:
-        return self.encoder.encode(texts, self.encoder.max_length)
-
     def _logits(
-        self, batch: AlignedBatch, batch_tokens: int | None, done: Callable[[Any], Any]
+        self,
+        batch: AlignedBatch,
+        batch_tokens: int | None,
+        done: Callable[[np.ndarray], Any] = len,
     ) -> np.ndarray:
         """(texts, labels) float32 logits, computed in batches by length."""
         runner = self.runner
