@@ -65,9 +65,7 @@ def further_windows(
         The windows as texts, and (windows,) int64 which text each belongs to.
     """
     size = encoder.max_length
-    readings = [
-        _Reading(text, size, words) for text, words in zip(texts, words_read, strict=True)
-    ]
+    readings = [_Reading(text, size, words) for text, words in zip(texts, words_read, strict=True)]
     active = [reading for reading in readings if 0 < reading.start < len(reading.pieces)]
     while active:
         batch = encoder.encode([reading.read(size) for reading in active], size)

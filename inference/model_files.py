@@ -142,9 +142,7 @@ class ModelFiles:
         """
         try:
             yield
-        except UserError:
-            raise
-        except ImportError:
+        except (UserError, ImportError):
             raise
         except MemoryError as error:
             raise ModelError(f"{name} of {self.location} needs more memory than there is.") from (
@@ -152,10 +150,9 @@ class ModelFiles:
             )
         except Exception as error:  # parsers and libraries raise many kinds
             kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
-            text = " ".join(str(error).split())
-            raise ModelError(
-                f"{name} of {self.location} cannot be used: {kind}{text[:600]}"
-            ) from error
+            text = " ".join(str(error).split())[:600]
+            where = "" if self.location in text else f"{name} of {self.location} cannot be used: "
+            raise ModelError(f"{where}{kind}{text}") from error
 
     def config(self) -> dict[str, Any]:
         """`config.json`, with the sizes in it checked.
@@ -196,8 +193,8 @@ class ModelFiles:
             return [Path(whole)]
         if self.find(WEIGHTS_INDEX) is None:
             raise ModelError(
-                f"{self.location} has no {WEIGHTS}. Pickled weights, such as pytorch_model.bin, are "
-                "never loaded: save the model as safetensors."
+                f"{self.location} has no {WEIGHTS}. Pickled weights, such as pytorch_model.bin, "
+                "are never loaded: save the model as safetensors."
             )
         index = self.read_json(WEIGHTS_INDEX)
         with self.reading(WEIGHTS_INDEX):
@@ -223,8 +220,10 @@ class ModelFiles:
                     _plain_name(name, "files", ".onnx", ".onnx.data")
             _object(report, "digests")
             for name, found in _object(report, "differences").items():
-                if not isinstance(found, dict) or not _share(found.get("label_agreement")):
-                    raise ValueError(f"differences[{name!r}].label_agreement is not a share")
+                for field in ("label_agreement", "jaccard_difference"):
+                    value = found.get(field, 0.0) if isinstance(found, dict) else None
+                    if not (isinstance(value, int | float) and abs(value) <= 1):
+                        raise ValueError(f"differences[{name!r}].{field} is {shorten(value)}")
         weights = self.folder / WEIGHTS if self.folder is not None else None
         if weights is None or not weights.is_file():
             return report
@@ -313,7 +312,3 @@ def _check_sizes(fields: Mapping[str, Any], where: str) -> None:
 def _plain_name(name: Any, field: str, *suffixes: str) -> None:
     if not (isinstance(name, str) and _FILE_NAME.fullmatch(name) and name.endswith(suffixes)):
         raise ValueError(f"{field} names {shorten(name)}, which is not a file of this model")
-
-
-def _share(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 1

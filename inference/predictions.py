@@ -56,9 +56,11 @@ class TextScores:
         if not parts:
             none = np.zeros(0, bool)
             return cls(np.zeros((0, len(decision.labels)), np.float32), none, none, decision)
-        fields = ("logits", "truncated", "has_words")
         return cls(
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in fields), decision
+            np.concatenate([part.logits for part in parts]),
+            np.concatenate([part.truncated for part in parts]),
+            np.concatenate([part.has_words for part in parts]),
+            decision,
         )
 
     @property
@@ -107,7 +109,7 @@ class Predictions(list[Prediction]):
         index: Any = None,
     ) -> None:
         super().__init__(answers)
-        self.texts, self.label_names, self.index = texts, list(label_names), index
+        self.texts, self.label_names, self._row_index = texts, list(label_names), index
 
     def to_pandas(self) -> Any:
         """A DataFrame: `text`, `labels` (lists), `score_<label>`, `truncated`, `has_words`."""
@@ -121,7 +123,7 @@ class Predictions(list[Prediction]):
             columns[f"score_{name}"] = np.array([answer.scores[name] for answer in self], float)
         columns["truncated"] = np.array([answer.truncated for answer in self], bool)
         columns["has_words"] = np.array([answer.has_words for answer in self], bool)
-        return pandas.DataFrame(columns, index=self.index)
+        return pandas.DataFrame(columns, index=self._row_index)
 
     def _repr_html_(self) -> str:
         rows = []

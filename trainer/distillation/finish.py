@@ -58,7 +58,7 @@ def finish_distillation(
     write_json(context.output / "training_args.json", context.arguments.to_dict())
     text = to_markdown(results) + lead_table(results)
     (context.output / "results.md").write_text(text, encoding="utf-8")
-    shift = 0.0
+    shift = np.zeros(1)
     if context.options.fold_thresholds:
         shift = logit(published.decision.thresholds, 1e-6)
     for split in context.held_out_splits:

@@ -20,8 +20,8 @@ from stacked_emotion.inference import (
     OnnxEmotionPredictor,
     StackedEmotionPredictor,
     export_onnx,
-    onnx_export,
 )
+from stacked_emotion.inference.backends import export as onnx_export
 from stacked_emotion.inference.backends.export import CheckTexts, layer_kind, report_table
 
 WITHOUT_TORCH = """
