@@ -44,7 +44,13 @@ class _Reading:
             for place in range(0, len(word), step):
                 if place and number < words_read:  # the first window has read its beginning only
                     self.start = self.start or len(self.pieces)
-                self.pieces.append((" " if place else lead) + word[place : place + step])
+                self._add(" " if place else lead, word[place : place + step])
+
+    def _add(self, lead: str, part: str) -> None:
+        position = 0
+        for _, end in cut_words(part):  # part of a link is many words
+            self.pieces.append(lead + part[position:end])
+            lead, position = "", end
 
     def read(self, count: int) -> str:
         """The next pieces as one text."""
