@@ -107,7 +107,7 @@ class Decision:
         Raises:
             ValueError: a field that is missing or does not fit, with its name.
         """
-        names = config.get("id2label")
+        names = config.get("id2label", {0: "LABEL_0", 1: "LABEL_1"})  # transformers' default
         if not isinstance(names, Mapping) or sorted(map(str, names)) != sorted(
             map(str, range(len(names)))
         ):

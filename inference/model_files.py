@@ -20,6 +20,7 @@ from ..common.errors import UserError, shorten
 from .decisions import Decision
 
 CONFIG = "config.json"
+TOKENIZER = "tokenizer_config.json"
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 ONNX_REPORT = "onnx/report.json"
@@ -171,7 +172,25 @@ class ModelFiles:
                     raise ValueError(f"encoders[{name!r}] is not an object")
                 _check_sizes(encoder, f"encoders[{name!r}].")
             _check_sizes(config, "")
+            Decision.from_config(config)
         return config
+
+    def tokenizer_settings(self) -> dict[str, Any]:
+        """`tokenizer_config.json`, with what decides which files are read checked.
+
+        Raises:
+            ModelError: it is not that of a stack's tokenizer.
+        """
+        settings = self.read_json(TOKENIZER)
+        with self.reading(TOKENIZER):
+            names, length = settings.get("encoder_names"), settings.get("model_max_length")
+            if not isinstance(names, list) or not names:
+                raise ValueError(f"encoder_names is {shorten(names)}, not a list of names")
+            for name in names:
+                _plain_name(name, "encoder_names", "")
+            if type(length) is not int or not 2 <= length <= MAX_SIZE:
+                raise ValueError(f"model_max_length is {shorten(length)}, not a whole number")
+        return settings
 
     def decision(self) -> Decision:
         """Labels, thresholds and rule from `config.json`.
@@ -179,9 +198,7 @@ class ModelFiles:
         Raises:
             ModelError: a field does not fit, with its name.
         """
-        config = self.read_json(CONFIG)
-        with self.reading(CONFIG):
-            return Decision.from_config(config)
+        return Decision.from_config(self.config())
 
     def weight_files(self) -> list[Path]:
         """The safetensors files of the weights.
@@ -262,7 +279,7 @@ def local_folder(path_or_id: str | Path, revision: str | None = None) -> Path | 
         ModelError: what can only be a path, and is not a folder.
     """
     path = Path(path_or_id).expanduser()
-    if path.is_dir():
+    if str(path_or_id) and path.is_dir():
         if not (path / CONFIG).is_file() and (path / "model" / CONFIG).is_file():
             return path / "model"
         return path
@@ -271,7 +288,7 @@ def local_folder(path_or_id: str | Path, revision: str | None = None) -> Path | 
         raise ModelError(f"{text} is a file: give the folder of the model.")
     beside = revision is None and len(path.parts) > 1 and path.parent.is_dir()
     if isinstance(path_or_id, Path) or beside or not _HUB_ID.fullmatch(text):
-        raise ModelError(f"There is no such folder: {text}.")
+        raise ModelError(f"There is no such folder: {text or repr(text)}.")
     return None
 
 

@@ -20,7 +20,7 @@ from .backends.onnx import ONNX_DTYPES, OnnxRunner, exported
 from .backends.openvino import OPENVINO_DTYPES, OpenVinoRunner
 from .backends.weight_conversion import check_finite, converted_weights
 from .decisions import Decision
-from .model_files import CONFIG, ModelError, ModelFiles
+from .model_files import CONFIG, TOKENIZER, ModelError, ModelFiles
 from .text_predictor import BATCH_TOKENS, Runner, TextPredictor
 
 BACKENDS = ("auto", "torch", "onnx", "openvino")
@@ -142,19 +142,20 @@ class StackedEmotionPredictor(TextPredictor):
                 if report is not None:
                     backend, name = fastest(report).split()
                     logger.info("%s: backend %s %s", path_or_id, backend, name)
-        with files.reading("the tokenizer"):
-            tokenizer = StackedEmotionTokenizer.from_pretrained(files.location, **files.options)
+        config = load_config(files)
+        tokenizer = _load_tokenizer(files)
         if backend == "torch":
             model = load_model(files, native_dtype(where) if name == "auto" else name)
-            with files.reading("the tokenizer"):  # it may be that of another model
-                return cls(model, tokenizer, where, long_texts, pooling, files.location)
+            with files.reading(TOKENIZER):  # it may be that of another model
+                self = cls(model, tokenizer, where, long_texts, pooling, files.location)
+            return self.verified(files)
         self = cls.__new__(cls)
         self._files, self._model = files, None
         runner = _exported_runner(files, backend, name, where)
-        config, decision = load_config(files), files.decision()
-        with files.reading("the tokenizer"):
+        decision = files.decision()
+        with files.reading(TOKENIZER):
             self._set_up(tokenizer, config, decision, runner, long_texts, pooling, files.location)
-        return self
+        return self.verified(files)
 
     @property
     def model(self) -> StackedEmotionForSequenceClassification:
@@ -174,6 +175,12 @@ def load_config(files: ModelFiles) -> StackedEmotionConfig:
     files.config()  # checks the sizes
     with files.reading(CONFIG):
         return StackedEmotionConfig.from_pretrained(files.location, **files.options)
+
+
+def _load_tokenizer(files: ModelFiles) -> StackedEmotionTokenizer:
+    files.tokenizer_settings()
+    with files.reading(TOKENIZER):
+        return StackedEmotionTokenizer.from_pretrained(files.location, **files.options)
 
 
 def load_model(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -16,6 +16,11 @@ from .decisions import Decision
 from .long_texts import LONG_TEXTS, POOLINGS, further_windows, pooled
 from .predictions import Prediction, Predictions, TextScores
 from .texts import checked, texts_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .model_files import ModelFiles
 
 CHUNK = 4096
 """Texts that are encoded together. They are sorted by length, and equal ones computed once."""
@@ -180,6 +185,21 @@ class TextPredictor:
         """
         for scores in self._scores(checked(texts), chunk, batch_tokens):
             yield from scores
+
+    def verified(self, files: ModelFiles) -> Self:
+        """This predictor, after a run on two short texts.
+
+        Raises:
+            ModelError: the model that was loaded does not run, or not with these labels.
+        """
+        with files.reading("the model"):
+            logits = self.runner(self._read(["a b", ""]).arrays)
+            if logits.shape != (2, len(self.labels)) or not np.isfinite(logits).all():
+                raise ValueError(
+                    f"its logits of two texts and {len(self.labels)} labels have the shape "
+                    f"{logits.shape} or are not finite numbers"
+                )
+        return self
 
     def _scores(
         self,

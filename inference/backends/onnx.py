@@ -102,7 +102,8 @@ class OnnxEmotionPredictor(TextPredictor):
         with files.reading(f"onnx/{os.path.basename(path)}"):
             runner = OnnxRunner(path, dtype, threads, workers)
         encoder, decision = text_encoder(files), files.decision()
-        return cls(encoder, decision, runner, long_texts, pooling, files.location)
+        self = cls(encoder, decision, runner, long_texts, pooling, files.location)
+        return self.verified(files)
 
 
 def text_encoder(files: ModelFiles) -> AlignedBatchEncoder:
@@ -111,6 +112,7 @@ def text_encoder(files: ModelFiles) -> AlignedBatchEncoder:
     Raises:
         ModelError: a tokenizer file is missing or malformed.
     """
+    files.tokenizer_settings()
     with files.reading(SETTINGS):
         return AlignedBatchEncoder.from_settings(*read_tokenizers(files, files.location))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -51,7 +52,7 @@ def test_every_row_is_in_one_batch_that_is_as_full_as_allowed(
         return len(batch) == 1 or (fits and (size is None or len(batch) <= size))
 
     assert all(allowed(batch) for batch in batches)
-    for batch, following in zip(batches, batches[1:], strict=False):
+    for batch, following in itertools.pairwise(batches):
         assert not allowed(np.append(batch, following[0]))
 
 

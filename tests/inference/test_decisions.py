@@ -89,6 +89,7 @@ def test_probabilities_are_decided_as_their_logits(rule: str) -> None:
     ("field", "value", "named"),
     [
         ("id2label", None, "id2label"),
+        ("id2label", ["joy", "fear"], "id2label"),
         ("id2label", {"0": "joy", "2": "fear"}, "id2label"),
         ("id2label", {}, "id2label"),
         ("thresholds", [0.5], "thresholds has 1"),
