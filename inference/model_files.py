@@ -143,13 +143,13 @@ class ModelFiles:
         """
         try:
             yield
-        except (UserError, ImportError):
+        except (UserError, ImportError, KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except MemoryError as error:
             raise ModelError(f"{name} of {self.location} needs more memory than there is.") from (
                 error
             )
-        except Exception as error:  # parsers and libraries raise many kinds
+        except BaseException as error:  # libraries raise many kinds; Rust's panics are no Exception
             kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
             text = " ".join(str(error).split())[:600]
             where = "" if self.location in text else f"{name} of {self.location} cannot be used: "
