@@ -29,7 +29,7 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
         help="bars on a terminal, JSON lines elsewhere; html (with --explain): a page",
     )  # fmt: skip
     parser.add_argument(
-        "--long_texts", "--long-texts", choices=("truncate", "window"), default="truncate",
+        "--long_texts", choices=("truncate", "window"), default="truncate",
         help="texts longer than the encoders: read their beginning, or all in overlapping windows",
     )  # fmt: skip
     why = parser.add_argument_group("explanations")
@@ -156,8 +156,8 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
                 print(prediction_line(text, answer))
     if truncated:
         print(
-            f"{truncated:,} texts were too long and were truncated; --long_texts window reads all "
-            "of them.",
+            f"Texts that were too long and were truncated: {truncated:,}. To read all of them, use "
+            "--long_texts window.",
             file=sys.stderr,
         )
     return 0

@@ -35,7 +35,7 @@ class _Reading:
     def __init__(self, text: str, size: int, words_read: int) -> None:
         self.pieces: list[str] = []
         self.windows: list[str] = []
-        position, self.start = 0, 0
+        position, self.start, self.count = 0, 0, size
         for number, (start, end) in enumerate(cut_words(text)):
             if number == max(words_read - words_read // OVERLAP, 1):
                 self.start = self.start or len(self.pieces)
@@ -52,9 +52,30 @@ class _Reading:
             self.pieces.append(lead + part[position:end])
             lead, position = "", end
 
+    @property
+    def left(self) -> int:
+        """Number of pieces from the start of the next window on."""
+        return len(self.pieces) - self.start
+
     def read(self, count: int) -> str:
         """The next pieces as one text."""
         return "".join(self.pieces[self.start : self.start + count]).strip()
+
+    def advance(self, words: int, size: int) -> None:
+        """Keep a window of the next words, and move on to where the one after it begins.
+
+        Only as many pieces are tried as may fit, by the window before. If all of them fit, more
+        are tried.
+        """
+        if words >= self.count < min(size, self.left):
+            self.count *= 4
+            return
+        kept = min(max(words, 1), self.left)
+        self.windows.append(self.read(kept))
+        self.start += kept
+        if self.left:
+            self.start -= min(kept // OVERLAP, kept - 1)
+        self.count = min(size, 2 * kept + 4)
 
 
 def further_windows(
@@ -72,16 +93,12 @@ def further_windows(
     """
     size = encoder.max_length
     readings = [_Reading(text, size, words) for text, words in zip(texts, words_read, strict=True)]
-    active = [reading for reading in readings if 0 < reading.start < len(reading.pieces)]
+    active = [reading for reading in readings if reading.start and reading.left]
     while active:
-        batch = encoder.encode([reading.read(size) for reading in active], size)
+        batch = encoder.encode([reading.read(reading.count) for reading in active], size)
         for reading, words in zip(active, batch.words, strict=True):
-            kept = min(max(len(words), 1), len(reading.pieces) - reading.start)
-            reading.windows.append(reading.read(kept))
-            reading.start += kept
-            if reading.start < len(reading.pieces):
-                reading.start -= min(kept // OVERLAP, kept - 1)
-        active = [reading for reading in active if reading.start < len(reading.pieces)]
+            reading.advance(len(words), size)
+        active = [reading for reading in active if reading.left]
     windows = [window for reading in readings for window in reading.windows]
     owners = np.repeat(np.arange(len(texts)), [len(reading.windows) for reading in readings])
     return windows, owners
