@@ -228,7 +228,11 @@ class ModelFiles:
         """
         if self.find(ONNX_REPORT) is None:
             return None
-        report = self.read_json(ONNX_REPORT)
+        report = {"files": {}, "digests": {}, "differences": {}} | self.read_json(ONNX_REPORT)
+        weights = self.folder / WEIGHTS if self.folder is not None else None
+        if weights is not None and weights.is_file():
+            if report.get("weights") != weights_fingerprint(weights):
+                return None
         with self.reading(ONNX_REPORT):
             for names in _object(report, "files").values():
                 if not isinstance(names, list) or not names:
@@ -241,10 +245,7 @@ class ModelFiles:
                     value = found.get(field, 0.0) if isinstance(found, dict) else None
                     if not (isinstance(value, int | float) and abs(value) <= 1):
                         raise ValueError(f"differences[{name!r}].{field} is {shorten(value)}")
-        weights = self.folder / WEIGHTS if self.folder is not None else None
-        if weights is None or not weights.is_file():
-            return report
-        return report if report.get("weights") == weights_fingerprint(weights) else None
+        return report
 
     def graph(self, report: Mapping[str, Any], dtype: str) -> str:
         """The path of an exported graph, with its external data beside it.
