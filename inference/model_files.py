@@ -156,10 +156,10 @@ class ModelFiles:
             raise ModelError(f"{where}{kind}{text}") from error
 
     def config(self) -> dict[str, Any]:
-        """`config.json`, with the sizes in it checked.
+        """`config.json`, with the sizes and the decision in it checked.
 
         Raises:
-            ModelError: it is not that of a stack, or a size is 0, negative or beyond all sense.
+            ModelError: it is not that of a stack, or a field does not fit, with its name.
         """
         config = self.read_json(CONFIG)
         with self.reading(CONFIG):
@@ -170,8 +170,8 @@ class ModelFiles:
             for name, encoder in _object(config, "encoders").items():
                 if not isinstance(encoder, Mapping):
                     raise ValueError(f"encoders[{name!r}] is not an object")
-                _check_sizes(encoder, f"encoders[{name!r}].")
-            _check_sizes(config, "")
+                _check_fields(encoder, f"encoders[{name!r}].")
+            _check_fields(config, "")
             Decision.from_config(config)
         return config
 
@@ -229,10 +229,10 @@ class ModelFiles:
         if self.find(ONNX_REPORT) is None:
             return None
         report = {"files": {}, "digests": {}, "differences": {}} | self.read_json(ONNX_REPORT)
-        weights = self.folder / WEIGHTS if self.folder is not None else None
-        if weights is not None and weights.is_file():
-            if report.get("weights") != weights_fingerprint(weights):
-                return None
+        weights = (self.folder or Path()) / WEIGHTS
+        pinned = self.folder is not None and weights.is_file()
+        if pinned and report.get("weights") != weights_fingerprint(weights):
+            return None
         with self.reading(ONNX_REPORT):
             for names in _object(report, "files").values():
                 if not isinstance(names, list) or not names:
@@ -319,8 +319,10 @@ def _object(value: Mapping[str, Any], field: str) -> dict[str, Any]:
     return found
 
 
-def _check_sizes(fields: Mapping[str, Any], where: str) -> None:
+def _check_fields(fields: Mapping[str, Any], where: str) -> None:
     for name, value in fields.items():
+        if "attn_implementation" in name and "/" in str(value):  # transformers would fetch its code
+            raise ValueError(f"{where}{name} is {shorten(value)}: code from the Hub is never run")
         if not _SIZE_FIELD.search(name) or isinstance(value, bool):
             continue
         if isinstance(value, int | float) and not 0 <= value <= MAX_SIZE:

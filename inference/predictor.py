@@ -15,6 +15,7 @@ from ..common.precision import native_dtype
 from ..configuration_stacked_emotion import StackedEmotionConfig
 from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
+from ..tokenizer_files_stacked_emotion import read_tokenizers
 from .backends.fastest import fastest
 from .backends.onnx import ONNX_DTYPES, OnnxRunner, exported
 from .backends.openvino import OPENVINO_DTYPES, OpenVinoRunner
@@ -143,7 +144,7 @@ class StackedEmotionPredictor(TextPredictor):
                     backend, name = fastest(report).split()
                     logger.info("%s: backend %s %s", path_or_id, backend, name)
         config = load_config(files)
-        tokenizer = _load_tokenizer(files)
+        tokenizer = load_tokenizer(files)
         if backend == "torch":
             model = load_model(files, native_dtype(where) if name == "auto" else name)
             with files.reading(TOKENIZER):  # it may be that of another model
@@ -177,10 +178,16 @@ def load_config(files: ModelFiles) -> StackedEmotionConfig:
         return StackedEmotionConfig.from_pretrained(files.location, **files.options)
 
 
-def _load_tokenizer(files: ModelFiles) -> StackedEmotionTokenizer:
+def load_tokenizer(files: ModelFiles) -> StackedEmotionTokenizer:
+    """The tokenizer of a model.
+
+    Raises:
+        ModelError: a file is missing or malformed.
+    """
     files.tokenizer_settings()
     with files.reading(TOKENIZER):
-        return StackedEmotionTokenizer.from_pretrained(files.location, **files.options)
+        settings, backends = read_tokenizers(files, files.location)
+        return StackedEmotionTokenizer(backends=backends, name_or_path=files.location, **settings)
 
 
 def load_model(

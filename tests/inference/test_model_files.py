@@ -90,6 +90,7 @@ def test_hub_ids_and_paths_are_told_apart(tmp_path: Path, monkeypatch: pytest.Mo
         ("config.json", {"lstm_hidden_size": MAX_SIZE + 1}, "lstm_hidden_size"),
         ("config.json", {"lstm_hidden_size": -4}, "lstm_hidden_size"),
         ("config.json", {"encoder_names": ["../zeta"]}, "encoder_names"),
+        ("config.json", {"_attn_implementation": "user/kernel"}, "attn_implementation"),
         ("tokenizer_config.json", {"encoder_names": ["../../zeta"]}, "zeta"),
         ("tokenizer_config.json", {"encoder_names": 7}, "tokenizer"),
         ("tokenizer_config.json", {"model_max_length": "many"}, "tokenizer"),
@@ -173,10 +174,13 @@ def test_links_out_of_the_folder_are_refused_but_not_those_of_the_hubs_cache(
         shutil.move(snapshot / file, cache / "blobs" / file)
         (snapshot / file).symlink_to(f"../../blobs/{file}")
     assert load(snapshot).labels == load(folder).labels
-    shutil.move(folder / "model.safetensors", tmp_path / "elsewhere.safetensors")
-    (folder / "model.safetensors").symlink_to(tmp_path / "elsewhere.safetensors")
-    with pytest.raises(ModelError, match="outside the model's folder"):
-        load(folder)
+    for name in ("tokenizers/zeta/tokenizer.json", "config.json", "model.safetensors"):
+        outside = shutil.move(folder / name, tmp_path / "elsewhere")
+        (folder / name).symlink_to(outside)
+        with pytest.raises(ModelError, match="outside the model's folder"):
+            load(folder)
+        (folder / name).unlink()
+        shutil.move(outside, folder / name)
 
 
 # Mutations of every JSON file: whatever they are, the model loads or one error says why it does not
