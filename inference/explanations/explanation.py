@@ -62,97 +62,84 @@ class Explanation:
         return asdict(self)
 
     def to_text(self, width: int = 20) -> str:
-        """One line per word for a terminal; see `explanation_text`."""
-        return explanation_text(self, width)
+        """One line per word: contribution, its bar, attention, the most trusted encoder, the word.
+
+        The word stands last, in an isolate, so that neither its direction nor its width moves the
+        other columns. Control characters are shown as escapes.
+
+        Args:
+            width: characters of the longest bar.
+        """
+        given = "given" if self.given else "not given"
+        heads = ", ".join(
+            f"{printable(name)} {score:.2f}" for name, score in self.encoder_scores.items()
+        )
+        lines = [
+            f"{printable(self.label)} {self.score:.3f} ({given}; by encoder: {heads})",
+            f"  {UNITS[self.method]}; attention; most trusted encoder; word",
+        ]
+        largest = _largest(self.words)
+        longest = max(map(len, self.encoder_scores), default=0)
+        for word in self.words:
+            bar = "█" * round(width * abs(word.contribution) / largest)
+            trusted = max(word.gates, key=lambda name: word.gates[name])
+            shown = isolated(printable(word.word))
+            lines.append(
+                f"  {word.contribution:+.3f} {bar:<{width}} {word.attention:.2f}  "
+                f"{printable(trusted):<{longest}} {word.gates[trusted]:.2f}  {shown}"
+            )
+        if not self.words:
+            lines.append("  (no words)")
+        if self.truncated:
+            lines.append("  (the end of the text was not read)")
+        return "\n".join(lines)
 
     def to_html(self) -> str:
-        """A fragment of HTML; see `explanation_html`."""
-        return explanation_html(self)
+        """A `<figure>`: the text with its words colored, and a table of all values.
 
-    def _repr_html_(self) -> str:
-        return self.to_html()
-
-
-def explanation_text(explanation: Explanation, width: int = 20) -> str:
-    """One line per word: contribution, its bar, attention, the most trusted encoder, the word.
-
-    The word stands last, in an isolate, so that neither its direction nor its width moves the
-    other columns. Control characters are shown as escapes.
-
-    Args:
-        explanation: what to show.
-        width: characters of the longest bar.
-    """
-    given = "given" if explanation.given else "not given"
-    heads = ", ".join(
-        f"{printable(name)} {score:.2f}" for name, score in explanation.encoder_scores.items()
-    )
-    lines = [
-        f"{printable(explanation.label)} {explanation.score:.3f} ({given}; by encoder: {heads})",
-        f"  {UNITS[explanation.method]}; attention; most trusted encoder; word",
-    ]
-    largest = _largest(explanation.words)
-    longest = max(map(len, explanation.encoder_scores), default=0)
-    for word in explanation.words:
-        bar = "█" * round(width * abs(word.contribution) / largest)
-        trusted = max(word.gates, key=lambda name: word.gates[name])
-        shown = isolated(printable(word.word))
-        lines.append(
-            f"  {word.contribution:+.3f} {bar:<{width}} {word.attention:.2f}  "
-            f"{printable(trusted):<{longest}} {word.gates[trusted]:.2f}  {shown}"
+        Green is for the label, red against it; the table gives the signed numbers. The text has
+        the `dir` of its first letter; names and words in the table are isolates (`<bdi>`). All
+        names and texts are escaped; characters that HTML does not admit become U+FFFD. There is
+        no script and no link.
+        """
+        words, names = self.words, list(self.encoder_scores)
+        largest = _largest(words)
+        pieces, position = [], 0
+        for word in words:
+            pieces.append(escape(self.text[position : word.start]))
+            share = abs(word.contribution) / largest
+            color = "0,128,0" if word.contribution >= 0 else "192,0,0"
+            pieces.append(
+                f'<span style="background:rgba({color},{0.6 * share:.2f})" '
+                f'title="{word.contribution:+.4f}">{escape(word.word)}</span>'
+            )
+            position = word.end
+        pieces.append(escape(self.text[position:]))
+        given = "given" if self.given else "not given"
+        heads = ", ".join(
+            f"<bdi>{escape(name)}</bdi> {self.encoder_scores[name]:.2f}" for name in names
         )
-    if not explanation.words:
-        lines.append("  (no words)")
-    if explanation.truncated:
-        lines.append("  (the end of the text was not read)")
-    return "\n".join(lines)
-
-
-def explanation_html(explanation: Explanation) -> str:
-    """A `<figure>`: the text with its words colored, and a table of all values.
-
-    Green is for the label, red against it; the table gives the signed numbers. The text has the
-    `dir` of its first letter, names and words in the table are isolates (`<bdi>`). Everything of
-    the user's is escaped; characters that HTML does not admit become U+FFFD. No script, no link.
-    """
-    words, names = explanation.words, list(explanation.encoder_scores)
-    largest = _largest(words)
-    pieces, position = [], 0
-    for word in words:
-        pieces.append(escape(explanation.text[position : word.start]))
-        share = abs(word.contribution) / largest
-        color = "0,128,0" if word.contribution >= 0 else "192,0,0"
-        pieces.append(
-            f'<span style="background:rgba({color},{0.6 * share:.2f})" '
-            f'title="{word.contribution:+.4f}">{escape(word.word)}</span>'
-        )
-        position = word.end
-    pieces.append(escape(explanation.text[position:]))
-    given = "given" if explanation.given else "not given"
-    heads = ", ".join(
-        f"<bdi>{escape(name)}</bdi> {explanation.encoder_scores[name]:.2f}" for name in names
-    )
-    header = "".join(
-        f'<th scope="col">{title}</th>'
-        for title in ("word", UNITS[explanation.method], "attention",
-                      *(f"gate <bdi>{escape(name)}</bdi>" for name in names))
-    )  # fmt: skip
-    rows = "\n".join(
-        f'<tr><th scope="row"><bdi dir="{text_direction(word.word)}">{escape(word.word)}</bdi>'
-        "</th>"
-        + "".join(
-            f"<td>{value}</td>"
-            for value in (f"{word.contribution:+.4f}", f"{word.attention:.3f}",
-                          *(f"{word.gates[name]:.3f}" for name in names))
-        )
-        + "</tr>"
-        for word in words
-    )  # fmt: skip
-    return f"""\
+        header = "".join(
+            f'<th scope="col">{title}</th>'
+            for title in ("word", UNITS[self.method], "attention",
+                          *(f"gate <bdi>{escape(name)}</bdi>" for name in names))
+        )  # fmt: skip
+        rows = "\n".join(
+            f'<tr><th scope="row"><bdi dir="{text_direction(word.word)}">{escape(word.word)}</bdi>'
+            "</th>"
+            + "".join(
+                f"<td>{value}</td>"
+                for value in (f"{word.contribution:+.4f}", f"{word.attention:.3f}",
+                              *(f"{word.gates[name]:.3f}" for name in names))
+            )
+            + "</tr>"
+            for word in words
+        )  # fmt: skip
+        return f"""\
 <figure dir="ltr" style="color:#111;background:#fff;margin:0 0 2em">
-<figcaption><strong><bdi>{escape(explanation.label)}</bdi> {explanation.score:.3f}</strong> \
+<figcaption><strong><bdi>{escape(self.label)}</bdi> {self.score:.3f}</strong> \
 ({given}; by encoder: {heads})</figcaption>
-<p dir="{text_direction(explanation.text)}" lang="" \
+<p dir="{text_direction(self.text)}" lang="" \
 style="font-size:1.3em;line-height:1.8;white-space:pre-wrap">{"".join(pieces)}</p>
 <table style="border-spacing:1em 0;text-align:start">
 <thead><tr>{header}</tr></thead>
@@ -161,6 +148,8 @@ style="font-size:1.3em;line-height:1.8;white-space:pre-wrap">{"".join(pieces)}</
 </tbody>
 </table>
 </figure>"""
+
+    _repr_html_ = to_html
 
 
 def _largest(words: list[WordExplanation]) -> float:
