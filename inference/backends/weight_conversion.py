@@ -87,7 +87,10 @@ def check_finite(state: Mapping[str, Tensor], location: str) -> None:
         ModelError: with the name of the tensor.
     """
     for name, tensor in state.items():
-        if not tensor.is_floating_point() or torch.isfinite(tensor.sum(dtype=torch.float32)):
+        if not tensor.is_floating_point():
+            continue
+        wide = torch.float32 if tensor.dtype == torch.float16 else None  # its sums overflow
+        if torch.isfinite(tensor.sum(dtype=wide)):
             continue
         if not torch.isfinite(tensor).all():
             raise ModelError(
