@@ -167,6 +167,6 @@ def _word_values(output: Any, words: int) -> tuple[list[list[float]], list[float
     """Gates (words, encoders) and attention (words,); a text stacked as a whole shares its own."""
     gates = output.gates[0].detach().float().tolist()
     attention = output.word_attention[0].detach().float().tolist()
-    if len(gates) < words:  # stacking_level "sentence": one vector a text
+    if len(gates) < words:  # stacking_level "sentence": one vector per text
         return gates[:1] * words, [1 / words] * words
     return gates[:words], attention[:words]
