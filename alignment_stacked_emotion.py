@@ -59,8 +59,8 @@ class AlignedBatch(NamedTuple):
 
     @property
     def has_words(self) -> np.ndarray:
-        """(texts,) bool, whether a text has any word."""
-        return self.word_counts > 0
+        """(texts,) bool, whether an encoder reads any word of the text."""
+        return np.asarray(self.word_index.any((1, 2)))
 
     def rows(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The model's inputs of some texts, cut to the longest of them."""
