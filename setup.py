@@ -17,6 +17,7 @@ space = ["gradio>=6.31"]
 test = [
     *openvino,
     "hypothesis>=6.100",
+    "parameterized>=0.9",
     "pytest>=8",
     "pytest-xdist>=3.6",
     "scikit-learn>=1.4",
