@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .data.arguments import READING_OPTIONS, add_reading_options, reading_options
+from .data.inspection import add_inspect_options, run_inspect
 from .hub_card.commands import add_publishing_commands
 from .hub_card.space.commands import add_demo_commands
 from .inference.backends.export_command import add_export_options, run_export
@@ -89,8 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--model", required=True, help="folder or Hub id")
     evaluate.add_argument("--revision", help="commit, tag or branch of a Hub id")
     evaluate.add_argument("--test_file", required=True, help="labeled texts, as for training")
-    evaluate.add_argument("--text_column")
-    evaluate.add_argument("--labels_column")
+    add_reading_options(evaluate, [name for name in READING_OPTIONS if name != "label_names"])
     evaluate.add_argument("--output", type=Path, help="write all figures to this JSON file")
     evaluate.set_defaults(run=_evaluate)
 
@@ -99,6 +100,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_predict_options(predict)
     predict.set_defaults(run=_predict)
+
+    inspect = commands.add_parser(
+        "inspect", help="what tables of labeled texts are read as, without training"
+    )
+    add_inspect_options(inspect)
+    inspect.set_defaults(run=run_inspect)
 
     export = commands.add_parser(
         "export", help="graphs for ONNX Runtime and OpenVINO, with a report of the differences"
@@ -159,10 +166,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     predictor = StackedEmotionPredictor.from_pretrained(options.model, revision=options.revision)
     names = list(predictor.labels)
     data = DataArguments(
-        test_file=options.test_file,
-        text_column=options.text_column,
-        labels_column=options.labels_column,
-        label_names=names,
+        test_file=options.test_file, **reading_options(options) | {"label_names": names}
     )
     texts = load_labeled_texts(data, "test", names)
     assert texts is not None
