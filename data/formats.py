@@ -52,7 +52,7 @@ class JsonLines:
     def __init__(self, path: Path, encoding: str | None = None) -> None:
         self.name, self.path = str(path), path
         self.encoding = encoding or detect_encoding(path)
-        self.facts = file_facts(path)
+        self.facts = file_facts(path) | {"encoding": self.encoding}
 
     @property
     def columns(self) -> list[str]:
@@ -126,7 +126,8 @@ class ExcelRows:
         self, path: Path, sheet: str | None, column_names: Sequence[str] | None,
         named: Sequence[str],
     ) -> None:  # fmt: skip
-        self.name, self.path, self.facts = str(path), path, file_facts(path)
+        self.name, self.path = str(path), path
+        self.facts = file_facts(path) | {"sheet": sheet, "column_names": column_names}
         cells = self._cells(sheet)
         if not cells:
             raise DataError(f"{path}: the sheet is empty. Give a sheet with at least one text.")
