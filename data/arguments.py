@@ -58,9 +58,7 @@ class DataArguments:
         metadata={"help": "Branch, tag or commit of the data set. The commit that was read is "
                   "recorded."},
     )  # fmt: skip
-    train_file: str | None = field(
-        default=None, metadata={"help": f"Training texts: {_FORMATS}."}
-    )
+    train_file: str | None = field(default=None, metadata={"help": f"Training texts: {_FORMATS}."})
     validation_file: str | None = field(
         default=None, metadata={"help": "Validation texts, in one of the same formats."}
     )
@@ -239,9 +237,7 @@ class DataArguments:
         return options | {"named": [name for name in named if name]}
 
 
-def add_reading_options(
-    parser: Any, names: Iterable[str] = READING_OPTIONS
-) -> None:
+def add_reading_options(parser: Any, names: Iterable[str] = READING_OPTIONS) -> None:
     """Declare options of `DataArguments` on an argparse parser or a group of it.
 
     Args:
@@ -277,9 +273,7 @@ def check_delimiter(delimiter: str) -> str:
     """
     delimiter = _SIGNS.get(delimiter, delimiter)
     if len(delimiter) != 1 or delimiter in '\r\n"\0' or not delimiter.strip(" "):
-        raise DataError(
-            f"--delimiter is {delimiter!r}. Give one character, such as ';', or 'tab'."
-        )
+        raise DataError(f"--delimiter is {delimiter!r}. Give one character, such as ';', or 'tab'.")
     return delimiter
 
 

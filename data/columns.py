@@ -9,7 +9,6 @@ import numpy as np
 
 from ..common.errors import DataError, did_you_mean, quoted, shorten
 from .arguments import DataArguments
-from .formats import Table
 from .label_cells import CELL_FORMATS, binary_value, number
 from .names import (
     ID_COLUMNS,
@@ -22,6 +21,7 @@ from .names import (
     looks_like_metadata,
     why_no_name,
 )
+from .tables import Table
 
 _MOST_INTENSE = 5
 
@@ -241,9 +241,7 @@ def _intensity_columns(table: Table, skipped: set[str]) -> list[str]:
     return found
 
 
-def _infer_labels(
-    table: Table, label_format: str | None, skipped: set[str], text: str
-) -> Columns:
+def _infer_labels(table: Table, label_format: str | None, skipped: set[str], text: str) -> Columns:
     lists = [] if label_format == "columns" else _cell_columns(table, skipped)
     taken = skipped | set(lists)
     binary = _binary_columns(table, taken)

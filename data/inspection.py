@@ -11,9 +11,10 @@ from typing import Any
 
 from ..common.errors import DataError, UserError, shorten
 from .arguments import DataArguments, add_reading_options, reading_options
-from .formats import FORMATS, Table, read_table, table_from_arrow
+from .files.opening import FORMATS
 from .inventory import Inventory, plain_text
 from .labeled_texts import LabeledTexts, labeled_table
+from .tables import Table, read_table, table_from_arrow
 
 REFUSED = 2
 _JSON_ROWS = 50
@@ -108,7 +109,7 @@ def _table(given: Any, arguments: DataArguments, dataset: dict[str, Any]) -> Tab
         path = Path(given).expanduser()
         known = path.suffix.lower() in FORMATS
         if path.is_dir() or (not known and not path.exists() and str(given).count("/") == 1):
-            from .arrow_rows import open_dataset
+            from .files.arrow_rows import open_dataset
 
             rows = open_dataset(str(given), **dataset)
             return table_from_arrow(rows, {"format": "dataset"} | rows.facts)

@@ -54,7 +54,9 @@ class Inventory:
         """Count the texts that are used, and their labels, (texts, labels) of 0 and 1."""
         self.texts = len(texts)
         self.duplicate_texts = len(texts) - len({plain_text(text) for text in texts})
-        counts = labels.sum(axis=0, dtype=np.int64).tolist() if len(texts) else [0] * len(label_names)
+        counts = (
+            labels.sum(axis=0, dtype=np.int64).tolist() if len(texts) else [0] * len(label_names)
+        )
         self.labels = dict(zip(label_names, counts, strict=True))
 
     @property
@@ -105,8 +107,10 @@ class Inventory:
         lines = [
             f"{self.source} ({how})" if how else self.source,
             f"  rows             {self.rows:,}",
-            f"  texts            {self.texts:,}, column {self.text_column!r}; "
-            f"{self.duplicate_texts:,} duplicates, {self.empty_texts:,} empty",
+            (
+                f"  texts            {self.texts:,}, column {self.text_column!r}; "
+                f"{self.duplicate_texts:,} duplicates, {self.empty_texts:,} empty"
+            ),
         ]
         if self.label_format:
             lines.append(f"  labels           {len(self.labels):,}, read as "
@@ -120,7 +124,10 @@ class Inventory:
         for title, values in (
             ("ignored columns", [repr(name) for name in self.ignored_columns]),
             ("bad rows", [f"{count:,} {kind}" for kind, count in self.bad_rows.items()]),
-            ("leaked texts", [f"{count:,} also in {split}" for split, count in self.leaked.items()]),
+            (
+                "leaked texts",
+                [f"{count:,} also in {split}" for split, count in self.leaked.items()],
+            ),
         ):
             if values:
                 lines.append(f"  {title:<16} {', '.join(values)}")

@@ -239,7 +239,9 @@ def _read_items(items: Sequence[Any]) -> Cell:
         elif isinstance(item, bool | int | float):
             tokens.append(item if isinstance(item, bool) else number(item) or 0)
         else:
-            return Cell(error=f"{shorten(items)} looks like a list of labels and holds {shorten(item)}")
+            return Cell(
+                error=f"{shorten(items)} looks like a list of labels and holds {shorten(item)}"
+            )
     return Cell(tuple(tokens))
 
 

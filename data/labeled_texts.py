@@ -14,10 +14,11 @@ import numpy as np
 from ..common.errors import DataError, quoted, shorten
 from .arguments import DataArguments, check_names, check_same_set
 from .columns import find_columns
-from .formats import Table, read_table, table_from_arrow
 from .inventory import Inventory, metadata_message, plain_text
-from .label_columns import read_label_cells, read_label_columns
+from .label_columns import read_label_columns
+from .label_kinds import read_label_cells
 from .names import clean_name, near_equal_names
+from .tables import Table, read_table, table_from_arrow
 
 __all__ = [
     "DataArguments",
@@ -204,9 +205,7 @@ def labeled_table(
     return _usable_rows(table, texts, arguments.on_bad_rows)
 
 
-def warn_about_overlap(
-    train: LabeledTexts, other: LabeledTexts, name: str = "train"
-) -> np.ndarray:
+def warn_about_overlap(train: LabeledTexts, other: LabeledTexts, name: str = "train") -> np.ndarray:
     """Warn if texts of `other` are texts of an earlier split too, white space aside.
 
     The number is noted in the inventory of `other`.
@@ -252,7 +251,7 @@ def _read_split(arguments: DataArguments, split: Split) -> Table | None:
 def _read_hub_split(arguments: DataArguments, split: Split) -> Table | None:
     if not arguments.dataset_name:
         return None
-    from .arrow_rows import load_hub_split
+    from .files.arrow_rows import load_hub_split
 
     option = f"{split}_split"
     wanted = getattr(arguments, option)

@@ -25,15 +25,19 @@ ID_COLUMNS = frozenset({"id", "ids", "tweet_id", "text_id"})
 INDEX_COLUMNS = ID_COLUMNS | {"index", "idx", "row", "unnamed: 0", "__index_level_0__"}
 
 _METADATA_WORDS = frozenset(
-    "is has was id ids idx index fold folds split splits set subset part partition group cluster "
-    "batch row line retweet retweets retweeted rt reply replies quoted verified user users author "
-    "rater raters annotator annotators annotation worker workers coder count counts num number "
-    "len length created updated time timestamp date day month year hour lang language country "
-    "url urls link links gender age sex source subreddit unclear flag flagged valid invalid test "
-    "train dev validation version duplicate duplicated deleted truncated favorite favorited "
-    "favourite favorites likes like views sampled checked gold unnamed key hash media image spam "
-    "bot confidence agreement score weight domain topic platform device seed kfold holdout".split()
-)
+    {"is", "has", "was", "id", "ids", "idx", "index", "fold", "folds", "split", "splits", "set",
+     "subset", "part", "partition", "group", "cluster", "batch", "row", "line", "retweet",
+     "retweets", "retweeted", "rt", "reply", "replies", "quoted", "verified", "user", "users",
+     "author", "rater", "raters", "annotator", "annotators", "annotation", "worker", "workers",
+     "coder", "count", "counts", "num", "number", "len", "length", "created", "updated", "time",
+     "timestamp", "date", "day", "month", "year", "hour", "lang", "language", "country", "url",
+     "urls", "link", "links", "gender", "age", "sex", "source", "subreddit", "unclear", "flag",
+     "flagged", "valid", "invalid", "test", "train", "dev", "validation", "version", "duplicate",
+     "duplicated", "deleted", "truncated", "favorite", "favorited", "favourite", "favorites",
+     "likes", "like", "views", "sampled", "checked", "gold", "unnamed", "key", "hash", "media",
+     "image", "spam", "bot", "confidence", "agreement", "score", "weight", "domain", "topic",
+     "platform", "device", "seed", "kfold", "holdout"}
+)  # fmt: skip
 _WORD = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NUMBER = r"[+-]?\d+(?:[.٫]\d*)?"

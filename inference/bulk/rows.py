@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import pyarrow
 
 from ...common.errors import UserError, did_you_mean, quoted
-from ...data.arrow_rows import python_values
+from ...data.files.arrow_rows import python_values
 from ...data.names import TEXT_COLUMNS, columns_called, columns_ending_in
 
 __all__ = ["Chunk", "JsonRows", "Problem", "Source", "TableRows", "choose_text_column",

@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow
 
 from ...common.errors import UserError
-from ...data.arrow_rows import ArrowRows, open_dataset
-from ...data.dialect import Row, shown
-from ...data.formats import FORMATS, JsonLines, JsonRecords, Rows, open_rows
+from ...data.files.arrow_rows import ArrowRows, open_dataset
+from ...data.files.json_rows import JsonLines, JsonRecords
+from ...data.files.opening import FORMATS, Rows, open_rows
+from ...data.files.text import Row, shown
 from .rows import Chunk, JsonRows, Problem, Source, TableRows
 
 CHUNK_CHARACTERS = 1 << 25

@@ -255,7 +255,7 @@ def test_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
         yield from ()
         raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
 
-    monkeypatch.setattr("stacked_emotion.data.dialect.DelimitedRows.rows", other_bytes)
+    monkeypatch.setattr("stacked_emotion.data.files.delimited.DelimitedRows.rows", other_bytes)
     assert_in(message(path), str(path), "changed while it was read", "Start again")
 
 

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import pyarrow
 import pyarrow.parquet as parquet
 
-from ..common.errors import DataError, did_you_mean, quoted
-from .dialect import check_columns, file_facts
+from ...common.errors import DataError, did_you_mean, quoted
+from .text import check_columns, file_facts
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _READ_BUFFER = 1 << 20
