@@ -217,7 +217,10 @@ def _only_cell_column(table: Table, candidates: list[str]) -> str:
 
 
 def _binary_columns(table: Table, skipped: set[str]) -> list[str]:
-    """Columns in which at least half of the values are 0 or 1; a stray value is reported later."""
+    """Columns in which at least half of the values are 0 or 1; a stray value is reported later.
+
+    A column with the name of metadata and another value is metadata.
+    """
     indices = columns_called(table.columns, INDEX_COLUMNS)
     return [
         name
@@ -226,6 +229,7 @@ def _binary_columns(table: Table, skipped: set[str]) -> list[str]:
         and name not in indices
         and len(table)
         and 2 * int((table.binary(name) >= 0).sum()) >= len(table)
+        and (_is_binary(table, name) or not looks_like_metadata(name))
     ]
 
 
@@ -295,7 +299,9 @@ def _unused(table: Table, text: str, labels: Sequence[str], skipped: set[str]) -
     return [
         f"{name!r} ({', '.join(shorten(value, 20) for value in sorted(few))})"
         for name, values in table.columns.items()
-        if name not in known and len(few := {str(value) for value in values[:1000]}) <= 3
+        if name not in known
+        and not looks_like_metadata(name)
+        and len(few := {str(value) for value in values[:1000]}) <= 3
     ]
 
 

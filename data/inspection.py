@@ -7,14 +7,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..common.errors import DataError, UserError, shorten
 from .arguments import DataArguments, add_reading_options, reading_options
 from .files.opening import FORMATS
-from .inventory import Inventory, plain_text
-from .labeled_texts import LabeledTexts, labeled_table
-from .tables import Table, read_table, table_from_arrow
+
+if TYPE_CHECKING:  # numpy is imported when a file is read, not for --help
+    from .inventory import Inventory
+    from .labeled_texts import LabeledTexts
+    from .tables import Table
 
 REFUSED = 2
 _JSON_ROWS = 50
@@ -40,6 +42,8 @@ class Inspection:
     @property
     def inventory(self) -> Inventory:
         """What was understood of the table; empty if it is refused."""
+        from .inventory import Inventory
+
         found = self.texts.inventory if self.texts is not None else None
         return found or Inventory(self.source)
 
@@ -90,6 +94,8 @@ def inspect_table(
         arguments: How it is read.
         dataset: `config`, `split` and `revision` of a data set.
     """
+    from .labeled_texts import labeled_table
+
     found = Inspection(given if isinstance(given, str) else type(given).__name__)
     table = None
     try:
@@ -105,6 +111,8 @@ def inspect_table(
 
 
 def _table(given: Any, arguments: DataArguments, dataset: dict[str, Any]) -> Table:
+    from .tables import read_table, table_from_arrow
+
     if isinstance(given, str | Path):
         path = Path(given).expanduser()
         known = path.suffix.lower() in FORMATS
@@ -159,6 +167,8 @@ def run_inspect(options: argparse.Namespace) -> int:
 
 def _find_leaks(found: Sequence[Inspection]) -> None:
     """Warn of texts that occur in two of the files, and of different sets of labels."""
+    from .inventory import plain_text
+
     read = [one for one in found if one.texts is not None]
     known = [{plain_text(text) for text in one.texts.texts} for one in read if one.texts]
     for later, one in enumerate(read):

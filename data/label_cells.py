@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..common.errors import shorten
-from .names import clean_name, why_no_name
+from .names import clean_name, is_missing, why_no_name
 
 LabelFormat = Literal["names", "multi_hot", "ids", "columns"]
 CELL_FORMATS = ("names", "multi_hot", "ids")
@@ -34,7 +34,6 @@ _CALL = re.compile(
 )
 _SCALAR = re.compile(r"(?:np|numpy)\.(?!array)\w+\(([^()]*)\)|(?:np|numpy)\.(True|False)_")
 _QUOTED = re.compile(r"""[uU]?('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""", re.DOTALL)
-_NULLS = frozenset({"None", "null", "nan", "NaN", "NULL", "<NA>", "NaT"})
 _CHOICES = ("choices", "labels", "label")
 
 
@@ -141,7 +140,7 @@ def _read_text(text: str) -> Cell:
     if call := _CALL.fullmatch(stripped):
         inner = call["inner"].strip()
         return Cell() if not inner else _read_text(inner)
-    if stripped in _NULLS:
+    if is_missing(stripped):
         return Cell(error=str(why_no_name(stripped)))
     if _NUMBERS.fullmatch(stripped):
         found = _NUMBER.findall(stripped)
@@ -204,8 +203,8 @@ def _unquoted_items(inner: str) -> list[Any] | None:
     """
     quoted_names = _QUOTED.findall(inner)
     if quoted_names:
-        rest = _QUOTED.sub("", inner)
-        if rest.strip(",;|/،؛ \n\t"):
+        gaps = _QUOTED.split(inner)[::2]
+        if any(gap.strip(",;|/،؛ \n\t") for gap in gaps) or not all(gaps[1:-1]):
             return None
         try:
             return [ast.literal_eval(name) for name in quoted_names]

@@ -220,8 +220,13 @@ def _decide(table: Table, column: str, cells: list[Cell], label_names: Sequence[
         if width != len(label_names) and len(everywhere) > 1:
             everywhere.discard("multi_hot")
     if len(everywhere) == 1:
+        deciding = [index for index in told if len(fits[index]) == 1]
+        if len(deciding) == 1 < len(told):
+            _note_deciding(table, column, deciding[0], everywhere)
         return everywhere.pop()
-    _refuse_levels(table, column, cells, width)
+    _refuse_levels(table, column, cells)
+    if label_names and width != len(label_names):
+        fits = {index: _kinds(cells[index], len(label_names)) for index in told}
     values, unit, rows = table.columns[column], table.problems.unit, table.row_numbers
     where = f"{table.source}: column {column!r}"
     if everywhere:
@@ -254,6 +259,16 @@ def _decide(table: Table, column: str, cells: list[Cell], label_names: Sequence[
     )
 
 
+def _note_deciding(table: Table, column: str, index: int, kinds: set[str]) -> None:
+    (kind,) = kinds
+    table.problems.notes.append(
+        f"{table.source}: column {column!r} is read as {FORMAT_NAMES[kind]}, decided by one cell: "
+        f"{table.problems.unit} {table.row_numbers[index]}, "
+        f"{shorten(table.columns[column][index])}. All others could also be of another kind: check "
+        f"the first rows, and set --label_format {kind} or another one."
+    )
+
+
 def _reading(cell: Cell, kind: str, label_names: Sequence[str] | None) -> str:
     if kind == "names":
         return f"the labels {quoted(cell.tokens)}"
@@ -266,7 +281,7 @@ def _reading(cell: Cell, kind: str, label_names: Sequence[str] | None) -> str:
     return f"the labels number {', '.join(map(str, chosen))}, counted from 0"
 
 
-def _refuse_levels(table: Table, column: str, cells: Sequence[Cell], width: int) -> None:
+def _refuse_levels(table: Table, column: str, cells: Sequence[Cell]) -> None:
     """Refuse vectors and dictionaries of intensities, saying how to read them."""
     for index, cell in enumerate(cells):
         numbers: list[float | None] = [number(token) for token in cell.tokens]

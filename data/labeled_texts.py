@@ -330,7 +330,8 @@ def _usable_rows(table: Table, texts: LabeledTexts, on_bad_rows: str) -> Labeled
             "columns (--text_column, --label_columns, --labels_column) and the file."
         )
     texts = texts.select(good)
-    texts.notes.append(problems.describe("were left out"))
+    verb = "was" if len(problems.rows) == 1 else "were"
+    texts.notes.append(problems.describe(f"{verb} left out"))
     return texts
 
 

@@ -78,6 +78,11 @@ def has_invisible(name: str) -> bool:
                for character in name)  # fmt: skip
 
 
+def is_missing(name: str) -> bool:
+    """Return whether a name is how programs write a missing value, such as `nan` or `None`."""
+    return name == "None" or name.lower() in _NULLS
+
+
 def why_no_name(name: str, column: str | None = None) -> str | None:
     """Return why `name` cannot be a label, or None if it can.
 
@@ -87,11 +92,11 @@ def why_no_name(name: str, column: str | None = None) -> str | None:
     """
     if not name:
         return "an empty name is no label name"
-    if name == "None" or name.lower() in _NULLS:
+    if is_missing(name):
         return f"{name!r} is no label name but a missing value"
     if re.fullmatch(r"[+-]?[\d.,٫\s]*\d[\d.,٫\s]*", name):
         return f"{name!r} is a number and no label name"
-    if column is not None and name.lower() == column.lower():
+    if column is not None and name.lower() in LABELS_COLUMNS | {column.lower()}:
         return f"{name!r} is the header's own name and no label name"
     return None
 

@@ -120,7 +120,7 @@ def _gathered(rows: Rows) -> Table:
                 if name:
                     columns[name].append(cell)
         else:
-            _add_record(columns, _flattened(row.values), len(numbers))
+            _add_record(columns, row.values, len(numbers))
         numbers.append(row.number)
     columns.pop("", None)
     facts = {"format": Path(rows.name).suffix.lower().lstrip(".") or "memory"}
@@ -143,27 +143,6 @@ def _add_record(columns: dict[str, list[Any]], record: dict[str, Any], rows: int
     for values in columns.values():
         if len(values) == rows:
             values.append(None)
-
-
-def _flattened(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a task of a Label Studio export as a flat record; others as they are."""
-    data, annotations = record.get("data"), record.get("annotations")
-    if not isinstance(data, dict) or not isinstance(annotations, list):
-        return record
-    flat = dict(data)
-    kept = [
-        one for one in annotations if isinstance(one, dict) and not one.get("was_cancelled", False)
-    ]
-    choices: dict[str, list[Any]] = {}
-    for annotation in kept:
-        for result in annotation.get("result", ()):
-            if isinstance(chosen := result.get("value", {}).get("choices"), list):
-                choices.setdefault(result.get("from_name", "labels"), []).append(chosen)
-    for name, given in choices.items():  # two annotators' answers are no single list of labels
-        flat[name] = given[0] if len(given) == 1 else given
-    if not choices and len(kept) == 1:
-        flat["labels"] = []
-    return flat
 
 
 def _note_quotes(

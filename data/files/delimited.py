@@ -35,7 +35,7 @@ MAX_CELL = 1 << 28
 _SAMPLE_LINES = 400
 _SAMPLE_CHARACTERS = 1 << 20
 _USUAL = ",;\t|"
-_NEVER_DELIMITERS = " _-.\"'()[]{}@#!?…&/\\%+*$€<>=`\r\n\ufeff"
+_NEVER_DELIMITERS = " _-.\"'()[]{}?…<>\r\n\ufeff"
 _SEP_LINE = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
 
 Line = tuple[int, str]
@@ -261,7 +261,7 @@ def _find_delimiter(lines: list[str], usual: str, quoted_cells: bool) -> str:
         widths = _widths(lines, sign, quoted_cells)
         share = sum(width == widths[0] for width in widths[1:]) / max(len(widths) - 1, 1)
         share = 1.0 if len(widths) == 1 else share
-        if sign not in _USUAL and share < 1:
+        if sign not in _USUAL and (share < 1 or not all(map(str.strip, header.split(sign)))):
             continue
         if sign == usual:
             share = max(share, 0.5)

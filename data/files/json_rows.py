@@ -115,7 +115,35 @@ def open_json(path: Path, encoding: str | None) -> JsonLines | JsonRecords:
         raise DataError(f"{path}: the file is not valid JSON ({error}). {_SHAPES}") from None
     if not isinstance(records, list):
         raise DataError(f"{path}: the file holds {shorten(records)}. {_SHAPES}")
-    return JsonRecords(records, str(path), file_facts(path))
+    return JsonRecords(_flat_tasks(records), str(path), file_facts(path))
+
+
+def _flat_tasks(records: list[Any]) -> list[Any]:
+    """Return the tasks of a Label Studio export as flat records; other records as they are."""
+    tasks = [
+        (record, [one for one in record["annotations"] if not one.get("was_cancelled")])
+        if isinstance(record, dict) and isinstance(record.get("data"), dict)
+        and isinstance(record.get("annotations"), list)
+        else (record, None)
+        for record in records
+    ]  # fmt: skip
+    results = [
+        [(result.get("from_name", "labels"), result.get("value", {}).get("choices"))
+         for one in kept or () for result in one.get("result", ())]
+        for _, kept in tasks
+    ]  # fmt: skip
+    names = {name for found in results for name, choices in found if choices is not None}
+    flat = []
+    for (record, kept), found in zip(tasks, results, strict=True):
+        if kept is None:
+            flat.append(record)
+            continue
+        # A task that was annotated without a choice has no label; one that was not has null. The
+        # answers of two annotators are no single list of labels, and stay two.
+        chosen = {name: [given for each, given in found if each == name] for name in names}
+        answers = {name: given[0] if len(given) == 1 else given for name, given in chosen.items()}
+        flat.append({"id": record.get("id"), **record["data"], **(answers if kept else {})})
+    return flat
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
