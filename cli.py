@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .data.arguments import READING_OPTIONS, add_reading_options, reading_options
+from .data.arguments import add_reading_options, reading_options
 from .data.inspection import add_inspect_options, run_inspect
 from .hub_card.commands import add_publishing_commands
 from .hub_card.space.commands import add_demo_commands
@@ -91,7 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--model", required=True, help="folder or Hub id")
     evaluate.add_argument("--revision", help="commit, tag or branch of a Hub id")
     evaluate.add_argument("--test_file", required=True, help="labeled texts, as for training")
-    add_reading_options(evaluate, [name for name in READING_OPTIONS if name != "label_names"])
+    add_reading_options(evaluate.add_argument_group("reading"))
     evaluate.add_argument("--output", type=Path, help="write all figures to this JSON file")
     evaluate.set_defaults(run=_evaluate)
 
@@ -166,10 +166,13 @@ def _evaluate(options: argparse.Namespace) -> int:
     predictor = StackedEmotionPredictor.from_pretrained(options.model, revision=options.revision)
     names = list(predictor.labels)
     data = DataArguments(
-        test_file=options.test_file, **reading_options(options) | {"label_names": names}
+        test_file=options.test_file,
+        **reading_options(options) | {"label_names": options.label_names or names},
     )
     texts = load_labeled_texts(data, "test", names)
     assert texts is not None
+    if texts.inventory is not None:
+        print(f"{texts.inventory.to_text()}\n")
     probabilities = predictor.predict_proba(texts.texts)
     scores = emotion_scores(
         texts.labels.astype(int),
@@ -186,6 +189,7 @@ def _evaluate(options: argparse.Namespace) -> int:
                 "source": texts.source,
                 "rows": len(texts),
                 "fingerprint": texts.fingerprint(),
+                "inventory": None if texts.inventory is None else texts.inventory.to_dict(),
             },
             "scores": scores,
             "environment": environment(),

@@ -176,6 +176,9 @@ def labeled_table(
         raise DataError(f"{table.problems.describe('cannot be used')}\nNo row is left.")
     if label_names is not None:
         label_names = [clean_name(name) for name in label_names]
+    order = label_names
+    if arguments.label_names and label_names and set(arguments.label_names) == set(label_names):
+        label_names = arguments.label_names  # class numbers and vectors count these
     inferred = not (arguments.label_names or arguments.label_columns or arguments.labels_column)
     for name in arguments.ignore_columns or ():
         if name not in table.columns and label_names is None:
@@ -190,6 +193,9 @@ def labeled_table(
         names, kind = list(columns.labels), "columns"
     else:
         labels, names, kind = read_label_cells(table, columns.names, arguments, label_names)
+    if order is not None and names != order and set(names) == set(order):
+        labels = labels[:, [names.index(name) for name in order]]
+        names = list(order)
     ids = None
     if columns.id is not None:
         ids = ["" if value is None else str(value) for value in table.columns[columns.id]]
