@@ -20,7 +20,7 @@ FORMAT_NAMES = {
 }  # fmt: skip
 
 Token = str | int | float | bool
-SEPARATORS = (",،，", ";؛", "|", "/", "\t", "\n")
+SEPARATORS = (",،，、", ";؛；", "|", "/", "\t", "\n")
 """What may stand between two names; the characters of one entry count as the same."""
 
 _NUMBER = re.compile(r"[+-]?\d+(?:[.٫]\d*)?")

@@ -36,7 +36,11 @@ _METADATA_WORDS = frozenset(
      "duplicated", "deleted", "truncated", "favorite", "favorited", "favourite", "favorites",
      "likes", "like", "views", "sampled", "checked", "gold", "unnamed", "key", "hash", "media",
      "image", "spam", "bot", "confidence", "agreement", "score", "weight", "domain", "topic",
-     "platform", "device", "seed", "kfold", "holdout"}
+     "platform", "device", "seed", "kfold", "holdout", "male", "female", "approved", "skipped",
+     "processed", "selected", "sample", "emoji", "hashtag", "hashtags", "mention", "mentions",
+     "reviewed", "synthetic", "augmented", "translated", "original", "annotated", "done",
+     "chars", "words", "tokens", "toxicity", "quality", "dataset", "corpus", "file", "path",
+     "page", "verification", "trainset", "testset"}
 )  # fmt: skip
 _WORD = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -140,6 +144,12 @@ def columns_ending_in(columns: Iterable[str], names: Iterable[str]) -> list[str]
     """Return the columns whose last word is one of `names`, such as `Tweet_text`."""
     wanted = set(names)
     return [name for name in columns if (words := _words(name)) and words[-1] in wanted]
+
+
+def text_columns(columns: Iterable[str]) -> list[str]:
+    """Return the columns that are called text and the like, or end so, such as `Tweet_text`."""
+    columns = list(columns)
+    return columns_called(columns, TEXT_COLUMNS) or columns_ending_in(columns, TEXT_COLUMNS)
 
 
 def looks_like_metadata(column: str) -> bool:

@@ -68,7 +68,14 @@ class ParquetRows:
 
     def tables(self, rows: int) -> Iterator[pyarrow.Table]:
         """See `ArrowRows`."""
-        for batch in self._open().iter_batches(min(rows, 1024), use_threads=False):
+        batches = self._open().iter_batches(min(rows, 1024), use_threads=False)
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pyarrow.ArrowException, OSError) as error:
+                raise DataError(f"{self.name}: the file is damaged ({error}).") from None
+            if batch is None:
+                return
             yield pyarrow.Table.from_batches([batch], self.schema)
 
 

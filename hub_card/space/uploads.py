@@ -11,7 +11,7 @@ from pathlib import Path
 from ...common.errors import DataError, UserError
 from ...data.files.delimited import DelimitedRows
 from ...data.files.text import detect_encoding
-from ...data.names import TEXT_COLUMNS, columns_called, columns_ending_in
+from ...data.names import text_columns
 
 MAX_ROWS = 2000
 MAX_BYTES = 5_000_000
@@ -99,7 +99,7 @@ def _rows(table: DelimitedRows, name: str, max_rows: int) -> list[list[str]]:
 
 
 def _text_column(name: str, columns: Sequence[str]) -> int:
-    found = columns_called(columns, TEXT_COLUMNS) or columns_ending_in(columns, TEXT_COLUMNS)
+    found = text_columns(columns)
     if not found:
         raise UserError(
             f"{name}: which column holds the texts? It has "

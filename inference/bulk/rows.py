@@ -12,7 +12,7 @@ import pyarrow
 
 from ...common.errors import UserError, did_you_mean, quoted
 from ...data.files.arrow_rows import python_values
-from ...data.names import TEXT_COLUMNS, columns_called, columns_ending_in
+from ...data.names import text_columns
 
 __all__ = ["Chunk", "JsonRows", "Problem", "Source", "TableRows", "choose_text_column",
            "python_values", "text_problem"]  # fmt: skip
@@ -135,9 +135,7 @@ def choose_text_column(source: Source, asked: str | None) -> str:
             f"{source.name} has no column {asked!r}{did_you_mean(asked, source.columns)}; it has "
             f"{quoted(source.columns)}."
         )
-    found = columns_called(source.columns, TEXT_COLUMNS) or columns_ending_in(
-        source.columns, TEXT_COLUMNS
-    )
+    found = text_columns(source.columns)
     column = asked or (found[0] if len(found) == 1 else None)
     if column is None:
         raise UserError(
