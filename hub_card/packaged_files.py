@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..configuration_stacked_emotion import AUTO_MAP
 
-PACKAGE = Path(__file__).parent.parent
+PACKAGE = Path(__file__).resolve().parent.parent
 NAME = "stacked_emotion"
 
 

@@ -124,9 +124,9 @@ def demo_app(
     Raises:
         UserError: gradio is not installed, there is no such folder, or the port is taken.
     """
-    folder = _model_folder(model)
     if find_spec("gradio") is None:
         raise UserError(_NO_GRADIO)
+    folder = _model_folder(model)
     from .interface import build_interface, launch_options, load_predictor
 
     facts = model_facts(folder, revision)
