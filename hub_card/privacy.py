@@ -31,6 +31,7 @@ _SECRET_KEY = re.compile(
     r"(^|_)(token|api_?key|access_?key|key_?id|passw(or)?d|pass|secret|credential|auth)s?(_|$)",
     re.IGNORECASE,
 )
+_MACHINE_KEY = re.compile(r"(^|_)(host|host_?name|user|user_?name|login)$", re.IGNORECASE)
 _SECRET = re.compile(
     r"hf_[A-Za-z0-9]{16,}|hf_oauth_\w+|ghp_[A-Za-z0-9]{20,}|github_pat_\w{20,}|sk-[A-Za-z0-9_-]{20,}"
     r"|AKIA[A-Z0-9]{16}|xox[abps]-[\w-]{10,}|glpat-[\w-]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
@@ -69,7 +70,7 @@ def public_values(value: Any, local: Collection[str] = (), kept: Collection[str]
         return {
             str(key): _of_key(str(key), entry, local, kept)
             for key, entry in value.items()
-            if not _is_secret(str(key), entry)
+            if not _is_private(str(key), entry)
         }
     if isinstance(value, list | tuple):
         return [public_values(entry, local, kept) for entry in value]
@@ -160,8 +161,9 @@ def _is_path(text: str) -> bool:
     )
 
 
-def _is_secret(key: str, value: Any) -> bool:
-    return bool(_SECRET_KEY.search(key)) and not isinstance(value, bool | int | float)
+def _is_private(key: str, value: Any) -> bool:
+    private = _SECRET_KEY.search(key) or _MACHINE_KEY.search(key)
+    return bool(private) and not isinstance(value, bool | int | float)
 
 
 def _names_of_this_machine() -> list[str]:
