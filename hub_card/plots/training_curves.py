@@ -92,6 +92,7 @@ def _draw_encoders(axes: Any, encoders: Mapping[str, Sequence[Curve]]) -> None:
         for steps, values in runs[:-1]:
             axes.plot(steps, values, linewidth=0.9, alpha=0.4, **look)
         axes.plot(*runs[-1], marker="o", markersize=3, linewidth=2, label=in_plot(name), **look)
+    axes.locator_params(axis="x", integer=True)
     axes.set_title("Encoders: training loss (thin: the folds)", loc="left")
     axes.set(xlabel="step", ylabel="loss")
     axes.legend(frameon=False, fontsize=9)
