@@ -47,12 +47,10 @@ def is_hub_id(source: str, state: Mapping[str, Any] | None = None) -> bool:
 
     Args:
         source: as it was given to the run.
-        state: what the run recorded of it: `fingerprint` for a folder, `commit` for the Hub.
+        state: what the run recorded of it; a `commit` (perhaps null) is that of the Hub.
     """
-    if state and "fingerprint" in state:
-        return False
-    if state and "commit" in state:
-        return bool(_HUB_ID_OR_NAME.fullmatch(source))
+    if state:
+        return "commit" in state and bool(_HUB_ID_OR_NAME.fullmatch(source))
     return bool(_HUB_ID.fullmatch(source)) and not Path(source).exists()
 
 

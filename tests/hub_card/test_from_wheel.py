@@ -143,7 +143,7 @@ def test_what_is_needed_follows_from_imports() -> None:
         ["hub_card/space/interface.py"]
     )}  # fmt: skip
     assert {"common/precision.py", "hub_card/space/style.css", "inference/predictor.py"} <= space
-    assert not [name for name in space if name.startswith(("trainer/", "data/"))]
+    assert not [name for name in space if name.startswith(("trainer/", "hub_card/card/"))]
     handler = needed_files(["hub_card/handler.py"], packages=False)
     assert [file.name for file in handler] == ["handler.py"], "it runs alone"
     flat = remote_code()
