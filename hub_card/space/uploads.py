@@ -1,4 +1,4 @@
-"""CSV files from people: read with one clear sentence for each thing that can be wrong."""
+"""CSV files that people upload, with one clear sentence for each thing that can be wrong."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ...common.errors import DataError, UserError
 from ...data.files.delimited import DelimitedRows
 from ...data.files.text import detect_encoding
 from ...data.names import text_columns
+from ..inert_text import in_spreadsheet
 
 MAX_ROWS = 2000
 MAX_BYTES = 5_000_000
@@ -40,15 +41,19 @@ class Upload:
         return [row[self.text_column] for row in self.rows]
 
 
-def read_upload(path: str | Path, max_rows: int = MAX_ROWS) -> Upload:
+def read_upload(
+    path: str | Path, max_rows: int = MAX_ROWS, text_column: str | None = None
+) -> Upload:
     """Read a CSV file whose header names a column of texts.
 
     The file is read as everywhere in this package: any delimiter, UTF-8 or UTF-16. The texts are
-    in the column `text` (or `tweet`, `sentence`, `content`, `نص`, …).
+    in the column that the model's data has them in, or else in `text` (or `tweet`, `sentence`,
+    `content`, `نص`, …).
 
     Args:
         path: the file.
         max_rows: more are refused.
+        text_column: the column of texts in the model's data.
 
     Raises:
         UserError: what is wrong with the file, where, and how to fix it.
@@ -56,12 +61,12 @@ def read_upload(path: str | Path, max_rows: int = MAX_ROWS) -> Upload:
     path = Path(path)
     if path.suffix.lower() not in (".csv", ".tsv", ".txt"):
         raise UserError(
-            f"{path.name} is no CSV file. Save the table as “CSV UTF-8 (.csv)” and upload that."
+            f"{path.name} is not a CSV file. Save the table as “CSV UTF-8 (.csv)” and upload that."
         )
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise UserError(
-            f"{path.name} has {size / 1e6:.1f} MB, the app takes {MAX_BYTES / 1e6:.0f} MB. Split "
+            f"{path.name} has {size / 1e6:.1f} MB. The app takes {MAX_BYTES / 1e6:.0f} MB. Split "
             "it, or use `stacked-emotion predict --input` on your own machine."
         )
     if b"\0" in path.read_bytes() and detect_encoding(path) == "utf-8-sig":
@@ -76,7 +81,7 @@ def read_upload(path: str | Path, max_rows: int = MAX_ROWS) -> Upload:
         raise UserError(
             f"{path.name}: {reason} The first line must name the columns; one is “text”."
         ) from None
-    column = _text_column(path.name, table.columns)
+    column = _text_column(path.name, table.columns, text_column)
     if not any(row[column].strip() for row in rows):
         raise UserError(f"{path.name} has no text in its column “{table.columns[column]}”.")
     return Upload(path.name, table.columns, rows, column)
@@ -98,12 +103,16 @@ def _rows(table: DelimitedRows, name: str, max_rows: int) -> list[list[str]]:
     return rows
 
 
-def _text_column(name: str, columns: Sequence[str]) -> int:
+def _text_column(name: str, columns: Sequence[str], preferred: str | None) -> int:
+    lowered = [column.lower() for column in columns]
+    if preferred and preferred.lower() in lowered:
+        return lowered.index(preferred.lower())
     found = text_columns(columns)
     if not found:
         raise UserError(
             f"{name}: which column holds the texts? It has "
-            f"{', '.join(f'“{column}”' for column in columns)}; call that one “text” in the first "
+            f"{', '.join(f'“{column}”' for column in columns)}; call that one “{preferred or 'text'}” in "
+            "the first "
             "line."
         )
     return columns.index(found[0])
@@ -114,7 +123,8 @@ def with_answers(
 ) -> str:
     """The table with a column of labels and one of scores per label, as CSV.
 
-    Columns that the file has already are left alone: the new ones are then called `predicted_…`.
+    If the file has such columns already, the new ones are called `predicted_…`. A cell that a
+    spreadsheet would run as a formula gets an apostrophe.
 
     Args:
         upload: the table.
@@ -127,8 +137,8 @@ def with_answers(
         added = [f"predicted_{name}" for name in added]
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*upload.columns, *added])
+    writer.writerow(map(in_spreadsheet, [*upload.columns, *added]))
     for row, given, values in zip(upload.rows, labels, scores, strict=True):
         cells = [""] * len(names) if values is None else [f"{values[name]:.4f}" for name in names]
-        writer.writerow([*row, given or "", *cells])
+        writer.writerow(map(in_spreadsheet, [*row, given or "", *cells]))
     return stream.getvalue()
