@@ -22,6 +22,7 @@ from .checks_stacked_emotion import (
     require,
     safe_labels,
 )
+from .dynamic_modules_stacked_emotion import findable
 
 logger = logging.get_logger(__name__)
 
@@ -56,6 +57,7 @@ class _SubConfigs:
         return {name: type(config) for name, config in encoders.items()}
 
 
+@findable
 class StackedEmotionConfig(PreTrainedConfig):
     """Configuration of `StackedEmotionModel` and `StackedEmotionForSequenceClassification`.
 

@@ -45,7 +45,7 @@ setup(
         "stacked_emotion": ["py.typed"],
         "stacked_emotion.recipes": ["*.yaml", "sample/*", "accelerate/*"],
         "stacked_emotion.hub_card": ["templates/*.jinja"],
-        "stacked_emotion.hub_card.space": ["style.css", "README.md", "requirements.txt"],
+        "stacked_emotion.hub_card.space": ["style.css", "README.md"],
     },
     install_requires=[
         "torch>=2.6",
