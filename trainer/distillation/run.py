@@ -73,6 +73,7 @@ class DistillationContext(DataSplits):
         check_student(options.student, options.student_revision)
         teacher = Teacher.load(options)
         splits = load_splits(arguments.data, teacher.labels)
+        announce(f"The data:\n{DataSplits(splits).report}")
         tokenizer = student_tokenizer(options.student, options.student_revision, options.max_length)
         Path(options.output_dir).mkdir(parents=True, exist_ok=True)
         scores = score_all(options, teacher, splits)

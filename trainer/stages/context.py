@@ -49,6 +49,7 @@ class RunContext(DataSplits):
         """Read and check the data, and encode it."""
         check_trackers(recipe.stages.report_to)
         splits = load_splits(recipe.data)
+        announce(f"The data:\n{DataSplits(splits).report}")
         stack = recipe.stack
         revisions = dict(text.partition("=")[::2] for text in stack.encoder_revisions)
         tokenizers = {}
