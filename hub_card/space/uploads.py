@@ -109,11 +109,10 @@ def _text_column(name: str, columns: Sequence[str], preferred: str | None) -> in
         return lowered.index(preferred.lower())
     found = text_columns(columns)
     if not found:
+        names = ", ".join(f"“{column}”" for column in columns)
         raise UserError(
-            f"{name}: which column holds the texts? It has "
-            f"{', '.join(f'“{column}”' for column in columns)}; call that one “{preferred or 'text'}” in "
-            "the first "
-            "line."
+            f"{name}: which column holds the texts? It has {names}. Call that one "
+            f"“{preferred or 'text'}” in the first line."
         )
     return columns.index(found[0])
 
