@@ -58,7 +58,7 @@ class RepositoryFile:
 def gather(record: RunRecord, folder: Path) -> None:
     """Put model, tokenizers, code, `handler.py` and the run's figures into an empty folder.
 
-    Weights are hard links where the file system has them. `README.md` and `plots/` are not made here.
+    Large files are hard links where possible. `README.md` and `plots/` are not made here.
 
     Args:
         record: the run.
