@@ -12,7 +12,7 @@ from typing import Any
 from .errors import UserError
 
 _CHUNK = 1 << 20
-_KNOWN_DIGESTS: dict[tuple[str, int, int, int], str] = {}
+_KNOWN_DIGESTS: dict[tuple[str, int, int, int, int], str] = {}
 
 
 def fingerprint(*parts: Any) -> str:
@@ -25,15 +25,17 @@ def fingerprint(*parts: Any) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """BLAKE2b of a file's bytes, as hex.
+    """SHA-256 of a file's bytes, as hex.
 
-    A file that has the size and the time of change it had when this process last read it is not
-    read again.
+    A process reads a file again only if its inode, size or a time of change differs. The inode's
+    own time counts too, because a program can set the other one back.
     """
     found = path.stat()
-    known = (str(path.resolve()), found.st_ino, found.st_size, found.st_mtime_ns)
+    known = (
+        str(path.resolve()), found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns,
+    )  # fmt: skip
     if known not in _KNOWN_DIGESTS:
-        digest = hashlib.blake2b(digest_size=16)
+        digest = hashlib.sha256()
         with path.open("rb", buffering=0) as stream:
             while chunk := stream.read(_CHUNK):
                 digest.update(chunk)
@@ -48,14 +50,19 @@ def write_json(path: Path, value: Any) -> None:
     os.replace(partial, path)
 
 
-def replace_folder(partial: Path, folder: Path) -> None:
-    """Put a finished folder in the place of another one."""
+def discard(folder: Path) -> None:
+    """Remove a folder so that it is never half there under its own name."""
     old = folder.with_name(f"{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         os.replace(folder, old)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def replace_folder(partial: Path, folder: Path) -> None:
+    """Put a finished folder in the place of another one."""
+    discard(folder)
     os.replace(partial, folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -68,5 +75,5 @@ def read_json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path} cannot be read ({error}); what wrote it has to run again."
+            f"{path} cannot be read ({error}); run the command that wrote it again."
         ) from error

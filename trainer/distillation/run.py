@@ -15,8 +15,8 @@ from transformers.utils import logging
 
 from ...common.files import file_digest, fingerprint
 from ...data.splits import DataSplits, load_splits
+from ..running.once import run_once
 from ..running.progress import announce
-from ..stages.context import run_once
 from .arguments import Distillation, DistillationArguments
 from .rows import StudentRows
 from .student import check_student, student_tokenizer

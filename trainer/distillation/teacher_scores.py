@@ -20,8 +20,8 @@ from ...common.files import fingerprint
 from ...data.labeled_texts import LabeledTexts
 from ...inference.predictor import StackedEmotionPredictor
 from ..choosing.folds import stratified_folds
+from ..running.once import run_once
 from ..running.progress import announce
-from ..stages.context import run_once
 from .arguments import DistillationArguments
 from .teacher import Teacher, TeacherRun, logits_of
 from .texts import altered_copies, stream_texts

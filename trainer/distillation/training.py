@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArgum
 from ...data.label_statistics import LabelStatistics
 from ..losses.distillation import DistillationLoss
 from ..running.checkpoints import newest_checkpoint
-from ..stages.context import CHECKPOINTS
+from ..running.once import CHECKPOINTS
 from ..trainer import StackedEmotionTrainer
 from .arguments import DistillationArguments
 from .rows import StudentCollator, StudentRows

@@ -19,6 +19,9 @@ from .encoders import fine_tuned_folder, load_fine_tuned, weights_digest
 
 logger = logging.get_logger(__name__)
 
+# Raised when the same encoders and texts come to other features: caches are then made again.
+FEATURES_VERSION = 1
+
 
 def training_features(context: RunContext) -> FeatureCache:
     """Features of the training rows, each from encoders that did not see the row.
@@ -93,6 +96,7 @@ def features_layout(context: RunContext, split: str) -> tuple[CacheLayout, str]:
     words = context.encoded[split].word_counts
     layout = CacheLayout(words, _hidden_sizes(context), len(context.label_names))
     key = fingerprint(
+        FEATURES_VERSION,
         context.data_fingerprint,
         context.splits[split].fingerprint(),
         digests,

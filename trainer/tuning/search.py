@@ -19,11 +19,12 @@ from ...common.files import fingerprint, write_json
 from ..arguments import TrainingRecipe, parse_recipe
 from ..features.cache import FeatureCache
 from ..recipe_words import take_number, take_option, with_recipe_first
+from ..running.once import CHECKPOINTS, run_once
 from ..running.process_start import prepare_process
 from ..running.processes import join_ranks
 from ..running.progress import announce, duration
 from ..stages.cached_training import build_stack
-from ..stages.context import CHECKPOINTS, RunContext, run_once
+from ..stages.context import RunContext
 from ..stages.encoders import encoder_parts, run_encoders, weights_digest
 from ..stages.features import training_features
 from ..stages.meta_and_head import (

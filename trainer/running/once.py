@@ -1,0 +1,95 @@
+"""Work that is done once, by all ranks, whatever kills them on the way."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+
+from ...common.disk import disk_errors
+from ...common.errors import UserError
+from ...common.files import discard
+from ...common.finished import RECORD, Finished, find, finish
+from .progress import announce
+
+CHECKPOINTS = "checkpoints"
+_STARTED = "started.txt"
+
+
+def find_finished(folder: Path, key: str) -> Finished | None:
+    """Finished work with that key; damage is reported.
+
+    Every rank must call it. The main one reads the files, and all get its answer.
+
+    Args:
+        folder: the folder of the work.
+        key: fingerprint of everything it depends on.
+    """
+    state = PartialState()
+    answer: list[Finished | None] = [None]
+    if state.is_main_process:
+        answer[0], problem = find(folder, key)
+        if problem is not None:
+            announce(f"{folder} {problem}. It is made again.")
+    if state.num_processes > 1:
+        broadcast_object_list(answer)
+    return answer[0]
+
+
+def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """Do a piece of work unless it is finished and undamaged in its folder.
+
+    Every rank must call it. The work gets a folder of its own and returns a JSON-able record. The
+    record is written last, so a killed run does the work again, from what it finds in the folder.
+    `checkpoints` in the folder are removed when the work is done.
+
+    Args:
+        folder: the folder of the result.
+        key: fingerprint of everything the result depends on; with another key the folder is
+            cleared first.
+        work: what to do.
+
+    Returns:
+        The record, with `seconds`.
+
+    Raises:
+        UserError: the folder holds files that no run wrote, or the disk is full or read-only.
+    """
+    state = PartialState()
+    found = find_finished(folder, key)
+    if found is None:
+        with disk_errors(folder, "--output_dir"):
+            if state.is_main_process:
+                _begin(folder, key)
+            state.wait_for_everyone()
+            begin = time.monotonic()
+            record = work(folder)
+            record["seconds"] = round(time.monotonic() - begin, 2)
+            if state.is_main_process:
+                finish(folder, key, record, leave_out=(CHECKPOINTS, _STARTED))
+    else:
+        record = found.record
+    if state.is_main_process:
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    state.wait_for_everyone()
+    return record
+
+
+def _begin(folder: Path, key: str) -> None:
+    """Clear the folder, unless it holds the beginning of this very work."""
+    started, record = folder / _STARTED, folder / RECORD
+    if started.exists() and started.read_text(errors="replace") == key and not record.exists():
+        return
+    if folder.is_dir() and any(folder.iterdir()) and not (started.exists() or record.exists()):
+        raise UserError(
+            f"{folder} holds files that no run wrote. Move them away or choose another "
+            "--output_dir."
+        )
+    discard(folder)
+    folder.mkdir(parents=True)
+    started.write_text(key)
