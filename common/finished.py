@@ -91,6 +91,7 @@ def finish(
             path
             for path in sorted(folder.rglob("*"))
             if path.is_file()
+            and path.suffix != ".lock"
             and path != folder / name
             and path.relative_to(folder).parts[0] not in leave_out
         ]

@@ -144,14 +144,14 @@ def score_systems(
         "data": data_record(context.splits, context.arguments.data.dataset_name),
         "teacher": {
             "source": options.model,
-            "revision": options.revision,
+            "revision": context.teacher.commit or options.revision,
             "digest": context.teacher.digest,
             "training_scores": context.scores.origin,
             "augmented_scores": context.scores.augmented_origin,
             "texts_without_labels": context.scores.counts,
         },
-        "student_source": options.student,
-        "encoders": {STUDENT: {"source": options.student}},
+        "student_source": _student_source(records)["source"],
+        "encoders": {STUDENT: _student_source(records)},
         "seeds": options.seeds,
         "loss": {
             "name": loss.name,
@@ -172,6 +172,12 @@ def score_systems(
             for variant, parts in records.items()
         },
     }
+
+
+def _student_source(records: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What the finished students say they were made from."""
+    record = next(iter(records[STUDENT].values()))
+    return {"source": record["source"], "source_state": record["source_state"]}
 
 
 def lead_kept(table: dict[str, Any], splits: list[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import torch
 from accelerate import PartialState
 from tqdm.auto import tqdm
 
-from ...common.disk import disk_errors, no_room
+from ...common.disk import no_room
 from ...common.files import fingerprint, replace_folder, write_json
 from ...common.finished import find, finish
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
@@ -79,14 +79,13 @@ class FeatureCacheWriter:
 
     def _reserve(self) -> None:
         """Make the files with all their blocks: a disk that fills up later kills by SIGBUS."""
-        with disk_errors(self.folder, "--output_dir", self.layout.nbytes):
-            self.partial.mkdir(parents=True)
-            map_files(self.partial, self.layout, "w+")
-            for name in FILES:
-                path = self.partial / name
-                if (size := path.stat().st_size) and hasattr(os, "posix_fallocate"):
-                    with path.open("rb+") as stream:
-                        os.posix_fallocate(stream.fileno(), 0, size)
+        self.partial.mkdir(parents=True)
+        map_files(self.partial, self.layout, "w+")
+        for name in FILES:
+            path = self.partial / name
+            if (size := path.stat().st_size) and hasattr(os, "posix_fallocate"):
+                with path.open("rb+") as stream:
+                    os.posix_fallocate(stream.fileno(), 0, size)
 
     @torch.inference_mode()
     def fill(

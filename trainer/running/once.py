@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,44 @@ from accelerate.utils import broadcast_object_list
 from ...common.disk import disk_errors
 from ...common.errors import UserError
 from ...common.files import discard
-from ...common.finished import RECORD, Finished, find, finish
+from ...common.finished import RECORD, Finished, find, finish, thorough
+from ...common.locks import locked, output_folder
 from .progress import announce
 
 CHECKPOINTS = "checkpoints"
 _STARTED = "started.txt"
+
+
+@contextmanager
+def run_folder(folder: Path, verify: bool = False) -> Iterator[None]:
+    """Work in the folder of a run, as the only command that does.
+
+    Args:
+        folder: made if it is missing.
+        verify: hash every finished file before it is used, however large.
+
+    Raises:
+        UserError: another process works there, or nothing can be written there.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(thorough(verify))
+        if PartialState().is_main_process:
+            stack.enter_context(output_folder(folder))
+        yield
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make a piece of work as the only command that does; runs may share encoders and features.
+
+    Raises:
+        UserError: another process makes it now.
+    """
+    with ExitStack() as stack:
+        if PartialState().is_main_process:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder.with_name(f".{folder.name}.lock"), folder))
+        yield
 
 
 def find_finished(folder: Path, key: str) -> Finished | None:
@@ -63,7 +97,7 @@ def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> 
     state = PartialState()
     found = find_finished(folder, key)
     if found is None:
-        with disk_errors(folder, "--output_dir"):
+        with alone_in(folder), disk_errors(folder, "--output_dir"):
             if state.is_main_process:
                 _begin(folder, key)
             state.wait_for_everyone()

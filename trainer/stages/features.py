@@ -9,11 +9,13 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 from transformers.utils import logging
 
+from ...common.disk import disk_errors
 from ...common.files import fingerprint
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ..features.cache import CacheLayout, FeatureCache, open_cache
 from ..features.writer import FeatureCacheWriter
 from ..metrics.scores import average_precision
+from ..running.once import alone_in
 from .context import RunContext
 from .encoders import fine_tuned_folder, load_fine_tuned, weights_digest
 
@@ -118,12 +120,13 @@ def _features(context: RunContext, split: str) -> FeatureCache:
     found = open_cache(folder, layout, key, labels)
     if found is not None:
         return found
-    writer = FeatureCacheWriter(folder, layout, key)
-    for index, name in enumerate(context.names):
-        for part, rows in encoder_parts_of_rows(context, split).items():
-            model = load_fine_tuned(context, name, part)
-            writer.fill(model, encoded, rows, index, description=f"{split}: {name}, {part}")
-    writer.finish()
+    with alone_in(folder), disk_errors(folder, "--output_dir", layout.nbytes):
+        writer = FeatureCacheWriter(folder, layout, key)
+        for index, name in enumerate(context.names):
+            for part, rows in encoder_parts_of_rows(context, split).items():
+                model = load_fine_tuned(context, name, part)
+                writer.fill(model, encoded, rows, index, description=f"{split}: {name}, {part}")
+        writer.finish()
     return FeatureCache(folder, layout, labels)
 
 

@@ -19,7 +19,7 @@ from ...common.files import fingerprint, write_json
 from ..arguments import TrainingRecipe, parse_recipe
 from ..features.cache import FeatureCache
 from ..recipe_words import take_number, take_option, with_recipe_first
-from ..running.once import CHECKPOINTS, run_once
+from ..running.once import CHECKPOINTS, run_folder, run_once
 from ..running.process_start import prepare_process
 from ..running.processes import join_ranks
 from ..running.progress import announce, duration
@@ -86,11 +86,18 @@ def hyperparameter_search(
         raise UserError("tune runs in one process: leave --num_processes out.")
     space = space_of(recipe, parameters)
     context = _training_rows_only(RunContext.load(recipe))
+    with run_folder(context.output, recipe.stages.verify):
+        return _search(optuna, context, space, trials, seconds)
+
+
+def _search(
+    optuna: Any, context: RunContext, space: SearchSpace, trials: int, seconds: float
+) -> dict[str, Any]:
+    recipe = context.recipe
     if recipe.stages.encoders_from is None:
         run_encoders(context)
     features = training_features(context)
     _, stack_words = stacks_words(context, features)
-    context.output.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         study_name=_study_name(context, space),
         storage=f"sqlite:///{context.output.resolve() / 'tuning.db'}",
@@ -132,7 +139,9 @@ def _optuna() -> Any:
 def _training_rows_only(context: RunContext) -> RunContext:
     """The run without the texts that are only scored."""
     train = {"train": context.splits["train"]}
-    return RunContext(train, context.recipe, context.tokenizer, {"train": context.encoded["train"]})
+    encoded = {"train": context.encoded["train"]}
+    states = context.source_states
+    return RunContext(train, context.recipe, context.tokenizer, encoded, states)
 
 
 def _study_name(context: RunContext, space: SearchSpace) -> str:

@@ -19,13 +19,13 @@ from stacked_emotion.trainer import (
     UserError,
     build_loss,
     parse_recipe,
-    tuning,
 )
 from stacked_emotion.trainer.arguments import TrainingRecipe, read_recipe
 from stacked_emotion.trainer.data_collator import FeatureCollator
 from stacked_emotion.trainer.stages.cached_training import build_stack
 from stacked_emotion.trainer.stages.context import RunContext
 from stacked_emotion.trainer.stages.features import training_features
+from stacked_emotion.trainer.tuning import search as tuning
 from stacked_emotion.trainer.tuning.search import hyperparameter_search, main
 
 PARAMETERS = ["head_learning_rate", "dropout=0.1..0.5", "loss_options.correlation_weight"]
