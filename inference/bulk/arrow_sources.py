@@ -95,9 +95,12 @@ class DatasetSource:
             first = next(iter(self._tables.iter(1)), None)
         except Exception as error:  # readers of all formats, each with errors of its own
             raise UserError(f"{self.name} cannot be read: {error}") from error
-        if first is None:
-            raise UserError(f"{self.name} has no rows.")
-        schema = stream.features.arrow_schema if stream.features else first.schema
+        if stream.features:
+            schema = stream.features.arrow_schema
+        elif first is not None:
+            schema = first.schema
+        else:
+            raise UserError(f"{self.name} has no rows, and its columns are not known.")
         self.schema: pyarrow.Schema | None = schema
         self.columns = list(schema.names)
 

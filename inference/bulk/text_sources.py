@@ -157,7 +157,9 @@ class JsonLinesSource:
                 assert isinstance(chunk.rows, JsonRows)
                 self.columns = list(chunk.rows.records[0])
                 return
-        raise UserError(f"{path} has no line that is a JSON object.")
+        if any(line.strip() for _, line in _lines(path, "\n")):
+            raise UserError(f"{path} has no line that is a JSON object.")
+        self.columns = []
 
     def chunks(self, part_rows: int) -> Iterator[Chunk]:
         """See `Source`."""

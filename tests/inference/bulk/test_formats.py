@@ -204,7 +204,6 @@ def test_delimiter_and_quoting(tmp_path: Path, tiny_stack_folder: Path) -> None:
         ("in.txt", "text\na\n", {}, "format"),
         ("in.parquet", "text\na\n", {}, "cannot be read as Parquet"),
         ("in.csv", None, {}, "There is no file"),
-        ("in.csv", "text\n", {}, "no rows"),
         ("in.csv", "", {}, "header"),
         ("in.csv", "body\na\n", {}, "--text_column"),
         ("in.csv", "text\na\n", {"text_column": "tetx"}, "did you mean 'text'"),
