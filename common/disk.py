@@ -13,10 +13,10 @@ from .errors import UserError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-# Libraries in C++ and Rust raise errors of their own. PyTorch's writer does not say why it failed.
+# Libraries in C++ and Rust raise errors of their own; those of PyTorch and NumPy give no reason.
 _FULL_TEXT = re.compile(
     r"No space left on device|Disk quota exceeded|File too large|disk is full"
-    r"|PytorchStreamWriter failed|unexpected pos \d+"
+    r"|PytorchStreamWriter failed|unexpected pos \d+|\d+ requested and \d+ written"
 )
 _READ_ONLY_TEXT = re.compile(r"Read-only file system|readonly database")
 
