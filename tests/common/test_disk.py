@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,11 +39,9 @@ def test_a_full_disk_is_one_sentence(writer: str, tmp_path: Path) -> None:
 
 def test_a_read_only_folder_is_one_sentence(tmp_path: Path) -> None:
     with mounted(tmp_path / "fixed", "ro") as folder:
-        with pytest.raises(UserError, match="Read-only file system.*another --output"):
-            with output_folder(folder / "new", "--output"):
-                pass
-        with pytest.raises(UserError, match=f"Nothing can be written in {folder}"):
-            with output_folder(folder):
+        said = r"Nothing can be written in \S+ \(Read-only file system\).*another --output"
+        for place in (folder / "new", folder):
+            with pytest.raises(UserError, match=said), output_folder(place, "--output"):
                 pass
 
 
@@ -53,8 +50,12 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
         (tmp_path / "none").read_text()
     with pytest.raises(UserError, match="mine"), disk_errors(tmp_path, "--output_dir"):
         raise UserError("mine")
-    with pytest.raises(UserError, match="needs about 4.0 MB"):
-        (tmp_path / "half").write_bytes(bytes(2_000_000))
-        with disk_errors(tmp_path, "--output_dir"):
-            raise RuntimeError("x") from OSError(28, "No space left on device")
-    assert shutil.disk_usage(tmp_path).free
+
+
+def test_what_is_needed_is_estimated_from_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "half").write_bytes(bytes(2_000_000))
+    with (
+        pytest.raises(UserError, match=r"needs about 4\.0 MB"),
+        disk_errors(tmp_path, "--output_dir"),
+    ):
+        raise RuntimeError("x") from OSError(28, "No space left on device")
