@@ -13,7 +13,7 @@ from ..common.errors import UserError
 from ..common.finished import thorough
 from .arguments import TrainingRecipe, parse_recipe
 from .results import to_markdown
-from .running.once import run_folder
+from .running.once import main_rank_alone, run_folder
 from .running.process_start import prepare_process
 from .running.processes import join_ranks
 from .running.progress import announce
@@ -70,7 +70,8 @@ def _run_stages(context: RunContext, chosen: list[str], begin: float) -> dict[st
         if stage not in records:
             records[stage] = RUNNERS[stage](context)
     if PartialState().is_main_process:
-        return finish_run(context, records, begin)
+        with main_rank_alone():
+            return finish_run(context, records, begin)
     return {"stages": records}
 
 

@@ -51,9 +51,11 @@ class TableRows:
 
     def digest(self) -> str:
         """SHA-256 of columns, types and values, as hex."""
+        # A slice and a table of its own differ in their buffers; copies of both do not.
+        copied = self.table.take(pyarrow.array(range(len(self)), pyarrow.int64())).combine_chunks()
         sink = pyarrow.BufferOutputStream()
-        with pyarrow.ipc.new_stream(sink, self.table.schema) as stream:
-            stream.write_table(self.table.combine_chunks())
+        with pyarrow.ipc.new_stream(sink, copied.schema) as stream:
+            stream.write_table(copied)
         return hashlib.sha256(sink.getvalue()).hexdigest()
 
     def values(self, column: str) -> list[Any]:

@@ -73,13 +73,11 @@ def test_one_process_does_not_hold_a_lock_twice(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize(
-    "content", ["", "[1]", "{", '{"pid": [1], "command": "' + "x" * 999 + '"}']
-)
-def test_what_a_lock_file_says_may_be_damaged(tmp_path: Path, content: str) -> None:
+def test_what_a_lock_file_says_may_be_damaged(tmp_path: Path) -> None:
     process = hold(tmp_path)
-    (tmp_path / ".lock").write_text(content)
-    with pytest.raises(UserError, match="is in use by") as caught, output_folder(tmp_path):
-        pass
-    assert len(str(caught.value)) < 900
+    for content in ("", "[1]", "{", '{"pid": [1], "command": "' + "x" * 999 + '"}', "[" * 99_999):
+        (tmp_path / ".lock").write_text(content)
+        with pytest.raises(UserError, match="is in use by") as caught, output_folder(tmp_path):
+            pass
+        assert len(str(caught.value)) < 900
     process.communicate(timeout=60)

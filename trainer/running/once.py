@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from .progress import announce
 
 CHECKPOINTS = "checkpoints"
 _STARTED = "started.txt"
+_ALONE: ContextVar[bool] = ContextVar("alone", default=False)
 
 
 @contextmanager
@@ -42,6 +44,16 @@ def run_folder(folder: Path, verify: bool = False) -> Iterator[None]:
 
 
 @contextmanager
+def main_rank_alone() -> Iterator[None]:
+    """Work that the main rank does while the others are done: nothing is sent to them."""
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
+
+
+@contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Make a piece of work as the only command that does; runs may share encoders and features.
 
@@ -58,7 +70,8 @@ def alone_in(folder: Path) -> Iterator[None]:
 def find_finished(folder: Path, key: str) -> Finished | None:
     """Finished work with that key; damage is reported.
 
-    Every rank must call it. The main one reads the files, and all get its answer.
+    Every rank must call it, except in `main_rank_alone`. The main one reads the files, and all get
+    its answer.
 
     Args:
         folder: the folder of the work.
@@ -70,7 +83,7 @@ def find_finished(folder: Path, key: str) -> Finished | None:
         answer[0], problem = find(folder, key)
         if problem is not None:
             announce(f"{folder} {problem}. It is made again.")
-    if state.num_processes > 1:
+    if state.num_processes > 1 and not _ALONE.get():
         broadcast_object_list(answer)
     return answer[0]
 

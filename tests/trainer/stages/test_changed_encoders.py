@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from safetensors.numpy import load_file
 from tiny_runs import tiny_run_options
@@ -89,53 +88,47 @@ def test_a_moved_folder_is_the_same_source(
     assert results["encoders"]["alpha"]["source"] == str(tiny_encoder_folders["alpha"])
 
 
-PUBLISH = """
-from huggingface_hub import HfApi
-api = HfApi()
-api.create_repo("lab/alpha", exist_ok=True)
-give(api.upload_folder(repo_id="lab/alpha", folder_path=given["folder"]).oid)
-"""
-
 TRAIN = """
-import json, sys
+import json
 from pathlib import Path
+from huggingface_hub import HfApi
 from stacked_emotion.trainer.train import main
-assert main(given["options"]) == 0
-run = Path(given["run"])
-record = json.loads((run / "results.json").read_text())["encoders"]["alpha"]
-give([record, (run / "encoders/alpha/final/model.safetensors").stat().st_mtime_ns])
+
+api, records = HfApi(), []
+api.create_repo("lab/alpha", exist_ok=True)
+commits = [
+    api.upload_folder(repo_id="lab/alpha", folder_path=folder).oid
+    for folder in given["folders"]
+]
+for commit in (commits[0], commits[0], commits[1], None):
+    revision = [] if commit is None else ["--encoder_revisions", f"alpha={commit}"]
+    assert main(given["options"] + revision) == 0
+    run = Path(given["run"])
+    record = json.loads((run / "results.json").read_text())["encoders"]["alpha"]
+    records.append([record, (run / "encoders/alpha/final/model.safetensors").stat().st_mtime_ns])
+give([commits, records])
 """
 
 
-@pytest.mark.parametrize("pinned", [True, False])
 def test_another_commit_on_the_hub(
-    pinned: bool, hub_server: Any, tiny_encoder_folders: dict[str, Path], tmp_path: Path
+    hub_server: Any, tiny_encoder_folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    """A revision that is named, and a branch that moves under the same command."""
-    copy = Path(shutil.copytree(tiny_encoder_folders["alpha"], tmp_path / "alpha"))
-    first = hub_server.run(tmp_path, PUBLISH, folder=str(copy))
-    weights = [file_digest(copy / "model.safetensors")]
+    """Two revisions that are named, then a branch at the second one: no other commit, no work."""
+    folders = [tiny_encoder_folders["alpha"], tmp_path / "alpha"]
+    shutil.copytree(*folders)
+    other_weights(folders[1])
     run = tmp_path / "run"
-
-    def trained(commit: str) -> tuple[dict[str, Any], int]:
-        options = tiny_run_options(
-            tiny_encoder_folders, run, "--cross_fit", "0", "--head_seeds", "0",
-            "--encoders", f"zeta={tiny_encoder_folders['zeta']}", "alpha=lab/alpha",
-        )  # fmt: skip
-        if pinned:
-            options += ["--encoder_revisions", f"alpha={commit}"]
-        return tuple(hub_server.run(tmp_path, TRAIN, options=options, run=str(run)))
-
-    record, changed = trained(first)
-    assert record["source"] == "lab/alpha"
-    assert record["revision"] == record["source_state"]["commit"] == first
-    assert record["source_state"]["files"]["model.safetensors"] == weights[0]
-    assert trained(first) == (record, changed)
-    other_weights(copy)
-    second = hub_server.run(tmp_path, PUBLISH, folder=str(copy))
-    record, later = trained(second)
-    assert later != changed
-    assert record["source_state"]["commit"] == second != first
-    assert record["source_state"]["files"]["model.safetensors"] == file_digest(
-        copy / "model.safetensors"
-    )
+    options = tiny_run_options(
+        tiny_encoder_folders, run, "--cross_fit", "0", "--head_seeds", "0",
+        "--encoders", f"zeta={tiny_encoder_folders['zeta']}", "alpha=lab/alpha",
+    )  # fmt: skip
+    given = {"folders": [str(folder) for folder in folders], "options": options, "run": str(run)}
+    commits, trained = hub_server.run(tmp_path, TRAIN, **given)
+    assert commits[0] != commits[1]
+    for (record, _), place in zip(trained, (0, 0, 1, 1), strict=True):
+        assert record["source"] == "lab/alpha"
+        assert record["revision"] == record["source_state"]["commit"] == commits[place]
+        weights = file_digest(folders[place] / "model.safetensors")
+        assert record["source_state"]["files"]["model.safetensors"] == weights
+    times = [time for _, time in trained]
+    assert times[0] == times[1] != times[2] == times[3]
