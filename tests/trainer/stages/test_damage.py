@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from damage import flip_bit
+from small_disks import grow, mounted
 from tiny_runs import tiny_run_options
 
 from stacked_emotion.common.finished import RECORD, find
@@ -144,3 +145,34 @@ def test_encoders_of_another_run_that_are_damaged(
     shutil.rmtree(run_copy / "encoders/zeta/final")
     with pytest.raises(UserError, match="final holds no finished work: run the stage encoders"):
         fine_tuned_folder(context, "zeta", "final")
+
+
+def test_a_full_disk_and_then_room(
+    finished_run: Path, tiny_encoder_folders: dict[str, Path], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Full in stage `encoders`, then in a later one; the third command has room and resumes."""
+    with mounted(tmp_path / "small", "size=800k") as disk:
+        options = tiny_run_options(tiny_encoder_folders, disk / "run")
+        for room in ("800k", "3m"):
+            grow(disk, room)
+            assert main(options) == 2
+            said = capsys.readouterr().err
+            (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
+            assert f"The disk of {disk / 'run'}" in line
+            assert "is full: the work needs about" in line
+            assert "--output_dir" in line
+            assert "Traceback" not in said
+        grow(disk, "40m")
+        assert main(options) == 0
+        assert contents(disk / "run") == contents(finished_run)
+
+
+def test_a_read_only_folder(
+    tiny_encoder_folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with mounted(tmp_path / "fixed", "ro") as disk:
+        assert main(tiny_run_options(tiny_encoder_folders, disk / "run")) == 2
+        said = capsys.readouterr().err
+        assert f"Nothing can be written in {disk / 'run'} (Read-only file system)" in said
+        assert "another --output_dir" in said
