@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 
@@ -27,6 +28,8 @@ def run_export(options: argparse.Namespace) -> int:
     Raises:
         UserError: what `onnx_export.export_onnx` refuses.
     """
+    from ...common.disk import disk_errors
+    from ...common.locks import locked
     from .export import CheckTexts, export_onnx, report_table
 
     check = None
@@ -44,9 +47,12 @@ def run_export(options: argparse.Namespace) -> int:
         texts = load_labeled_texts(data, "test", names)
         assert texts is not None
         check = CheckTexts(list(texts.texts), texts.labels, Path(options.test_file).name)
-    report = export_onnx(
-        options.model, options.quantize, check, lambda line: print(line, file=sys.stderr)
-    )
+    with disk_errors(options.model, "model"), ExitStack() as stack:
+        if options.model.is_dir():
+            stack.enter_context(locked(options.model / ".lock", options.model, "model"))
+        report = export_onnx(
+            options.model, options.quantize, check, lambda line: print(line, file=sys.stderr)
+        )
     print(f"{options.model / 'onnx'}: {', '.join(sorted(report['files']))}")
     if options.quantize:
         kept = ", ".join(report["kept_float32"]) or "none"

@@ -110,7 +110,7 @@ def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> 
     state = PartialState()
     found = find_finished(folder, key)
     if found is None:
-        with alone_in(folder), disk_errors(folder, "--output_dir"):
+        with disk_errors(folder, "--output_dir"), alone_in(folder):
             if state.is_main_process:
                 _begin(folder, key)
             state.wait_for_everyone()

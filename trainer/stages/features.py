@@ -120,7 +120,7 @@ def _features(context: RunContext, split: str) -> FeatureCache:
     found = open_cache(folder, layout, key, labels)
     if found is not None:
         return found
-    with alone_in(folder), disk_errors(folder, "--output_dir", layout.nbytes):
+    with disk_errors(folder, "--output_dir", layout.nbytes), alone_in(folder):
         writer = FeatureCacheWriter(folder, layout, key)
         for index, name in enumerate(context.names):
             for part, rows in encoder_parts_of_rows(context, split).items():
