@@ -59,10 +59,34 @@ def discard(folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def replace_folder(partial: Path, folder: Path) -> None:
-    """Put a finished folder in the place of another one."""
+def replace_folder(partial: Path, folder: Path, sign: str | None = None) -> None:
+    """Put a finished folder in the place of another one.
+
+    A folder that holds the same files already stays, with whatever else is in it.
+
+    Args:
+        partial: the finished folder.
+        folder: its place.
+        sign: a file that every earlier version has.
+
+    Raises:
+        UserError: something else than an earlier version is in the place.
+    """
+    if folder.is_dir() and all(
+        _same(path, folder / path.relative_to(partial)) for path in sorted(partial.rglob("*"))
+    ):
+        shutil.rmtree(partial)
+        return
+    if sign and folder.is_dir() and not (folder / sign).is_file() and any(folder.iterdir()):
+        raise UserError(f"{folder} holds something else. Move it away or choose another folder.")
     discard(folder)
     os.replace(partial, folder)
+
+
+def _same(one: Path, other: Path) -> bool:
+    if one.is_dir() or not other.is_file():
+        return one.is_dir() and other.is_dir()
+    return one.stat().st_size == other.stat().st_size and file_digest(one) == file_digest(other)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -72,8 +96,11 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: the file is missing or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path} cannot be read ({error}); run the command that wrote it again."
         ) from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is not a JSON object; run the command that wrote it again.")
+    return value

@@ -50,7 +50,7 @@ def finish_distillation(
         published.decision.thresholds,
         context.options.fold_thresholds,
     )
-    replace_folder(partial, folder)
+    replace_folder(partial, folder, "config.json")
     results = score_systems(context, systems, records)
     results["thresholds"] = dict(zip(context.label_names, limits, strict=True))
     results["seconds"] = round(time.monotonic() - begin, 1)

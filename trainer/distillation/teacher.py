@@ -199,21 +199,21 @@ def _read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str
     """The run, or what is wrong with it."""
     try:
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        recipe, data = results["recipe"], results["data"]["train"]
-    except (OSError, ValueError, KeyError, TypeError):
+        recipe, data = dict(results["recipe"]), dict(results["data"]["train"])
+        folds, seed = int(recipe.get("cross_fit") or 0), int(recipe["seed"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None, f"there is no results.json of a training run in {folder}"
     stages = [name for name in ("head", "meta") if (folder / name / RECORD).is_file()]
     if not stages:
         return None, f"{folder} has no out-of-fold scores (head/out_of_fold.safetensors)"
     if (problem := find(folder / stages[0], None)[1]) is not None:
         return None, f"{folder / stages[0]} {problem}"
-    if not recipe.get("cross_fit"):
+    if not folds:
         return None, f"the run in {folder} was trained without cross-fitting"
     if data.get("fingerprint") != train.fingerprint():
         return None, f"the run in {folder} was trained on other texts than {train.source}"
-    folds = int(recipe["cross_fit"])
-    fold_of_row = stratified_folds(train.labels, folds, int(recipe["seed"]))
-    encoders = Path(recipe.get("encoders_from") or folder)
+    fold_of_row = stratified_folds(train.labels, folds, seed)
+    encoders = Path(str(recipe.get("encoders_from") or folder))
     if not (encoders / "encoders").is_dir():
         encoders = folder
     return TeacherRun(folder, stages[0], folds, fold_of_row, encoders), ""

@@ -193,7 +193,7 @@ def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceC
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
     context.tokenizer.save_pretrained(partial)
-    replace_folder(partial, folder)
+    replace_folder(partial, folder, "config.json")
     return model
 
 

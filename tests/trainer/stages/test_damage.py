@@ -176,3 +176,19 @@ def test_a_read_only_folder(
         said = capsys.readouterr().err
         assert f"Nothing can be written in {disk / 'run'} (Read-only file system)" in said
         assert "another --output_dir" in said
+
+
+def test_what_lies_beside_the_model_stays_while_the_model_does(
+    run_copy: Path, tiny_encoder_folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = run_copy / "model/onnx/model.onnx"
+    graph.parent.mkdir()
+    graph.write_text("an export")
+    assert main(tiny_run_options(tiny_encoder_folders, run_copy)) == 0
+    assert graph.read_text() == "an export"
+    shutil.rmtree(run_copy / "model")
+    (run_copy / "model").mkdir()
+    (run_copy / "model" / "thesis.txt").write_text("mine")
+    assert main(tiny_run_options(tiny_encoder_folders, run_copy)) == 2
+    assert f"{run_copy / 'model'} holds something else" in capsys.readouterr().err
+    assert (run_copy / "model" / "thesis.txt").read_text() == "mine"
