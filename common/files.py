@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError
 
 _CHUNK = 1 << 20
+_SETTLED_NS = 200_000_000
 _KNOWN_DIGESTS: dict[tuple[str, int, int, int, int], str] = {}
 
 
@@ -34,13 +36,17 @@ def file_digest(path: Path) -> str:
     known = (
         str(path.resolve()), found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns,
     )  # fmt: skip
-    if known not in _KNOWN_DIGESTS:
-        digest = hashlib.sha256()
-        with path.open("rb", buffering=0) as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
+    if known in _KNOWN_DIGESTS:
+        return _KNOWN_DIGESTS[known]
+    # Times have steps of some milliseconds: a file that just changed may change again unseen.
+    settled = time.time_ns() - found.st_ctime_ns > _SETTLED_NS
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    if settled:
         _KNOWN_DIGESTS[known] = digest.hexdigest()
-    return _KNOWN_DIGESTS[known]
+    return digest.hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:
