@@ -60,13 +60,6 @@ def register() -> None:
         StackedEmotionConfig, StackedEmotionForSequenceClassification, exist_ok=True
     )
     AutoTokenizer.register(StackedEmotionConfig, StackedEmotionTokenizer, exist_ok=True)
-    StackedEmotionForSequenceClassification.publisher = staticmethod(_publish_model)
-
-
-def _publish_model(model: Any, repo_id: str, **options: Any) -> Any:
-    from .hub_card.push import push_model
-
-    return push_model(model, repo_id, **options)
 
 
 def __getattr__(name: str) -> Any:

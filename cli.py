@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .data.arguments import add_reading_options, reading_options
+from .data.inspection import add_inspect_options, run_inspect
 from .hub_card.commands import add_publishing_commands
 from .hub_card.space.commands import add_demo_commands
 from .inference.backends.export_command import add_export_options, run_export
@@ -89,8 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--model", required=True, help="folder or Hub id")
     evaluate.add_argument("--revision", help="commit, tag or branch of a Hub id")
     evaluate.add_argument("--test_file", required=True, help="labeled texts, as for training")
-    evaluate.add_argument("--text_column")
-    evaluate.add_argument("--labels_column")
+    add_reading_options(evaluate.add_argument_group("reading"))
     evaluate.add_argument("--output", type=Path, help="write all figures to this JSON file")
     evaluate.set_defaults(run=_evaluate)
 
@@ -99,6 +100,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_predict_options(predict)
     predict.set_defaults(run=_predict)
+
+    inspect = commands.add_parser(
+        "inspect", help="what tables of labeled texts are read as, without training"
+    )
+    add_inspect_options(inspect)
+    inspect.set_defaults(run=run_inspect)
 
     export = commands.add_parser(
         "export", help="graphs for ONNX Runtime and OpenVINO, with a report of the differences"
@@ -160,12 +167,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     names = list(predictor.labels)
     data = DataArguments(
         test_file=options.test_file,
-        text_column=options.text_column,
-        labels_column=options.labels_column,
-        label_names=names,
+        **reading_options(options) | {"label_names": options.label_names or names},
     )
     texts = load_labeled_texts(data, "test", names)
     assert texts is not None
+    if texts.inventory is not None:
+        print(f"{texts.inventory.to_text()}\n")
     probabilities = predictor.predict_proba(texts.texts)
     scores = emotion_scores(
         texts.labels.astype(int),
@@ -182,6 +189,7 @@ def _evaluate(options: argparse.Namespace) -> int:
                 "source": texts.source,
                 "rows": len(texts),
                 "fingerprint": texts.fingerprint(),
+                "inventory": None if texts.inventory is None else texts.inventory.to_dict(),
             },
             "scores": scores,
             "environment": environment(),

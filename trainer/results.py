@@ -12,6 +12,7 @@ from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
 from ..common.files import file_digest
+from ..common.numerics import sigmoid
 from .choosing.decision_rules import Decision
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
 from .metrics.scores import emotion_scores
@@ -39,7 +40,7 @@ class System:
 
     def probabilities(self, split: str) -> np.ndarray:
         """(seeds, rows, labels)."""
-        return 1.0 / (1.0 + np.exp(-self.logits[split].astype(np.float64)))
+        return sigmoid(self.logits[split])
 
     def decisions(self, split: str) -> np.ndarray:
         """(seeds, rows, labels) of 0 and 1."""
@@ -151,6 +152,7 @@ def data_record(splits: Mapping[str, LabeledTexts], dataset_name: str | None) ->
             "source": texts.source,
             "rows": len(texts),
             "fingerprint": texts.fingerprint(),
+            "inventory": None if texts.inventory is None else texts.inventory.to_dict(),
             "prevalence": dict(
                 zip(texts.label_names, texts.labels.mean(0).round(4).tolist(), strict=True)
             ),

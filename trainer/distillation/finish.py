@@ -11,9 +11,10 @@ from transformers import AutoModelForSequenceClassification
 
 from ...common.environment import environment
 from ...common.files import replace_folder, write_json
+from ...common.numerics import logit, sigmoid
 from ..choosing.decision_rules import DECISIONS, Decision, choose_decision
 from ..losses.distillation import DistillationLoss
-from ..results import System, compare, data_record, rare_labels, to_markdown
+from ..results import System, compare, data_record, rare_labels, source_state, to_markdown
 from .run import ALONE, STUDENT, DistillationContext
 from .student import save_student
 from .teacher_rates import rate_matched
@@ -57,15 +58,14 @@ def finish_distillation(
     write_json(context.output / "training_args.json", context.arguments.to_dict())
     text = to_markdown(results) + lead_table(results)
     (context.output / "results.md").write_text(text, encoding="utf-8")
-    shift = 0.0
+    shift = np.zeros(1)
     if context.options.fold_thresholds:
-        edge = np.clip(published.decision.thresholds, 1e-6, 1 - 1e-6)
-        shift = np.log(edge / (1 - edge))
+        shift = logit(published.decision.thresholds, 1e-6)
     for split in context.held_out_splits:
         logits = published.logits[split][0].astype(np.float64) - shift
         np.savez_compressed(
             context.output / f"predictions_{split}.npz",
-            probabilities=(1 / (1 + np.exp(-logits))).astype(np.float32),
+            probabilities=sigmoid(logits).astype(np.float32),
             labels=context.splits[split].labels,
         )
     write_json(context.output / "results.json", results)
@@ -114,7 +114,7 @@ def score_systems(
     context: DistillationContext, systems: list[System], records: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """All figures of a distillation as plain values."""
-    options, names = context.options, context.label_names
+    options, names, commit = context.options, context.label_names, context.teacher.commit
     rare = rare_labels(context.statistics.prevalence.tolist(), names)
     table: dict[str, Any] = {system.name: {} for system in systems}
     by_name = {system.name: system for system in systems}
@@ -144,7 +144,8 @@ def score_systems(
         "data": data_record(context.splits, context.arguments.data.dataset_name),
         "teacher": {
             "source": options.model,
-            "revision": context.teacher.commit or options.revision,
+            "revision": commit or options.revision,
+            "source_state": {"commit": commit} if commit else source_state(options.model),
             "digest": context.teacher.digest,
             "training_scores": context.scores.origin,
             "augmented_scores": context.scores.augmented_origin,

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PrinterCallback, TrainerCallback
 
+from ...common.batching import batches_by_length
 from ...common.errors import UserError
 from ...common.files import fingerprint
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
@@ -19,6 +20,7 @@ from ..choosing.decision_rules import OBJECTIVE_WEIGHTS, Decision, choose_decisi
 from ..data_collator import FeatureCollator
 from ..features.cache import FeatureCache
 from ..losses import EmotionLoss
+from ..losses.contrastive import add_projection
 from ..metrics.bootstrap import difference_with_error
 from ..parameter_groups import top_parameter_groups, top_parameters
 from ..running.tracking import EpochTracker, held_out_figures, send_tensorboard_to
@@ -28,7 +30,7 @@ from .detached_encoders import encoders_aside
 from .encoders import fine_tuned_folder
 
 # Raised when the same settings come to other weights: finished stages of before then run again.
-TOP_VERSION = 3
+TOP_VERSION = 4
 
 META_PARTS = ("stacked.meta_learner.", "stacked.stack_norm.")
 HEAD_OPTIONS = frozenset(
@@ -85,14 +87,18 @@ def build_stack(
     """
     sources = {name: fine_tuned_folder(context, name, "final") for name in context.names}
     statistics = context.statistics
-    return StackedEmotionForSequenceClassification.from_encoders(
+    options = stack_options(context, meta_only)
+    projection = options.pop("contrastive_dim")
+    model = StackedEmotionForSequenceClassification.from_encoders(
         sources,
         labels=context.label_names,
         label_prevalence=statistics.prevalence.tolist(),
         label_correlation=statistics.correlation.tolist(),
         use_word_embeddings=stack_words,
-        **stack_options(context, meta_only),
+        **options,
     )
+    add_projection(model, projection)
+    return model
 
 
 def reset_top(model: StackedEmotionForSequenceClassification, seed: int) -> None:
@@ -163,10 +169,8 @@ def predict_features(
     model.eval()
     collate = FeatureCollator()
     device = model.device
-    order = np.argsort(features.lengths, kind="stable")
     logits = np.zeros((len(features), model.config.num_labels), np.float32)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    for rows in batches_by_length(features.lengths, size=batch_size):
         batch = collate([features[int(row)] for row in rows])
         batch.pop("labels", None)
         batch = {key: value.to(device) for key, value in batch.items()}
@@ -283,6 +287,10 @@ def _train_top(
     stages = context.recipe.stages
     for name, parameter in top_parameters(model):
         parameter.requires_grad_(not plan.parts or name.startswith(plan.parts))
+    if not any(parameter.requires_grad for _, parameter in top_parameters(model)):
+        for callback in callbacks:  # a plain average has nothing to train
+            callback.on_train_begin()
+        return []
     trainer = StackedEmotionTrainer(
         model=model,
         args=context.training_arguments(
@@ -358,8 +366,3 @@ def choose_epoch(
         if gain <= gain_in_errors * error:
             best = 0
     return best, scores, choices[best]
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Probabilities in float64."""
-    return 1.0 / (1.0 + np.exp(-np.asarray(logits, np.float64)))
