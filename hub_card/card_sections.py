@@ -179,11 +179,9 @@ def _losses(record: RunRecord) -> list[dict[str, Any]]:
     results = record.results
     recipe, stages = results.get("recipe") or {}, results.get("stages") or {}
     found = []
-    if record.kind == "stack" and recipe.get("encoder_loss"):
-        options = recipe.get("encoder_loss_options") or []
-        pairs = [str(option).partition("=") for option in options]
-        config = {name: value for name, _, value in pairs}
-        found.append(("the encoders", {"name": recipe["encoder_loss"], "config": config}))
+    own = (recipe.get("encoder_defaults") or {}).get("loss")
+    if record.kind == "stack" and own:
+        found.append(("the encoders", {"name": own["name"], "config": own["options"]}))
     for stage, where in (("meta", "the meta-learner"), ("head", "Bi-LSTM and classifier")):
         if isinstance(stages.get(stage), Mapping) and stages[stage].get("loss"):
             found.append((where, stages[stage]["loss"]))

@@ -1,4 +1,4 @@
-"""`accelerate launch -m stacked_emotion.trainer.train --config recipe.yaml …`: all stages."""
+"""All stages: `accelerate launch -m stacked_emotion.trainer.train --config recipe.yaml …`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from accelerate import PartialState
 
-from ..common.errors import UserError
-from .arguments import TrainingRecipe, parse_recipe
+from ..common.settings import write_yaml
+from .arguments import TrainingRecipe
+from .commands import command_main
 from .results import to_markdown
 from .running.process_start import prepare_process
 from .running.processes import join_ranks
@@ -33,14 +34,14 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
     """Run the stages of a recipe that are not finished yet.
 
     Args:
-        recipe: all arguments.
+        recipe: all settings.
 
     Returns:
         The results, as in `<output_dir>/results.json`; with `--stage` and no `head` among the
         stages done so far, only the stages' records.
 
     Raises:
-        UserError: bad data, options or folders, each with how to mend it.
+        UserError: bad data, options or folders, each with how to fix it.
     """
     begin = time.monotonic()
     ranks = join_ranks()
@@ -48,9 +49,9 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
         announce(f"{ranks.num_processes} processes, this one on {ranks.device.type}.")
     context = RunContext.load(recipe)
     context.output.mkdir(parents=True, exist_ok=True)
-    chosen = recipe.stages.stage or [
-        stage for stage in RUNNERS if stage != "joint" or recipe.stages.joint
-    ]
+    if ranks.is_main_process:
+        write_yaml(context.output / "recipe.yaml", recipe.to_dict())
+    chosen = recipe.stages.stage
     records: dict[str, Any] = {}
     for stage, run in RUNNERS.items():
         if stage in chosen:
@@ -65,18 +66,18 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
     return {"stages": records}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the module; returns the exit code."""
+def run_recipe(recipe: TrainingRecipe) -> None:
+    """Run a recipe and print its results; the command `train`."""
     prepare_process()
-    try:
-        results = run_training(parse_recipe(arguments))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    results = run_training(recipe)
     if PartialState().is_main_process and "systems" in results:
         print(to_markdown(results))
         print(f"The finished model is in {results['recipe']['output_dir']}/model.")
-    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the module; returns the exit code."""
+    return command_main("train", arguments)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ from typing import Any
 
 from accelerate import PartialState
 
-from ...common.errors import UserError
 from ..results import to_markdown
 from ..running.process_start import prepare_process
 from ..running.processes import join_ranks
-from .arguments import Distillation, parse_distillation
+from ..commands import command_main
+from .arguments import Distillation
 from .finish import finish_distillation, lead_table
 from .run import DistillationContext
 
@@ -30,7 +30,7 @@ def run_distillation(arguments: Distillation) -> dict[str, Any]:
         The results, as in `<output_dir>/results.json`; an empty dict on other ranks than the first.
 
     Raises:
-        UserError: bad data, options or folders, each with how to mend it.
+        UserError: bad data, options or folders, each with how to fix it.
     """
     begin = time.monotonic()
     join_ranks()
@@ -46,21 +46,20 @@ def run_distillation(arguments: Distillation) -> dict[str, Any]:
     return results
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the module; returns the exit code."""
+def run_distillation_command(arguments: Distillation) -> None:
+    """Run a distillation and print its results; the command `distill`."""
     import datasets
 
     prepare_process()
     datasets.disable_progress_bars()
-    try:
-        results = run_distillation(parse_distillation(arguments))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if results:
+    if results := run_distillation(arguments):
         print(to_markdown(results) + lead_table(results))
         print(f"The student is in {results['recipe']['output_dir']}/model.")
-    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the module; returns the exit code."""
+    return command_main("distill", arguments)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from ...common.files import file_digest, fingerprint
 from ...data.splits import DataSplits, load_splits
 from ..running.progress import announce
 from ..stages.context import run_once
+from ..training_arguments import learned_from
 from .arguments import Distillation, DistillationArguments
 from .rows import StudentRows
 from .student import check_student, student_tokenizer
@@ -118,6 +119,7 @@ class DistillationContext(DataSplits):
     def key(self, variant: str, part: str, seed: int) -> str:
         """Fingerprint of everything a trained student depends on."""
         chosen = {name: getattr(self.options, name) for name in _TRAINING_OPTIONS}
+        chosen["training_arguments"] = learned_from(self.options)
         learned: list[Any] = []
         if variant == STUDENT:
             chosen |= {name: getattr(self.options, name) for name in _TEACHER_OPTIONS}

@@ -15,6 +15,7 @@ from transformers import PrinterCallback, TrainerCallback
 from ...common.errors import UserError
 from ...common.files import fingerprint
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..arguments import MetaTraining
 from ..choosing.decision_rules import OBJECTIVE_WEIGHTS, Decision, choose_decision
 from ..data_collator import FeatureCollator
 from ..features.cache import FeatureCache
@@ -44,14 +45,16 @@ class TopPlan:
         output: the output that is trained and scored, "logits" or "meta_logits".
         parts: beginnings of the names of the parameters that are trained; empty for all on top.
         epochs: most epochs.
-        learning_rate: peak of the linear schedule.
+        settings: how they are optimized.
+        stage: meta or head.
         loss: the loss.
     """
 
     output: str
     parts: tuple[str, ...]
     epochs: int
-    learning_rate: float
+    settings: MetaTraining
+    stage: str
     loss: EmotionLoss = field(repr=False)
 
     @property
@@ -280,18 +283,16 @@ def _train_top(
     part: str,
     constants: dict[str, float] | None,
 ) -> list[dict[str, Any]]:
-    stages = context.recipe.stages
     for name, parameter in top_parameters(model):
         parameter.requires_grad_(not plan.parts or name.startswith(plan.parts))
     trainer = StackedEmotionTrainer(
         model=model,
         args=context.training_arguments(
             context.output / "trainer",
-            num_train_epochs=plan.epochs,
-            learning_rate=plan.learning_rate,
-            per_device_train_batch_size=stages.top_batch_size,
-            weight_decay=stages.top_weight_decay,
-            warmup_share=stages.top_warmup,
+            plan.settings,
+            plan.stage,
+            epochs=plan.epochs,
+            learning_rate=plan.settings.learning_rate,
             save_strategy="no",
             seed=seed,
             disable_tqdm=True,
@@ -301,7 +302,10 @@ def _train_top(
         loss=plan.loss,
         optimized=plan.output,
         optimizer_groups=top_parameter_groups(
-            model, plan.learning_rate, stages.trust_factor, stages.top_weight_decay
+            model,
+            plan.settings.learning_rate,
+            context.recipe.stages.trust_factor,
+            plan.settings.weight_decay,
         ),
         callbacks=callbacks,
     )

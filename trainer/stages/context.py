@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ from ...common.files import fingerprint, write_json
 from ...common.precision import native_dtype
 from ...data.splits import DataSplits, load_splits
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
-from ..arguments import TrainingRecipe
+from ..arguments import Optimization, TrainingRecipe
 from ..choosing.folds import stratified_folds
 from ..data_collator import EncodedTexts
 from ..running.progress import announce as announce
 from ..running.tracking import check_trackers
+from ..training_arguments import training_arguments
 
 _DONE = "done.json"
 CHECKPOINTS = "checkpoints"
@@ -49,12 +50,10 @@ class RunContext(DataSplits):
         """Read and check the data, and encode it."""
         check_trackers(recipe.stages.report_to)
         splits = load_splits(recipe.data)
-        stack = recipe.stack
-        revisions = dict(text.partition("=")[::2] for text in stack.encoder_revisions)
         tokenizers = {}
-        for name, source in stack.sources().items():
+        for name, source in recipe.sources().items():
             part = StackedEmotionTokenizer.from_tokenizers(
-                {name: source}, revision=revisions.get(name, "main")
+                {name: source}, revision=recipe.encoders[name].revision or "main"
             )
             tokenizers[name] = part
         tokenizer = merge_tokenizers(tokenizers, recipe)
@@ -115,38 +114,37 @@ class RunContext(DataSplits):
         }
         return fingerprint(self.splits["train"].fingerprint(), settings, *states)
 
-    def training_arguments(self, folder: Path, **options: Any) -> TrainingArguments:
-        """Arguments for a `Trainer` of this run, quiet unless the recipe asks for more."""
+    def training_arguments(
+        self,
+        folder: Path,
+        settings: Optimization,
+        where: str,
+        *,
+        epochs: float,
+        learning_rate: float,
+        **options: Any,
+    ) -> TrainingArguments:
+        """Arguments for a `Trainer` of this run; see `training_arguments.training_arguments`."""
         stages = self.recipe.stages
-        warmup = options.pop("warmup_share", 0.0)
-        if options.pop("gradient_checkpointing", False):
-            known = {entry.name for entry in fields(TrainingArguments)}
-            new, old = "activation_checkpointing", "gradient_checkpointing"
-            options[new if new in known else old] = True
-        report_to = [] if stages.report_to == ["none"] else stages.report_to
         on_cpu = PartialState().device.type == "cpu"
-        bf16 = options.pop("bf16", bool(stages.bf16) and not on_cpu)
-        return TrainingArguments(
-            output_dir=str(folder),
-            lr_scheduler_type="linear",
-            warmup_steps=warmup,
-            logging_steps=stages.logging_steps,
-            report_to=report_to or "none",
-            use_cpu=on_cpu,
-            bf16=bf16,
-            fp16=stages.fp16,
-            train_sampling_strategy="group_by_length",
-            remove_unused_columns=False,
-            label_names=["labels"],
-            dataloader_pin_memory=torch.cuda.is_available(),
-            **options,
+        return training_arguments(
+            folder,
+            settings,
+            where,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            report_to=stages.report_to,
+            **{
+                "logging_steps": stages.logging_steps,
+                "bf16": bool(stages.bf16) and not on_cpu,
+                "fp16": stages.fp16,
+            }
+            | options,
         )
 
-    def checkpointing(self) -> dict[str, Any]:
-        """Arguments of a `Trainer` that can be killed and resumed."""
-        steps = self.recipe.stages.checkpoint_steps
-        every = {"save_strategy": "steps", "save_steps": steps}
-        return (every if steps else {"save_strategy": "epoch"}) | {"save_total_limit": 2}
+
+# What a `Trainer` keeps that can be killed and resumed.
+CHECKPOINTING: dict[str, Any] = {"save_strategy": "epoch", "save_total_limit": 2}
 
 
 def merge_tokenizers(
@@ -159,8 +157,8 @@ def merge_tokenizers(
         list(parts),
         {name: part.backends[name] for name, part in parts.items()},
         {name: part.encoder_pad_ids[name] for name, part in parts.items()},
-        encoder_prefixes=stack.prefixes(),
-        placeholders=stack.placeholders(),
+        encoder_prefixes=recipe.prefixes(),
+        placeholders=recipe.placeholders(),
         normalization=stack.normalization,
         model_max_length=limit,
     )

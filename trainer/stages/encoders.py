@@ -12,14 +12,14 @@ import torch
 from ...common.errors import UserError
 from ...common.files import file_digest, fingerprint
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..arguments import pairs
 from ..data_collator import EncodedTextCollator, EncodedTexts
 from ..losses import build_loss
 from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning_rate
 from ..running.checkpoints import newest_checkpoint
 from ..running.tracking import send_tensorboard_to
 from ..trainer import StackedEmotionTrainer
-from .context import CHECKPOINTS, RunContext, announce, run_once
+from ..training_arguments import learned_from
+from .context import CHECKPOINTING, CHECKPOINTS, RunContext, announce, run_once
 from .lora import add_lora, merge_lora
 
 
@@ -95,36 +95,28 @@ def weights_digest(context: RunContext, name: str, part: str) -> str:
 
 
 def encoder_settings(context: RunContext, name: str) -> dict[str, Any]:
-    """Epochs, learning rate and loss of an encoder, as the recipe gives them."""
-    stages = context.recipe.stages
-    epochs = pairs("encoder_epochs_by_name", stages.encoder_epochs_by_name)
-    rates = pairs("encoder_learning_rates", stages.encoder_learning_rates)
-    rate = rates.get(name, stages.encoder_learning_rate)
-    lora_rank = stages.encoder_lora_rank
-    by_name = pairs("encoder_consistency_by_name", stages.encoder_consistency_by_name)
-    consistency = float(by_name.get(name, stages.encoder_consistency))
-    settings = {
-        "source": context.recipe.stack.sources()[name],
-        "epochs": float(epochs.get(name, stages.encoder_epochs)),
-        "learning_rate": None if rate is None else float(rate),
-        "frozen_layers": int(
-            pairs("encoder_frozen_layers", stages.encoder_frozen_layers).get(name, -1)
-        ),
-        "head_factor": stages.encoder_head_factor,
-        "layer_decay": stages.encoder_layer_decay,
-        "batch_size": stages.encoder_batch_size,
-        "weight_decay": stages.encoder_weight_decay,
-        "warmup": stages.encoder_warmup,
-        "loss": stages.encoder_loss,
-        "loss_options": stages.options_of("encoder"),
+    """What the recipe says of an encoder's fine-tuning, as plain values."""
+    given, stages = context.recipe.encoders[name], context.recipe.stages
+    settings: dict[str, Any] = {
+        key: getattr(given, key)
+        for key in (
+            "source", "revision", "epochs", "learning_rate", "frozen_layers", "head_factor",
+            "layer_decay", "batch_size", "weight_decay", "warmup",
+        )
+    }  # fmt: skip
+    settings |= {
+        "loss": given.loss.name,
+        "loss_options": given.loss.options,
         "dropout": 0.1,
         "bf16": stages.bf16,
         "seed": stages.seed,
     }
-    if lora_rank:
-        settings["lora"] = [lora_rank, stages.encoder_lora_alpha]
-    if consistency:
-        settings["consistency"] = consistency
+    if given.lora_rank:
+        settings["lora"] = [given.lora_rank, given.lora_alpha]
+    if given.consistency:
+        settings["consistency"] = given.consistency
+    if learned := learned_from(given):
+        settings["training_arguments"] = learned
     return settings
 
 
@@ -147,17 +139,16 @@ def start_at_prevalence(
 
 def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) -> dict[str, Any]:
     name, stages = context.names[index], context.recipe.stages
-    settings = encoder_settings(context, name)
+    given, settings = context.recipe.encoders[name], encoder_settings(context, name)
     attention = stages.attn_implementation
     if attention is None and not torch.cuda.is_available():
         attention = "eager"
     torch.manual_seed(stages.seed)
-    revision = pairs("encoder_revisions", context.recipe.stack.encoder_revisions).get(name)
     model = StackedEmotionForSequenceClassification.from_encoders(
-        {name: settings["source"]},
+        {name: given.source},
         labels=context.label_names,
         attn_implementation=attention,
-        hub_options={} if revision is None else {"revision": revision},
+        hub_options={} if given.revision is None else {"revision": given.revision},
         use_meta_learner=False,
         use_lstm=False,
         use_classifier=False,
@@ -166,36 +157,32 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
     )
     start_at_prevalence(model, name, context.statistics.prevalence)
     width = model.config.encoders[name].hidden_size
-    rate = settings["learning_rate"] or width_scaled_learning_rate(width)
+    rate = given.learning_rate or width_scaled_learning_rate(width)
     texts: EncodedTexts = context.encoded["train"].select(rows).column(index)
-    _freeze(model, name, settings["frozen_layers"])
-    adapted = None
-    if "lora" in settings:
-        adapted = add_lora(model, name, *settings["lora"])
+    _freeze(model, name, given.frozen_layers)
+    adapted = add_lora(model, name, given.lora_rank, given.lora_alpha) if given.lora_rank else None
     trainer = StackedEmotionTrainer(
         model=model,
         args=context.training_arguments(
             folder / CHECKPOINTS,
-            num_train_epochs=settings["epochs"],
+            given,
+            f"encoders.{name}",
+            epochs=given.epochs,
             learning_rate=rate,
-            per_device_train_batch_size=settings["batch_size"],
-            weight_decay=settings["weight_decay"],
-            warmup_share=settings["warmup"],
-            gradient_checkpointing=stages.gradient_checkpointing,
             bf16=context.encoders_in_bf16,
             seed=stages.seed,
-            **context.checkpointing(),
+            **CHECKPOINTING,
         ),
         train_dataset=texts,
         data_collator=EncodedTextCollator(),
-        loss=build_loss(settings["loss"], context.statistics, **settings["loss_options"]),
-        consistency_weight=settings.get("consistency", 0.0),
+        loss=build_loss(given.loss.name, context.statistics, **given.loss.options),
+        consistency_weight=given.consistency,
         optimizer_groups=parameter_groups(
             model,
             {name: rate},
-            settings["head_factor"],
-            settings["weight_decay"],
-            settings["layer_decay"],
+            given.head_factor,
+            given.weight_decay,
+            given.layer_decay,
         ),
     )
     send_tensorboard_to(trainer, context.shared / "tensorboard/encoders" / name / folder.name)

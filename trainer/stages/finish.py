@@ -13,7 +13,6 @@ from transformers.utils import logging
 from ...common.environment import environment
 from ...common.files import read_json, replace_folder, write_json
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..arguments import pairs
 from ..choosing.decision_rules import Decision, choose_decision
 from ..features.cache import FeatureCache
 from ..results import System, compare, data_record, rare_labels, source_state, to_markdown
@@ -149,13 +148,11 @@ def score_systems(
 
 def _encoder_record(context: RunContext, name: str) -> dict[str, Any]:
     """Where an encoder comes from, and digests of its weights before and after fine-tuning."""
-    stack = context.recipe.stack
-    source = stack.sources()[name]
-    revision = pairs("encoder_revisions", stack.encoder_revisions).get(name)
+    given = context.recipe.encoders[name]
     return {
-        "source": source,
-        "revision": revision,
-        "source_state": source_state(source, revision),
+        "source": given.source,
+        "revision": given.revision,
+        "source_state": source_state(given.source, given.revision),
         "fine_tuned": {
             part: weights_digest(context, name, part) for part in encoder_parts(context)
         },

@@ -17,8 +17,9 @@ from ..parameter_groups import freeze_parts, parameter_groups
 from ..running.checkpoints import newest_checkpoint
 from ..running.tracking import send_tensorboard_to
 from ..trainer import StackedEmotionTrainer
+from ..training_arguments import learned_from
 from .cached_training import build_stack, load_top, read_top
-from .context import CHECKPOINTS, RunContext, run_once
+from .context import CHECKPOINTING, CHECKPOINTS, RunContext, run_once
 from .meta_and_head import stage_folder
 
 
@@ -28,13 +29,9 @@ def run_joint(context: RunContext) -> dict[str, Any]:
     The encoders have seen every training row by now, so nothing can be chosen on out-of-fold
     predictions here: epochs and thresholds are not, the thresholds stay those of stage `head`.
     """
-    stages = context.recipe.stages
-    key = fingerprint(
-        read_json(stage_folder(context, "head") / "done.json")["key"],
-        [stages.joint_epochs, stages.joint_learning_rate, stages.joint_head_factor],
-        [stages.loss, stages.options_of("head"), stages.encoder_batch_size],
-        *([stages.joint_frozen_parts] if stages.joint_frozen_parts else []),
-    )
+    head = read_json(stage_folder(context, "head") / "done.json")
+    joint = context.recipe.joint
+    key = fingerprint(head["key"], vars(joint) | {"training_arguments": learned_from(joint)})
     return run_once(stage_folder(context, "joint"), key, lambda folder: _train(context, folder))
 
 
@@ -57,37 +54,34 @@ def predict_encoded(
 
 
 def _train(context: RunContext, folder: Any) -> dict[str, Any]:
-    stages = context.recipe.stages
+    recipe = context.recipe
+    joint, seed = recipe.joint, recipe.stages.head_seeds[0]
     head = read_json(stage_folder(context, "head") / "done.json")
-    seed = stages.head_seeds[0]
     model = build_stack(context, head["stack_words"])
     load_top(model, read_top(stage_folder(context, "head") / f"seed_{seed}.safetensors"))
-    rate = stages.joint_learning_rate
-    freeze_parts(model, stages.joint_frozen_parts)
+    freeze_parts(model, joint.frozen_parts)
     trainer = StackedEmotionTrainer(
         model=model,
         args=context.training_arguments(
             folder / CHECKPOINTS,
-            num_train_epochs=stages.joint_epochs,
-            learning_rate=rate,
-            per_device_train_batch_size=stages.encoder_batch_size,
-            weight_decay=stages.encoder_weight_decay,
-            warmup_share=stages.encoder_warmup,
-            gradient_checkpointing=stages.gradient_checkpointing,
+            joint,
+            "joint",
+            epochs=joint.epochs,
+            learning_rate=joint.learning_rate,
             bf16=context.encoders_in_bf16,
             seed=seed,
             ddp_find_unused_parameters=True,
-            **context.checkpointing(),
+            **CHECKPOINTING,
         ),
         train_dataset=context.encoded["train"],
         data_collator=EncodedTextCollator(),
-        loss=build_loss(stages.loss, context.statistics, **stages.options_of("head")),
+        loss=build_loss(recipe.head.loss.name, context.statistics, **recipe.head.loss.options),
         optimizer_groups=parameter_groups(
             model,
-            dict.fromkeys(context.names, rate),
-            stages.joint_head_factor,
-            stages.encoder_weight_decay,
-            stages.encoder_layer_decay,
+            dict.fromkeys(context.names, joint.learning_rate),
+            joint.head_factor,
+            joint.weight_decay,
+            joint.layer_decay,
         ),
     )
     send_tensorboard_to(trainer, context.output / "tensorboard" / "joint")

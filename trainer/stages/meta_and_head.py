@@ -18,6 +18,7 @@ from ..choosing.decision_rules import Decision
 from ..features.cache import FeatureCache, fingerprint
 from ..losses import build_loss
 from ..running.checkpoints import kept_tensors
+from ..training_arguments import learned_from
 from .cached_training import (
     META_PARTS,
     TOP_VERSION,
@@ -81,13 +82,13 @@ def scored_logits(context: RunContext, stage: str, split: str) -> np.ndarray:
 
 def top_plan(context: RunContext, stage: str) -> TopPlan:
     """What the recipe says of a stage; without a meta-learner, `meta` has nothing to train."""
-    stages = context.recipe.stages
+    recipe = context.recipe
+    settings = recipe.meta if stage == "meta" else recipe.head
+    loss = build_loss(settings.loss.name, context.statistics, **settings.loss.options)
     if stage == "meta":
-        loss = build_loss(stages.meta_loss, context.statistics, **stages.options_of("meta"))
-        epochs = stages.meta_epochs if context.recipe.stack.use_meta_learner else 0
-        return TopPlan("meta_logits", META_PARTS, epochs, stages.meta_learning_rate, loss)
-    loss = build_loss(stages.loss, context.statistics, **stages.options_of("head"))
-    return TopPlan("logits", (), stages.head_epochs, stages.head_learning_rate, loss)
+        epochs = settings.epochs if recipe.stack.use_meta_learner else 0
+        return TopPlan("meta_logits", META_PARTS, epochs, settings, stage, loss)
+    return TopPlan("logits", (), settings.epochs, settings, stage, loss)
 
 
 def _run_stage(context: RunContext, stage: str) -> dict[str, Any]:
@@ -103,6 +104,7 @@ def _run_stage(context: RunContext, stage: str) -> dict[str, Any]:
 def stage_key(context: RunContext, stage: str) -> str:
     """Fingerprint of everything the outcome of a stage depends on."""
     stages, plan = context.recipe.stages, top_plan(context, stage)
+    how = plan.settings
     before = stage_key(context, "meta") if stage == "head" else ""
     names = ("final",) if not stages.cross_fit else (f"fold_{context.folds - 1}", "final")
     return fingerprint(
@@ -113,8 +115,8 @@ def stage_key(context: RunContext, stage: str) -> str:
         [context.splits[split].fingerprint() for split in context.held_out_splits],
         stack_options(context, plan.meta_only),
         {
-            "plan": [plan.epochs, plan.learning_rate, plan.loss.name, plan.loss.get_config_dict()],
-            "batch": [stages.top_batch_size, stages.top_weight_decay, stages.top_warmup],
+            "plan": [plan.epochs, how.learning_rate, plan.loss.name, plan.loss.get_config_dict()],
+            "batch": [how.batch_size, how.weight_decay, how.warmup, learned_from(how)],
             "trust_factor": stages.trust_factor,
             "gain": stages.gain_in_errors,
             "seeds": stages.head_seeds,
