@@ -32,8 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words:
         parser.print_help()
         return USER_MISTAKE
-    options = parser.parse_args(words)
-    return run_command(lambda: options.run(options), options, options.command)
+
+    def command() -> int | None:
+        options = parser.parse_args(words)
+        return options.run(options)
+
+    return run_command(command, words, words[0].strip("-"))
 
 
 def build_parser() -> Parser:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from .inference import Prediction, StackedEmotionPredictor
 
 
-
 def train(
     encoders: Mapping[str, Any] | None = None,
     *,
@@ -206,7 +205,8 @@ class Run:
         """
         from .inference import StackedEmotionPredictor
 
-        return StackedEmotionPredictor.from_pretrained(self._finished("model/config.json").parent)
+        folder = self._finished("model/config.json").parent
+        return StackedEmotionPredictor.from_pretrained(str(folder))
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Labels and scores of texts, in their order.

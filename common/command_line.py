@@ -8,7 +8,7 @@ import sys
 import tempfile
 import textwrap
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from .errors import UserError, did_you_mean
@@ -18,10 +18,10 @@ from .settings import (
     extra_types_of,
     help_of,
     hints_of,
+    locate,
     nested,
     parse_yaml,
     section_of,
-    type_at,
 )
 
 FAILURE = 1
@@ -67,9 +67,8 @@ class Parser(argparse.ArgumentParser):
         return found, extra
 
     def error(self, message: str) -> NoReturn:
-        """Print the message as one line and exit with 2."""
-        print(f"error: {message} (see `{self.prog} --help`)", file=sys.stderr)
-        sys.exit(USER_MISTAKE)
+        """Raise a `UserError`; argparse would print its usage and exit."""
+        raise UserError(f"{message} (see `{self.prog} --help`).")
 
     def _spelled(self, word: str) -> str:
         """The word with its option as this parser spells it."""
@@ -81,7 +80,9 @@ class Parser(argparse.ArgumentParser):
             if spelled in self._option_string_actions:
                 return f"{spelled}{sign}{value}"
         if self.settings is not None:
+            name = "--" + name[2:].replace("-", "_")
             self._add_setting(name)
+            return f"{name}{sign}{value}"
         return word
 
     def _add_setting(self, name: str) -> None:
@@ -90,7 +91,7 @@ class Parser(argparse.ArgumentParser):
         path = name[2:]
         if "." not in path and path not in extra_types_of(self.settings):
             return
-        hint = type_at(self.settings, path, "--")
+        hint = locate(self.settings, path, "--")[1]
         self.add_argument(name, dest=path, help=argparse.SUPPRESS, **_arity(hint))
         self.paths.add(path)
 
@@ -132,11 +133,14 @@ def settings_given(parser: Parser, options: argparse.Namespace) -> dict[str, Any
     """
     kind, found = parser.settings, {}
     assert kind is not None
-    for path in sorted(parser.paths & set(vars(options)), key=lambda path: path.count(".")):
-        hint, words = type_at(kind, path, "--"), getattr(options, path)
+    paths = [path for path in vars(options) if path in parser.paths]
+    for path in sorted(paths, key=lambda path: path.count(".")):
+        (name, hint), words = locate(kind, path, "--"), getattr(options, path)
+        if name in found:
+            raise UserError(f"--{path} is given twice: it is another name of --{name}.")
         several = isinstance(words, list) and not _takes(hint, list)
         value = Whole(pairs(path, words)) if several else _value(hint, words)
-        found[path] = convert(hint, value, "--", path)
+        found[name] = convert(hint, value, "--", path)
     return nested(found)
 
 
@@ -197,7 +201,7 @@ def _metavar(hint: Any) -> str:
     return "TEXT"
 
 
-def run_command(command: Callable[[], Any], options: argparse.Namespace, name: str) -> int:
+def run_command(command: Callable[[], Any], words: Sequence[str], name: str) -> int:
     """Run a command and return its exit code.
 
     A `UserError` is printed as one line. Anything else is a bug of this package: its traceback goes
@@ -205,13 +209,13 @@ def run_command(command: Callable[[], Any], options: argparse.Namespace, name: s
 
     Args:
         command: returns an exit code, or None for success.
-        options: with `debug`, the traceback is printed too.
+        words: those of the command; with `--debug` among them the traceback is printed too.
         name: the command's, for the file's name.
 
     Returns:
         What the command returns, 2 for a `UserError`, 1 for a bug, 130 when interrupted.
     """
-    debug = getattr(options, "debug", False)
+    debug = "--debug" in words
     try:
         return int(command() or 0)
     except KeyboardInterrupt:

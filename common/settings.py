@@ -72,16 +72,12 @@ class _Loader(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(
-                    None, None, f"{key!r} is given twice", node.start_mark
-                )
+                raise yaml.MarkedYAMLError(None, None, f"{key!r} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
 _NUMBER = r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(_NUMBER), list("-+0123456789")
-)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(_NUMBER), list("-+0123456789"))
 
 
 def parse_yaml(text: str) -> Any:
@@ -139,11 +135,12 @@ def hints_of(kind: type) -> dict[str, Any]:
 
 def help_of(kind: type) -> dict[str, Mapping[str, Any]]:
     """The metadata of each key, with the heading of its flat field as `group`."""
-    known, found = get_type_hints(kind), {}
+    known = get_type_hints(kind)
+    found: dict[str, Mapping[str, Any]] = {}
     for entry in fields(kind):
         if entry.metadata.get("flat"):
             heading = {"group": entry.metadata["help"]}
-            found |= {k: heading | dict(v) for k, v in help_of(known[entry.name]).items()}
+            found |= {k: {**heading, **v} for k, v in help_of(known[entry.name]).items()}
         elif not {"extra", "hidden"} & set(entry.metadata):
             found[entry.name] = entry.metadata
     return found
@@ -175,21 +172,22 @@ def extra_types_of(kind: type) -> dict[str, Any]:
     return found
 
 
-def type_at(kind: type, path: str, source: str = "") -> Any:
-    """The type of the value at a path such as `encoders.marbert.epochs`.
+def locate(kind: type, path: str, source: str = "") -> tuple[str, Any]:
+    """The full name and the type of the value at a path such as `encoders.marbert.epochs`.
 
     Raises:
         UserError: there is no such key; the nearest one is named.
     """
     hint: Any = kind
-    for place, name in enumerate(names := path.split(".")):
+    names = path.split(".")
+    for place, name in enumerate(names):
         if is_dataclass(hint):
-            hint = _key(hint, name, source, ".".join(names[: place + 1]))[1]
+            names[place], hint = _key(hint, name, source, ".".join(names[: place + 1]))
         elif get_origin(hint) is dict:
             hint = get_args(hint)[1]
         elif hint is not Any:
             raise UserError(f"{source}{path}: {'.'.join(names[:place])} has no keys of its own.")
-    return hint
+    return ".".join(names), hint
 
 
 def _key(kind: Any, given: str, source: str, where: str) -> tuple[str, Any]:
@@ -222,7 +220,9 @@ def checked(kind: type, values: Any, source: str = "", path: str = "") -> dict[s
     if not isinstance(values, Mapping):
         short = getattr(kind, "shorthand", None)
         if short is None:
-            raise UserError(f"{source}{path} is {shorten(values)}; it must hold `key: value` lines.")
+            raise UserError(
+                f"{source}{path} is {shorten(values)}; it must hold `key: value` lines."
+            )
         return Whole(checked(kind, {short: values}, source, path))
     found: dict[str, Any] = Whole() if isinstance(values, Whole) else {}
     for given, value in values.items():
@@ -244,7 +244,7 @@ def convert(hint: Any, value: Any, source: str, where: str) -> Any:
     """
     if hint is Any:
         return value
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return checked(hint, value, source, where)
     kind, inner = get_origin(hint), get_args(hint)
     if kind in (Union, types.UnionType):
@@ -347,7 +347,9 @@ def build(kind: type[Section], values: Mapping[str, Any], path: str = "") -> Sec
             value, inside = rest.pop(name), section_of(hint)
             where = f"{path}.{name}" if path else name
             if is_dataclass(hint):
-                value = build(inside, value, where)
+                default: Any = entry.default_factory
+                below = {} if default is MISSING else plain(default())
+                value = build(inside, merged(below, value), where)
             elif inside is not None:
                 value = {key: build(inside, v, f"{where}.{key}") for key, v in value.items()}
             given[name] = value
@@ -355,7 +357,10 @@ def build(kind: type[Section], values: Mapping[str, Any], path: str = "") -> Sec
             raise UserError(f"{path or 'The section'} has no {name}.")
     if store is not None:
         given[store] = rest
-    return kind(**given)
+    try:
+        return kind(**given)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") if path else error from None
 
 
 def _all_keys(kind: type) -> list[str]:

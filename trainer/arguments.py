@@ -1,9 +1,10 @@
 """Everything a training run can be told: the keys of a recipe and the options of `train`.
 
-A recipe is a YAML file. `encoders:` names the encoders, each with its own settings; `encoder_defaults:`
-holds what is the same for all of them; `meta:`, `head:` and `joint:` hold the settings of the other
-stages. Everything else stands at the top level. Each of these sections also takes any field of
-`transformers.TrainingArguments`. The path of a key is its option: `--encoders.marbert.epochs 7`.
+A recipe is a YAML file. `encoders:` names the encoders, each with its own settings, and
+`encoder_defaults:` holds what is the same for all of them; `meta:`, `head:` and `joint:` hold the
+settings of the other stages. Each of these sections also takes any field of
+`transformers.TrainingArguments`. Everything else stands at the top level. The path of a key is its
+option: `--encoders.marbert.epochs 7`.
 """
 
 # ruff: noqa: RUF009  (option makes a dataclass field)
@@ -76,6 +77,10 @@ class Optimization:
         "per_device_train_batch_size": "batch_size",
         "warmup_steps": "warmup",
     }
+    epochs: float = option(5.0, "epochs")
+    learning_rate: float | None = option(
+        None, "learning rate of the encoder; default 2.5e-5 * (768 / hidden size)^2"
+    )
     batch_size: int = option(32, "texts per step and device")
     weight_decay: float = option(0.01, "weight decay of matrices")
     warmup: float = option(0.1, "warm-up: steps, or below 1 their share")
@@ -93,10 +98,6 @@ class Optimization:
 class EncoderTraining(Optimization):
     """How an encoder is fine-tuned."""
 
-    epochs: float = option(5.0, "epochs")
-    learning_rate: float | None = option(
-        None, "learning rate of the encoder; default 2.5e-5 * (768 / hidden size)^2"
-    )
     head_factor: float = option(10.0, "learning rate of the encoder's head over the encoder's")
     layer_decay: float = option(1.0, "learning rate of a layer over that of the layer above")
     frozen_layers: int = option(
@@ -220,7 +221,8 @@ class StageArguments:
         50.0, "learning rate of the trust per encoder and label, over that of meta and head"
     )
     threshold_objective: str = option(
-        "jaccard+macro_f1", "what thresholds maximize: jaccard, micro_f1, macro_f1, jaccard+macro_f1"
+        "jaccard+macro_f1",
+        "what thresholds maximize: jaccard, micro_f1, macro_f1, jaccard+macro_f1",
     )
     decisions: list[str] = option(
         ["global", "shrunk", "expected_jaccard"],
@@ -318,7 +320,9 @@ class TrainingRecipe:
             name: {"user": settings.user_placeholder, "link": settings.link_placeholder}
             for name, settings in self.encoders.items()
         }
-        kept = {k: {kind: v for kind, v in row.items() if v is not None} for k, row in table.items()}
+        kept = {
+            k: {kind: v for kind, v in row.items() if v is not None} for k, row in table.items()
+        }
         return {name: row for name, row in kept.items() if row}
 
     def to_dict(self) -> dict[str, Any]:

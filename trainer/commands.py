@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -33,8 +34,13 @@ def command_main(name: str, arguments: Sequence[str] | None = None) -> int:
     text, add = _COMMANDS[name]
     parser = Parser(prog=f"stacked-emotion {name}", description=text)
     add(parser)
-    options = parser.parse_args(arguments)
-    return run_command(lambda: options.run(options), options, name)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+
+    def command() -> None:
+        options = parser.parse_args(words)
+        options.run(options)
+
+    return run_command(command, words, name)
 
 
 def _add_train(parser: Parser) -> None:
@@ -80,9 +86,12 @@ def _add_distill(parser: Parser) -> None:
 
 
 def _positive(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
     if not number > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from ..common.settings import Whole, build, checked, merged, read_yaml
 from ..recipes import RECIPES
 from .arguments import TrainingRecipe
 
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 SECTIONS = ("encoder_defaults", "meta", "head", "joint")
 EPILOG = """\
 Every option is also a key of a recipe: --head.learning_rate 1e-3 is `head: {learning_rate: 1e-3}`.
@@ -83,6 +85,11 @@ def make_recipe(settings: Mapping[str, Any], config: str | Path | None = None) -
         for name, given in values.get("encoders", {}).items()
     }
     for name, given in values["encoders"].items():
+        if not _NAME.fullmatch(name):
+            raise UserError(
+                f"encoders: {name!r} cannot be a name; use lower-case letters, digits and _, and "
+                "begin with a letter."
+            )
         if not given.get("source"):
             raise UserError(
                 f"encoders.{name} has no source: give its Hub ID or folder, as in "
@@ -128,7 +135,7 @@ def parse_recipe(arguments: Sequence[str] | None = None) -> TrainingRecipe:
 
     Raises:
         UserError: see `make_recipe`.
-        SystemExit: `--help`, or an unknown option.
+        SystemExit: after `--help`.
     """
     parser = Parser(prog="stacked-emotion train")
     add_recipe_options(parser)

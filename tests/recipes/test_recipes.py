@@ -8,7 +8,7 @@ import pytest
 
 from stacked_emotion.recipes import RECIPES
 from stacked_emotion.trainer import UserError, parse_recipe
-from stacked_emotion.trainer.arguments import pairs, read_recipe
+from stacked_emotion.trainer.recipe import read_recipe
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
@@ -17,14 +17,14 @@ NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
 def test_recipes_parse(name: str) -> None:
     recipe = parse_recipe(["--config", name])
     if name != "demo":
-        assert len(recipe.stack.sources()) >= 2
+        assert len(recipe.sources()) >= 2
         assert recipe.data.train_file or recipe.data.dataset_name
-    assert recipe.stages.options_of("head") is not None
+    assert recipe.head.loss.name == "hybrid"
     assert recipe.to_dict()["output_dir"] == "outputs/run"
 
 
 def test_the_paper_s_encoders() -> None:
-    assert parse_recipe(["--config", "semeval2018_arabic"]).stack.sources() == {
+    assert parse_recipe(["--config", "semeval2018_arabic"]).sources() == {
         "arabicbert": "asafaya/bert-base-arabic",
         "marbert": "UBC-NLP/MARBERT",
         "arabert": "aubmindlab/bert-base-arabertv02-twitter",
@@ -36,8 +36,8 @@ def test_the_command_line_wins_and_e5_is_known() -> None:
         ["--config", "semeval2018_arabic", "--encoders", "small=some/multilingual-e5-small",
          "b=some/bert", "--head_seeds", "5"]
     )  # fmt: skip
-    assert list(recipe.stack.sources()) == ["small", "b"]
-    assert recipe.stack.prefixes() == {"small": "query: "}
+    assert list(recipe.sources()) == ["small", "b"]
+    assert recipe.prefixes() == {"small": "query: "}
     assert recipe.stages.head_seeds == [5]
 
 
@@ -59,6 +59,6 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="semeval2018_arabic"):
         read_recipe("semeval2019")
     with pytest.raises(UserError, match="twice"):
-        pairs("encoders", ["a=1", "a=2"])
+        parse_recipe(["--encoders", "a=1", "a=2"])
     with pytest.raises(UserError, match="No encoders"):
-        parse_recipe([]).stack.sources()
+        parse_recipe([]).sources()

@@ -21,6 +21,7 @@ from .rows import Row, expected_seconds, finish_row
 from .table import to_markdown
 from .variants import FULL, chosen_variants
 
+
 def run_ablation(recipe: TrainingRecipe, variants: Sequence[str] = ()) -> dict[str, Any]:
     """Train and score every row; what is finished is not done again.
 

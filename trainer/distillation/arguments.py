@@ -93,7 +93,8 @@ class DistillationArguments(Optimization):
         "teacher", "give each label as often as the teacher does, or as the labels say"
     )
     threshold_objective: str = option(
-        "jaccard+macro_f1", "what thresholds maximize: jaccard, micro_f1, macro_f1, jaccard+macro_f1"
+        "jaccard+macro_f1",
+        "what thresholds maximize: jaccard, micro_f1, macro_f1, jaccard+macro_f1",
     )
     fold_thresholds: bool = option(
         False, "shift the student's scores so that 0.5 is each label's threshold"
@@ -192,7 +193,7 @@ def parse_distillation(arguments: Sequence[str] | None = None) -> Distillation:
 
     Raises:
         UserError: a value that does not fit.
-        SystemExit: `--help`, or an unknown option.
+        SystemExit: after `--help`.
     """
     parser = Parser(prog="stacked-emotion distill")
     add_distillation_options(parser)

@@ -9,10 +9,10 @@ from typing import Any
 
 from accelerate import PartialState
 
+from ..commands import command_main
 from ..results import to_markdown
 from ..running.process_start import prepare_process
 from ..running.processes import join_ranks
-from ..commands import command_main
 from .arguments import Distillation
 from .finish import finish_distillation, lead_table
 from .run import DistillationContext

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +17,17 @@ import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
 
+from ...common.errors import UserError
 from ...common.files import fingerprint, write_json
 from ...common.precision import native_dtype
+from ...configuration_stacked_emotion import StackedEmotionConfig
+from ...data.label_statistics import LabelStatistics
 from ...data.splits import DataSplits, load_splits
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
-from ..arguments import Optimization, TrainingRecipe
+from ..arguments import STAGES, EncoderTraining, MetaTraining, Optimization, TrainingRecipe
 from ..choosing.folds import stratified_folds
 from ..data_collator import EncodedTexts
+from ..losses import EmotionLoss, build_loss
 from ..running.progress import announce as announce
 from ..running.tracking import check_trackers
 from ..training_arguments import training_arguments
@@ -47,21 +52,47 @@ class RunContext(DataSplits):
 
     @classmethod
     def load(cls, recipe: TrainingRecipe) -> RunContext:
-        """Read and check the data, and encode it."""
+        """Read and check the data, and encode it.
+
+        Raises:
+            UserError: bad data, settings or encoders, before anything is trained.
+        """
         check_trackers(recipe.stages.report_to)
         splits = load_splits(recipe.data)
-        tokenizers = {}
-        for name, source in recipe.sources().items():
-            part = StackedEmotionTokenizer.from_tokenizers(
-                {name: source}, revision=recipe.encoders[name].revision or "main"
-            )
-            tokenizers[name] = part
-        tokenizer = merge_tokenizers(tokenizers, recipe)
+        recipe.sources()
+        tokenizers = {name: _tokenizer_of(recipe, name) for name in recipe.encoders}
+        with settings_checked("The settings of the stack"):
+            tokenizer = merge_tokenizers(tokenizers, recipe)
         encoded = {
             split: EncodedTexts.from_texts(tokenizer, texts.texts, texts.labels)
             for split, texts in splits.items()
         }
-        return cls(splits, recipe, tokenizer, encoded)
+        context = cls(splits, recipe, tokenizer, encoded)
+        context.check_stages()
+        return context
+
+    def check_stages(self) -> None:
+        """Build the loss and the `TrainingArguments` of every stage, so that mistakes show now.
+
+        Raises:
+            UserError: a value that does not fit, with its section.
+        """
+        recipe = self.recipe
+        with settings_checked("The settings of the stack"):
+            StackedEmotionConfig(
+                encoders={"any": {"model_type": "bert"}}, **recipe.stack.config_options()
+            )
+        sections: dict[str, Any] = {f"encoders.{name}": s for name, s in recipe.encoders.items()}
+        for where, given in (sections | {"meta": recipe.meta, "head": recipe.head}).items():
+            stage_loss(where, given, self.statistics)
+        for where, given in (sections | {s: getattr(recipe, s) for s in STAGES[1:]}).items():
+            self.training_arguments(
+                self.output / "trainer",
+                given,
+                where,
+                epochs=given.epochs,
+                learning_rate=given.learning_rate or 0.0,
+            )
 
     @property
     def names(self) -> list[str]:
@@ -145,6 +176,46 @@ class RunContext(DataSplits):
 
 # What a `Trainer` keeps that can be killed and resumed.
 CHECKPOINTING: dict[str, Any] = {"save_strategy": "epoch", "save_total_limit": 2}
+
+
+@contextmanager
+def settings_checked(what: str) -> Iterator[None]:
+    """Turn a `ValueError` or `TypeError` about values of the recipe into a `UserError`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{what}: {error}") from error
+
+
+def stage_loss(
+    where: str, settings: EncoderTraining | MetaTraining, statistics: LabelStatistics
+) -> EmotionLoss:
+    """The loss of a stage.
+
+    Args:
+        where: the section of the settings, for messages.
+        settings: of the stage.
+        statistics: label statistics of the training split.
+
+    Raises:
+        UserError: a value that the loss refuses.
+    """
+    with settings_checked(f"{where}.loss"):
+        return build_loss(settings.loss.name, statistics, **settings.loss.options)
+
+
+def _tokenizer_of(recipe: TrainingRecipe, name: str) -> StackedEmotionTokenizer:
+    given = recipe.encoders[name]
+    try:
+        return StackedEmotionTokenizer.from_tokenizers(
+            {name: given.source}, revision=given.revision or "main"
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"encoders.{name}: the tokenizer of {given.source} cannot be loaded: {error}"
+        ) from error
 
 
 def merge_tokenizers(

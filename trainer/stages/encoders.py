@@ -13,13 +13,12 @@ from ...common.errors import UserError
 from ...common.files import file_digest, fingerprint
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..data_collator import EncodedTextCollator, EncodedTexts
-from ..losses import build_loss
 from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning_rate
 from ..running.checkpoints import newest_checkpoint
 from ..running.tracking import send_tensorboard_to
 from ..trainer import StackedEmotionTrainer
 from ..training_arguments import learned_from
-from .context import CHECKPOINTING, CHECKPOINTS, RunContext, announce, run_once
+from .context import CHECKPOINTING, CHECKPOINTS, RunContext, announce, run_once, stage_loss
 from .lora import add_lora, merge_lora
 
 
@@ -175,7 +174,7 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
         ),
         train_dataset=texts,
         data_collator=EncodedTextCollator(),
-        loss=build_loss(given.loss.name, context.statistics, **given.loss.options),
+        loss=stage_loss(f"encoders.{name}", given, context.statistics),
         consistency_weight=given.consistency,
         optimizer_groups=parameter_groups(
             model,

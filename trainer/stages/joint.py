@@ -12,14 +12,13 @@ from safetensors.numpy import save_file
 from ...common.files import fingerprint, read_json
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..data_collator import EncodedTextCollator, EncodedTexts
-from ..losses import build_loss
 from ..parameter_groups import freeze_parts, parameter_groups
 from ..running.checkpoints import newest_checkpoint
 from ..running.tracking import send_tensorboard_to
 from ..trainer import StackedEmotionTrainer
 from ..training_arguments import learned_from
 from .cached_training import build_stack, load_top, read_top
-from .context import CHECKPOINTING, CHECKPOINTS, RunContext, run_once
+from .context import CHECKPOINTING, CHECKPOINTS, RunContext, run_once, stage_loss
 from .meta_and_head import stage_folder
 
 
@@ -75,7 +74,7 @@ def _train(context: RunContext, folder: Any) -> dict[str, Any]:
         ),
         train_dataset=context.encoded["train"],
         data_collator=EncodedTextCollator(),
-        loss=build_loss(recipe.head.loss.name, context.statistics, **recipe.head.loss.options),
+        loss=stage_loss("head", recipe.head, context.statistics),
         optimizer_groups=parameter_groups(
             model,
             dict.fromkeys(context.names, joint.learning_rate),

@@ -16,7 +16,6 @@ from ...common.errors import UserError
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..choosing.decision_rules import Decision
 from ..features.cache import FeatureCache, fingerprint
-from ..losses import build_loss
 from ..running.checkpoints import kept_tensors
 from ..training_arguments import learned_from
 from .cached_training import (
@@ -36,7 +35,7 @@ from .cached_training import (
     top_state,
     train_top,
 )
-from .context import CHECKPOINTS, RunContext, announce, run_once
+from .context import CHECKPOINTS, RunContext, announce, run_once, stage_loss
 from .encoders import weights_digest
 from .features import probe_gaps, scored_features, training_features
 
@@ -84,7 +83,7 @@ def top_plan(context: RunContext, stage: str) -> TopPlan:
     """What the recipe says of a stage; without a meta-learner, `meta` has nothing to train."""
     recipe = context.recipe
     settings = recipe.meta if stage == "meta" else recipe.head
-    loss = build_loss(settings.loss.name, context.statistics, **settings.loss.options)
+    loss = stage_loss(stage, settings, context.statistics)
     if stage == "meta":
         epochs = settings.epochs if recipe.stack.use_meta_learner else 0
         return TopPlan("meta_logits", META_PARTS, epochs, settings, stage, loss)

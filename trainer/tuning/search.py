@@ -34,6 +34,7 @@ from ..stages.meta_and_head import (
 )
 from .search_space import SearchSpace, current_values, recipe_lines, space_of
 
+
 def hyperparameter_search(
     recipe: TrainingRecipe,
     trials: int = 20,

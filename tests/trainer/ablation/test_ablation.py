@@ -216,7 +216,9 @@ def test_command(
     without = options[:place] + options[place + 2 :]
     assert main([*without, "--variants", "average"]) == 2
     assert "--validation_file" in capsys.readouterr().err
-    assert main(["--help"]) == 0
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
     assert "--seeds" in capsys.readouterr().out
 
 

@@ -30,10 +30,13 @@ def test_two_processes_run_every_stage(
         "--max_train_samples", "45", "--max_validation_samples", "21",
         "--encoders", f"zeta={tiny_encoder_folders['zeta']}",
         f"alpha={tiny_encoder_folders['alpha']}", "--output_dir", str(tmp_path / "run"),
-        "--cross_fit", "2", "--encoder_epochs", "1", "--meta_epochs", "1", "--head_epochs", "1",
-        "--head_seeds", "0", "--max_length", "32", "--encoder_batch_size", "8",
-        "--top_batch_size", "8", "--decisions", "global", "--joint", "true",
-        "--gradient_checkpointing", "true",
+        "--cross_fit", "2", "--encoder_defaults.epochs", "1", "--meta.epochs", "1",
+        "--head.epochs", "1", "--head_seeds", "0", "--max_length", "32",
+        "--encoder_defaults.batch_size", "8", "--joint.batch_size", "8",
+        "--meta.batch_size", "8", "--head.batch_size", "8", "--decisions", "global",
+        "--stage", "encoders", "meta", "head", "joint",
+        "--encoder_defaults.gradient_checkpointing", "true",
+        "--joint.gradient_checkpointing", "true",
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500)
