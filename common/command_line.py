@@ -154,7 +154,7 @@ def pairs(name: str, words: Sequence[str]) -> dict[str, str]:
     for word in words:
         key, sign, value = word.partition("=")
         if not (key and sign and value):
-            raise UserError(f"--{name}: {word!r} must have the form NAME=VALUE.")
+            raise UserError(f"--{name}: {word!r} must have the form name=value.")
         if key in table:
             raise UserError(f"--{name}: {key!r} is given twice.")
         table[key] = value
