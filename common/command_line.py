@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import tempfile
@@ -28,6 +29,8 @@ FAILURE = 1
 USER_MISTAKE = 2
 INTERRUPTED = 130
 _WIDTH = 120
+_LONG_CHOICES = 16
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 class _Format(argparse.HelpFormatter):
@@ -118,6 +121,8 @@ def add_settings(parser: Parser, kind: type, sections: Iterable[str] = ()) -> No
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
         text = str(entry.get("help", "")).split(". ")[0].removesuffix(".")
+        if get_origin(hint) is Literal and _metavar(hint) == "KIND":
+            text = f"{', '.join(map(str, get_args(hint)))}: {text}"
         groups[title].add_argument(
             f"--{path}", dest=path, metavar=entry.get("metavar", _metavar(hint)), **_arity(hint),
             help=textwrap.shorten(text, 80, placeholder=" …").replace("%", "%%"),
@@ -192,7 +197,8 @@ def _is_section(hint: Any) -> bool:
 def _metavar(hint: Any) -> str:
     members = [hint, *get_args(hint)]
     if get_origin(hint) is Literal:
-        return "|".join(map(str, get_args(hint)))
+        choices = "|".join(map(str, get_args(hint)))
+        return choices if len(choices) <= _LONG_CHOICES else "KIND"
     if bool in members:
         return "true|false"
     for kind, word in ((int, "N"), (float, "X")):
@@ -229,15 +235,19 @@ def run_command(command: Callable[[], Any], words: Sequence[str], name: str) -> 
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         return USER_MISTAKE
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            return _bug(error, debug, name)
+        print(f"error: {error.strerror}: {error.filename or 'the output'}", file=sys.stderr)
+        return USER_MISTAKE
     except Exception as error:
-        if debug:
-            traceback.print_exc()
-        print(_bug_report(error, name), file=sys.stderr)
-        return FAILURE
+        return _bug(error, debug, name)
 
 
-def _bug_report(error: Exception, name: str) -> str:
-    """What a bug prints; the traceback is written to a file."""
+def _bug(error: Exception, debug: bool, name: str) -> int:
+    """Say that it is a bug, and write its traceback to a file."""
+    if debug:
+        traceback.print_exc()
     said = f"{type(error).__name__}: {error}".splitlines()[0]
     try:
         handle, file = tempfile.mkstemp(prefix=f"stacked-emotion-{name}-", suffix=".log")
@@ -245,4 +255,8 @@ def _bug_report(error: Exception, name: str) -> str:
             stream.write(f"{sys.argv}\n{sys.version}\n\n{traceback.format_exc()}")
     except OSError:
         file = "nowhere: run the command again with --debug to see it"
-    return f"This is a bug in stacked_emotion, not a mistake of yours: {said}\nTraceback: {file}"
+    print(
+        f"This is a bug in stacked_emotion, not a mistake of yours: {said}\nTraceback: {file}",
+        file=sys.stderr,
+    )
+    return FAILURE
