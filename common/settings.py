@@ -328,6 +328,15 @@ def nested(by_path: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
+def by_path(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Sections in sections as values by paths such as `head.learning_rate`."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        where = f"{path}.{name}" if path else str(name)
+        found |= by_path(value, where) if isinstance(value, Mapping) else {where: value}
+    return found
+
+
 def build(kind: type[Section], values: Mapping[str, Any], path: str = "") -> Section:
     """The dataclass of a section from what `checked` returned.
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..common.errors import UserError
+from ..common.settings import by_path
 
 FORMAT = 1
 SPLITS = ("test", "validation")
@@ -242,6 +243,19 @@ class RunRecord:
     def public_training_args(self) -> dict[str, Any]:
         """`training_args.json` without local paths and secrets."""
         return public_values(self.training_args)
+
+    def public_settings(self) -> dict[str, Any]:
+        """The same by paths such as `head.learning_rate`.
+
+        Of an encoder's settings only those that differ from `encoder_defaults`.
+        """
+        settings = by_path(self.public_training_args())
+        return {
+            key: value
+            for key, value in settings.items()
+            if not key.startswith("encoders.")
+            or value != settings.get(re.sub(r"^encoders\.\w+", "encoder_defaults", key))
+        }
 
 
 @dataclass(frozen=True)
