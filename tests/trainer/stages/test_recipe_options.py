@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,48 @@ def test_lora_moves_linear_layers_by_its_rank_and_goes_on_when_killed(
         fine_tuned(tmp_path / "killed", tiny_encoder_folders, *options)
     resumed = fine_tuned(tmp_path / "killed", tiny_encoder_folders, *options)
     assert not moved(resumed, whole)
+
+
+def test_any_field_of_the_training_arguments_reaches_the_trainer(
+    tiny_encoder_folders: dict[str, Path], plain: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    log = ["--encoder_defaults.logging_steps", "1"]
+    constant = ["--encoder_defaults.lr_scheduler_type", "constant_with_warmup",
+                "--encoder_defaults.warmup", "0"]  # fmt: skip
+    fine_tuned(tmp_path / "constant", tiny_encoder_folders, *log, *constant)
+    entries = log_of(tmp_path / "constant")
+    assert len(entries) == 8  # 40 texts, 10 per step, two epochs
+    assert {entry["learning_rate"] for entry in entries} == {1e-3}
+    more = ["--encoder_defaults.gradient_accumulation_steps", "2"]
+    fine_tuned(tmp_path / "accumulated", tiny_encoder_folders, *log, *more)
+    assert len(log_of(tmp_path / "accumulated")) == 4
+    other = fine_tuned(
+        tmp_path / "sgd", tiny_encoder_folders, "--encoders.zeta.optim", "sgd",
+        "--encoders.zeta.max_steps", "3", *log,
+    )  # fmt: skip
+    assert len(log_of(tmp_path / "sgd")) == 3
+    assert moved(other, plain)
+
+
+def test_one_value_of_the_training_arguments_that_does_not_fit(
+    tiny_encoder_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """It is refused before anything is trained, with its section."""
+    for words, message in (
+        (["--encoder_defaults.optim", "adamm"], r"encoders\.zeta: .*adamm"),
+        (["--head.lr_scheduler_type", "linar"], r"head: .*linar"),
+        (["--joint.save_strategy", "sometimes"], r"joint: .*sometimes"),
+        (["--dropout", "2"], "dropout is 2"),
+        (["--head.loss.options.temperature", "-1"], r"head\.loss: .*temperature"),
+        (["--stacking_level", "letter"], "stacking_level"),
+    ):
+        with pytest.raises(UserError, match=message):
+            fine_tuned(tmp_path, tiny_encoder_folders, *words)
+    assert not (tmp_path / "encoders").exists()
+
+
+def log_of(run: Path) -> list[dict[str, Any]]:
+    return json.loads((run / "encoders/zeta/final/done.json").read_text())["log"]
 
 
 def test_frozen_layers_stay(
