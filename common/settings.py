@@ -373,7 +373,8 @@ def build(kind: type[Section], values: Mapping[str, Any], path: str = "") -> Sec
 
 
 def _all_keys(kind: type) -> list[str]:
-    return [*hints_of(kind), *(extra_types_of(kind) if hasattr(kind, "extra_types") else ())]
+    extra = extra_types_of(kind) if hasattr(kind, "extra_types") else ()
+    return list(dict.fromkeys([*hints_of(kind), *extra]))
 
 
 def plain(settings: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
 
+from ... import register
 from ...common.errors import UserError
 from ...common.files import fingerprint, write_json
 from ...common.precision import native_dtype
@@ -57,6 +58,7 @@ class RunContext(DataSplits):
         Raises:
             UserError: bad data, settings or encoders, before anything is trained.
         """
+        register()  # stages load what they saved through the Auto classes
         check_trackers(recipe.stages.report_to)
         splits = load_splits(recipe.data)
         recipe.sources()

@@ -19,7 +19,6 @@ from stacked_emotion.trainer import (
     UserError,
     build_loss,
     parse_recipe,
-    tuning,
 )
 from stacked_emotion.trainer.arguments import TrainingRecipe
 from stacked_emotion.trainer.data_collator import FeatureCollator
@@ -27,6 +26,7 @@ from stacked_emotion.trainer.recipe import read_recipe
 from stacked_emotion.trainer.stages.cached_training import build_stack
 from stacked_emotion.trainer.stages.context import RunContext
 from stacked_emotion.trainer.stages.features import training_features
+from stacked_emotion.trainer.tuning import search as tuning
 from stacked_emotion.trainer.tuning.search import hyperparameter_search, main
 
 PARAMETERS = ["head.learning_rate", "dropout=0.1..0.5", "head.loss.options.correlation_weight"]
