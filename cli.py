@@ -103,10 +103,13 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from .common.environment import environment
+    from .common.errors import UserError
     from .data.labeled_texts import DataArguments, load_labeled_texts
     from .inference import StackedEmotionPredictor
     from .trainer.metrics.scores import emotion_scores
 
+    if options.output and not options.output.absolute().parent.is_dir():
+        raise UserError(f"--output {options.output}: {options.output.parent} is not a folder.")
     predictor = StackedEmotionPredictor.from_pretrained(options.model, revision=options.revision)
     names = list(predictor.labels)
     data = DataArguments(

@@ -10,7 +10,10 @@ import tempfile
 import textwrap
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Literal, NoReturn, get_args, get_origin
+
+from yaml import YAMLError
 
 from .errors import UserError, did_you_mean
 from .settings import (
@@ -61,7 +64,9 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse what this parser knows; an unknown option is an error."""
-        words = [self._spelled(word) for word in (sys.argv[1:] if args is None else args)]
+        words = list(sys.argv[1:] if args is None else args)
+        end = words.index("--") if "--" in words else len(words)
+        words[:end] = [self._spelled(word) for word in words[:end]]
         found, extra = super().parse_known_args(words, namespace)
         unknown = [word.partition("=")[0] for word in extra if word.startswith("-")]
         if unknown:
@@ -114,8 +119,8 @@ def add_settings(parser: Parser, kind: type, sections: Iterable[str] = ()) -> No
     entries = [entry for entry in entries if not _is_section(entry[1])]
     for name in sections:
         for key, hint in hints_of(hints[name]).items():
-            heading = f"{about[name]['help']}"
-            entries.append((f"{name}.{key}", hint, help_of(hints[name])[key], heading))
+            entry = help_of(hints[name])[key]
+            entries.append((f"{name}.{key}", hint, entry, about[name]["help"]))
     for path, hint, entry, heading in entries:
         title = entry.get("group", heading)
         if title not in groups:
@@ -144,7 +149,7 @@ def settings_given(parser: Parser, options: argparse.Namespace) -> dict[str, Any
         if name in found:
             raise UserError(f"--{path} is given twice: it is another name of --{name}.")
         several = isinstance(words, list) and not _takes(hint, list)
-        value = Whole(pairs(path, words)) if several else _value(hint, words)
+        value = Whole(pairs(path, words)) if several else _value(hint, words, path)
         found[name] = convert(hint, value, "--", path)
     return nested(found)
 
@@ -166,12 +171,15 @@ def pairs(name: str, words: Sequence[str]) -> dict[str, str]:
     return table
 
 
-def _value(hint: Any, words: Any) -> Any:
+def _value(hint: Any, words: Any, path: str) -> Any:
     """What the words of an option mean to a key of this type."""
-    if words == "null" and type(None) in get_args(hint):
+    if words in ("null", ["null"]) and type(None) in get_args(hint):
         return None
     if isinstance(words, str) and (hint is Any or _takes(hint, dict)):
-        return parse_yaml(words)
+        try:
+            return parse_yaml(words)
+        except YAMLError as error:
+            raise UserError(f"--{path} is {words!r}, which is not valid YAML: {error}") from error
     return words
 
 
@@ -228,7 +236,8 @@ def run_command(command: Callable[[], Any], words: Sequence[str], name: str) -> 
         print("Interrupted. Run the same command again to resume.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(OSError):  # else the interpreter complains at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except UserError as error:
         if debug:

@@ -73,12 +73,16 @@ def add_publishing_commands(commands: Any) -> None:
 
 
 def _publish(options: argparse.Namespace) -> int:
+    from ..common.errors import UserError
     from .publishing import choose_license, publish
 
     base_models = _pairs(options.base_model)
     definitions = None
     if options.definitions:
-        definitions = json.loads(options.definitions.read_text(encoding="utf-8"))
+        try:
+            definitions = json.loads(options.definitions.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"--definitions {options.definitions}: {error}") from error
     publication = publish(
         options.folder,
         options.repo_id,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from accelerate import PartialState
@@ -75,9 +76,7 @@ def run_recipe(recipe: TrainingRecipe) -> None:
         print(f"The finished model is in {results['recipe']['output_dir']}/model.")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the module; returns the exit code."""
-    return command_main("train", arguments)
+main = partial(command_main, "train")
 
 
 if __name__ == "__main__":

@@ -86,6 +86,8 @@ def test_the_command_line_wins(nested: str) -> None:
     assert recipe.head.loss.options == {"correlation_weight": 0.5}
     assert recipe.meta.weight_decay == 0
     assert recipe.stages.head_seeds == [5, 6]
+    more = parse_recipe(["your_labels", "--label-columns", "null", "--label_names", "a", "b"])
+    assert (more.data.label_columns, more.data.label_names) == (None, ["a", "b"])
     assert not recipe.stack.use_lstm
 
 
@@ -184,6 +186,7 @@ def test_mistakes_are_named_with_their_path(text: str, message: str, tmp_path: P
         (["--encoder_epochs", "1"], r"--encoder_epochs .*--encoder_defaults\.epochs"),
         (["--seed", "many"], "--seed is 'many'; it must be a whole number"),
         (["--encoders.a.epochs", "1"], r"encoders\.a has no source"),
+        (["--head.loss.options.temperature", "[1"], "not valid YAML"),
         (["--joint.epochs", "1", "--joint.num_train_epochs", "2"], "given twice"),
         (["--config", "x", "demo"], "Two recipes"),
         (["semeval2019"], "semeval2018_arabic"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from accelerate import PartialState
@@ -76,6 +77,4 @@ def run_ablation_command(recipe: TrainingRecipe, variants: Sequence[str]) -> Non
         print(to_markdown(figures))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the module; returns the exit code."""
-    return command_main("ablate", arguments)
+main = partial(command_main, "ablate")

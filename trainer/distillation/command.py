@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from accelerate import PartialState
@@ -57,9 +57,7 @@ def run_distillation_command(arguments: Distillation) -> None:
         print(f"The student is in {results['recipe']['output_dir']}/model.")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the module; returns the exit code."""
-    return command_main("distill", arguments)
+main = partial(command_main, "distill")
 
 
 if __name__ == "__main__":

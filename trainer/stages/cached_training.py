@@ -15,7 +15,7 @@ from transformers import PrinterCallback, TrainerCallback
 from ...common.errors import UserError
 from ...common.files import fingerprint
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..arguments import MetaTraining
+from ..arguments import MetaTraining, StackArguments
 from ..choosing.decision_rules import OBJECTIVE_WEIGHTS, Decision, choose_decision
 from ..data_collator import FeatureCollator
 from ..features.cache import FeatureCache
@@ -63,15 +63,15 @@ class TopPlan:
         return self.output == "meta_logits" and not self.loss.uses_embedding
 
 
-def stack_options(context: RunContext, meta_only: bool = False) -> dict[str, Any]:
+def stack_options(stack: StackArguments, meta_only: bool = False) -> dict[str, Any]:
     """Fields of `StackedEmotionConfig` of the stack that a stage trains.
 
     Args:
-        context: the run.
+        stack: the recipe's.
         meta_only: without Bi-LSTM, projection and classifier. What the recipe says of them is left
             out, so that two recipes that differ in it alone have one stage `meta`.
     """
-    options = context.recipe.stack.config_options()
+    options = stack.config_options()
     if not meta_only:
         return options
     kept = {name: value for name, value in options.items() if name not in HEAD_OPTIONS}
@@ -94,7 +94,7 @@ def build_stack(
         label_prevalence=statistics.prevalence.tolist(),
         label_correlation=statistics.correlation.tolist(),
         use_word_embeddings=stack_words,
-        **stack_options(context, meta_only),
+        **stack_options(context.recipe.stack, meta_only),
     )
 
 

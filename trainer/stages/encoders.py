@@ -12,6 +12,7 @@ import torch
 from ...common.errors import UserError
 from ...common.files import file_digest, fingerprint
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..arguments import TrainingRecipe
 from ..data_collator import EncodedTextCollator, EncodedTexts
 from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning_rate
 from ..running.checkpoints import newest_checkpoint
@@ -39,7 +40,7 @@ def run_encoders(context: RunContext) -> dict[str, Any]:
         for part, rows in encoder_parts(context).items():
             announce(f"Stage encoders: {name}, {part}, {len(rows)} texts.")
             records[name][part] = run_once(
-                encoder_folder(context, name, part),
+                encoder_folder(context.shared, name, part),
                 encoder_key(context, name, part),
                 partial(_fine_tune, context, index, rows),
             )
@@ -55,9 +56,9 @@ def encoder_parts(context: RunContext) -> dict[str, np.ndarray]:
     return parts | {"final": np.arange(len(folds))}
 
 
-def encoder_folder(context: RunContext, name: str, part: str) -> Path:
-    """Where a fine-tuned encoder is."""
-    return context.shared / "encoders" / name / part
+def encoder_folder(shared: Path, name: str, part: str) -> Path:
+    """Where a fine-tuned encoder is, in the folder of its run."""
+    return shared / "encoders" / name / part
 
 
 def fine_tuned_folder(context: RunContext, name: str, part: str) -> Path:
@@ -66,7 +67,7 @@ def fine_tuned_folder(context: RunContext, name: str, part: str) -> Path:
     Raises:
         UserError: the stage has not run.
     """
-    folder = encoder_folder(context, name, part)
+    folder = encoder_folder(context.shared, name, part)
     if not (folder / "done.json").exists() or not list(folder.glob("*.safetensors")):
         raise UserError(
             f"There is no fine-tuned encoder in {folder}: run the stage encoders first "
@@ -93,9 +94,9 @@ def weights_digest(context: RunContext, name: str, part: str) -> str:
     return fingerprint([file_digest(path) for path in sorted(folder.glob("*.safetensors"))])
 
 
-def encoder_settings(context: RunContext, name: str) -> dict[str, Any]:
+def encoder_settings(recipe: TrainingRecipe, name: str) -> dict[str, Any]:
     """What the recipe says of an encoder's fine-tuning, as plain values."""
-    given, stages = context.recipe.encoders[name], context.recipe.stages
+    given, stages = recipe.encoders[name], recipe.stages
     settings: dict[str, Any] = {
         key: getattr(given, key)
         for key in (
@@ -123,7 +124,7 @@ def encoder_key(context: RunContext, name: str, part: str) -> str:
     """Fingerprint of everything a fine-tuned encoder depends on."""
     stages = context.recipe.stages
     folds = [part, stages.cross_fit, stages.seed] if part != "final" else ["final"]
-    return fingerprint(context.data_fingerprint, encoder_settings(context, name), folds)
+    return fingerprint(context.data_fingerprint, encoder_settings(context.recipe, name), folds)
 
 
 def start_at_prevalence(
@@ -137,8 +138,9 @@ def start_at_prevalence(
 
 
 def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) -> dict[str, Any]:
-    name, stages = context.names[index], context.recipe.stages
-    given, settings = context.recipe.encoders[name], encoder_settings(context, name)
+    name, recipe = context.names[index], context.recipe
+    given, stages = recipe.encoders[name], recipe.stages
+    settings = encoder_settings(recipe, name)
     attention = stages.attn_implementation
     if attention is None and not torch.cuda.is_available():
         attention = "eager"

@@ -112,7 +112,7 @@ def stage_key(context: RunContext, stage: str) -> str:
         context.data_fingerprint,
         [weights_digest(context, name, part) for name in context.names for part in names],
         [context.splits[split].fingerprint() for split in context.held_out_splits],
-        stack_options(context, plan.meta_only),
+        stack_options(context.recipe.stack, plan.meta_only),
         {
             "plan": [plan.epochs, how.learning_rate, plan.loss.name, plan.loss.get_config_dict()],
             "batch": [how.batch_size, how.weight_decay, how.warmup, learned_from(how)],

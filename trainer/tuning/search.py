@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -230,9 +231,7 @@ def run_tuning_command(
     print(outcome["lines"])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the module; returns the exit code."""
-    return command_main("tune", arguments)
+main = partial(command_main, "tune")
 
 
 if __name__ == "__main__":
