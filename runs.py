@@ -133,7 +133,7 @@ class Results:
 class Run:
     """A run: its figures, its model, and where both are.
 
-    A run of `stacked-emotion distill` opens as well; its model is the student.
+    A run of `stacked-emotion distill` opens as well; its model is the student, a stock encoder.
 
     Args:
         folder: the `output_dir` of a training or a distillation.
@@ -201,11 +201,16 @@ class Run:
         """A predictor of the model; see `stacked_emotion.inference`.
 
         Raises:
-            UserError: the run has not finished.
+            UserError: the run has not finished, or its model is a student.
         """
         from .inference import StackedEmotionPredictor
 
         folder = self._finished("model/config.json").parent
+        if read_json(folder / "config.json").get("model_type") != "stacked_emotion":
+            raise UserError(
+                f"The model of {self.folder} is a stock encoder: use "
+                f"transformers.pipeline('text-classification', '{folder}', top_k=None)."
+            )
         return StackedEmotionPredictor.from_pretrained(str(folder))
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from accelerate import PartialState
 
+from ...common.settings import write_yaml
 from ..commands import command_main
 from ..results import to_markdown
 from ..running.process_start import prepare_process
@@ -38,6 +39,7 @@ def run_distillation(arguments: Distillation) -> dict[str, Any]:
     records = context.train_all()
     if not PartialState().is_main_process:
         return {}
+    write_yaml(context.output / "recipe.yaml", arguments.to_dict())
     results = finish_distillation(context, records, begin)
     if arguments.options.onnx:
         from ...inference.backends.student_export import export_student
