@@ -54,6 +54,16 @@ def train(
 
     Raises:
         UserError: bad data, settings or folders, each with how to fix it.
+
+    Example:
+        ```python
+        run = train(
+            {"marbert": "UBC-NLP/MARBERT", "arabert": {"source": "some/arabert", "epochs": 7}},
+            train=frame, validation="validation.csv", text="text", labels=["joy", "anger"],
+            output_dir="runs/mine", head={"learning_rate": 1e-3},
+        )
+        run.results.to_pandas()
+        ```
     """
     from .trainer.arguments import TrainingRecipe
     from .trainer.recipe import make_recipe

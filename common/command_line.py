@@ -126,8 +126,8 @@ def add_settings(parser: Parser, kind: type, sections: Iterable[str] = ()) -> No
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
         text = str(entry.get("help", "")).split(". ")[0].removesuffix(".")
-        if get_origin(hint) is Literal and _metavar(hint) == "KIND":
-            text = f"{', '.join(map(str, get_args(hint)))}: {text}"
+        if _metavar(hint) == "KIND":
+            text = f"{', '.join(_choices(hint))}: {text}"
         groups[title].add_argument(
             f"--{path}", dest=path, metavar=entry.get("metavar", _metavar(hint)), **_arity(hint),
             help=textwrap.shorten(text, 80, placeholder=" …").replace("%", "%%"),
@@ -202,10 +202,15 @@ def _is_section(hint: Any) -> bool:
     return section_of(hint) is hint and not hasattr(hint, "shorthand")
 
 
+def _choices(hint: Any) -> list[str]:
+    """The values of a Literal, or of one in a union."""
+    literal = next((one for one in (hint, *get_args(hint)) if get_origin(one) is Literal), None)
+    return [str(value) for value in get_args(literal)]
+
+
 def _metavar(hint: Any) -> str:
     members = [hint, *get_args(hint)]
-    if get_origin(hint) is Literal:
-        choices = "|".join(map(str, get_args(hint)))
+    if choices := "|".join(_choices(hint)):
         return choices if len(choices) <= _LONG_CHOICES else "KIND"
     if bool in members:
         return "true|false"
