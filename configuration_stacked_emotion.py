@@ -13,6 +13,8 @@ from typing import Any
 from transformers import CONFIG_MAPPING, PreTrainedConfig
 from transformers.utils import logging
 
+from .dynamic_modules_stacked_emotion import findable
+
 logger = logging.get_logger(__name__)
 
 AUTO_MAP = {
@@ -38,6 +40,7 @@ class _SubConfigs:
         return {name: type(config) for name, config in encoders.items()}
 
 
+@findable
 class StackedEmotionConfig(PreTrainedConfig):
     """Configuration of `StackedEmotionModel` and `StackedEmotionForSequenceClassification`.
 

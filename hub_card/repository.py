@@ -154,7 +154,7 @@ def onnx_files(record: RunRecord) -> list[Path]:
         if files.find(ONNX_REPORT) is None or files.onnx_report() is None:
             raise UserError(
                 f"{folder} is no export of these weights: run stacked-emotion export "
-                f"{record.model_folder} --format onnx again, or remove it."
+                f"{record.model_folder} again, or remove it."
             )
     return found
 

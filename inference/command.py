@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -27,7 +26,11 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--format", choices=_EXPLANATION_FORMATS, default="auto",
-        help="bars on a terminal, one JSON object a line elsewhere; html (with --explain): a page",
+        help="bars on a terminal, JSON lines elsewhere; html (with --explain): a page",
+    )  # fmt: skip
+    parser.add_argument(
+        "--long_texts", choices=("truncate", "window"), default="truncate",
+        help="texts longer than the encoders: read their beginning, or all in overlapping windows",
     )  # fmt: skip
     why = parser.add_argument_group("explanations")
     why.add_argument(
@@ -80,6 +83,8 @@ def run_predict(options: argparse.Namespace) -> int:
         raise UserError("--format html shows explanations: add --explain.")
     if options.label is not None and not options.explain:
         raise UserError("--label says which label to explain: add --explain.")
+    if options.long_texts == "window" and options.explain:
+        raise UserError("--explain is about what is read at once: leave out --long_texts window.")
     texts = _texts(options.texts)
     return _explain(options, texts) if options.explain else _predict_texts(options, texts)
 
@@ -101,6 +106,7 @@ def _predict_file(options: argparse.Namespace) -> int:
         source_options={name: getattr(options, name) for name in source_options},
         dtype=options.dtype,
         backend=options.backend,
+        long_texts=options.long_texts,
     )
     if report is not None:
         print(report)
@@ -124,6 +130,8 @@ def _texts(given: list[str]) -> Iterator[str]:
 
 
 def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
+    from ..common.terminal import printable
+    from .predictions import prediction_line
     from .predictor import StackedEmotionPredictor
     from .score_bars import bars
 
@@ -132,21 +140,32 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
         revision=options.revision,
         dtype=options.dtype,
         backend=options.backend,
+        long_texts=options.long_texts,
     )
+    truncated = 0
     show_bars = options.format == "bars" or (options.format == "auto" and sys.stdout.isatty())
     texts = iter(texts)
-    while window := list(islice(texts, _READ_AHEAD)):
-        for text, answer in zip(window, predictor.predict(window), strict=True):
+    while chunk := list(islice(texts, _READ_AHEAD)):
+        for text, answer in zip(chunk, predictor.predict(chunk), strict=True):
+            truncated += answer.truncated
             if show_bars:
-                print(f"\n  {text}\n{bars(answer.scores, answer.labels)}")
+                print(f"\n  {printable(text)}\n{bars(answer.scores, answer.labels)}")
+                if not answer.has_words:
+                    print("    (no words: no label)")
             else:
-                row = {"text": text, "labels": list(answer.labels), "scores": answer.scores}
-                print(json.dumps(row, ensure_ascii=False))
+                print(prediction_line(text, answer))
+    if truncated:
+        print(
+            f"Texts that were too long and were truncated: {truncated:,}. To read all of them, use "
+            "--long_texts window.",
+            file=sys.stderr,
+        )
     return 0
 
 
 def _explain(options: argparse.Namespace, texts: Iterable[str]) -> int:
-    from .explanations.explanation import explain
+    from ..common.terminal import json_line
+    from .explanations.explain import explain
     from .explanations.rendering import html_page
     from .predictor import StackedEmotionPredictor
 
@@ -160,7 +179,7 @@ def _explain(options: argparse.Namespace, texts: Iterable[str]) -> int:
         return 0
     for explanation in explanations:
         if options.format == "jsonl":
-            print(json.dumps(explanation.to_dict(), ensure_ascii=False))
+            print(json_line(explanation.to_dict()))
         else:
             print(explanation.to_text() + "\n")
     return 0

@@ -11,6 +11,7 @@ import numpy as np
 from huggingface_hub import try_to_load_from_cache
 
 from ..common.files import file_digest, fingerprint
+from ..common.numerics import sigmoid
 from .choosing.decision_rules import Decision
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
 from .metrics.scores import emotion_scores
@@ -38,7 +39,7 @@ class System:
 
     def probabilities(self, split: str) -> np.ndarray:
         """(seeds, rows, labels)."""
-        return 1.0 / (1.0 + np.exp(-self.logits[split].astype(np.float64)))
+        return sigmoid(self.logits[split])
 
     def decisions(self, split: str) -> np.ndarray:
         """(seeds, rows, labels) of 0 and 1."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...common.numerics import logit, sigmoid
 from ..metrics.scores import jaccard_per_row, ratio
 from .folds import stratified_folds
 from .thresholds import choose_thresholds
@@ -43,10 +44,9 @@ class Decision:
         """Labels of (…, labels) logits, as 0 and 1."""
         logits = np.asarray(logits, np.float64)
         if self.kind != "expected_jaccard":
-            return (1 / (1 + np.exp(-logits)) >= self.thresholds).astype(np.int64)
-        limits = np.clip(self.thresholds, 1e-6, 1 - 1e-6)
-        shifted = self.scale * (logits - np.log(limits / (1 - limits)))
-        return expected_jaccard_labels(1 / (1 + np.exp(-shifted)))
+            return (sigmoid(logits) >= self.thresholds).astype(np.int64)
+        shifted = self.scale * (logits - logit(self.thresholds, 1e-6))
+        return expected_jaccard_labels(sigmoid(shifted))
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as lists and numbers, for JSON."""
@@ -89,9 +89,8 @@ def tilted_thresholds(
         shift: below 0 raises all thresholds.
         scale: see `Decision`.
     """
-    share = np.clip(np.asarray(prevalence, np.float64), 1e-3, 1 - 1e-3)
-    odds = np.log(share / (1 - share))
-    return 1 / (1 + np.exp(-(tilt * (odds - odds.mean()) - shift / scale)))
+    odds = logit(prevalence, 1e-3)
+    return sigmoid(tilt * (odds - odds.mean()) - shift / scale)
 
 
 def decision_objective(labels: np.ndarray, decisions: np.ndarray) -> float:
@@ -162,8 +161,7 @@ def _fit(kind: str, logits: np.ndarray, labels: np.ndarray, objective: str) -> D
     """
     if kind != "expected_jaccard":
         allowed = ["global"] if kind == "global" else ["global", "shrunk"]
-        probabilities = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
-        choice = choose_thresholds(probabilities, labels, objective, candidates=allowed)
+        choice = choose_thresholds(sigmoid(logits), labels, objective, candidates=allowed)
         return Decision(kind, choice.thresholds)
     prevalence = labels.mean(0)
     pairs = np.array([(tilt, shift) for tilt in TILTS for shift in SHIFTS])

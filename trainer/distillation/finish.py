@@ -11,6 +11,7 @@ from transformers import AutoModelForSequenceClassification
 
 from ...common.environment import environment
 from ...common.files import replace_folder, write_json
+from ...common.numerics import logit, sigmoid
 from ..choosing.decision_rules import DECISIONS, Decision, choose_decision
 from ..losses.distillation import DistillationLoss
 from ..results import System, compare, data_record, rare_labels, to_markdown
@@ -57,15 +58,14 @@ def finish_distillation(
     write_json(context.output / "training_args.json", context.arguments.to_dict())
     text = to_markdown(results) + lead_table(results)
     (context.output / "results.md").write_text(text, encoding="utf-8")
-    shift = 0.0
+    shift = np.zeros(1)
     if context.options.fold_thresholds:
-        edge = np.clip(published.decision.thresholds, 1e-6, 1 - 1e-6)
-        shift = np.log(edge / (1 - edge))
+        shift = logit(published.decision.thresholds, 1e-6)
     for split in context.held_out_splits:
         logits = published.logits[split][0].astype(np.float64) - shift
         np.savez_compressed(
             context.output / f"predictions_{split}.npz",
-            probabilities=(1 / (1 + np.exp(-logits))).astype(np.float32),
+            probabilities=sigmoid(logits).astype(np.float32),
             labels=context.splits[split].labels,
         )
     write_json(context.output / "results.json", results)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ...common.batching import batches_by_length
 from ...data.label_statistics import LabelStatistics
 from ..losses.distillation import DistillationLoss
 from ..parameter_groups import width_scaled_learning_rate
@@ -150,11 +151,10 @@ def student_logits(
         batch_size: texts a batch; they are sorted by length.
     """
     collate = StudentCollator(tokenizer)
-    order = np.argsort([len(text) for text in texts], kind="stable")
+    lengths = np.array([len(text) for text in texts])
     logits = np.zeros((len(texts), model.config.num_labels), np.float32)
     model.eval()
-    for begin in range(0, len(texts), batch_size):
-        rows = order[begin : begin + batch_size]
+    for rows in batches_by_length(lengths, size=batch_size):
         batch = collate.encode([texts[row] for row in rows])
         batch = {key: value.to(model.device) for key, value in batch.items()}
         logits[rows] = model(**batch).logits.float().cpu().numpy()

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from accelerate import PartialState
 from tqdm.auto import tqdm
 
+from ...common.batching import batches_by_length
 from ...common.errors import UserError
 from ...common.files import file_digest, fingerprint, replace_folder, write_json
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
@@ -109,7 +109,7 @@ class FeatureCacheWriter:
         mine = np.asarray(rows)[self.state.process_index :: self.state.num_processes]
         which = hashlib.sha256(np.asarray(rows, np.int64).tobytes()).hexdigest()
         unit = fingerprint([encoder, batch_tokens], which)
-        batches = list(_token_batches(mine, source.lengths, batch_tokens))
+        batches = [mine[batch] for batch in batches_by_length(source.lengths[mine], batch_tokens)]
         noted = time.monotonic()
         bar = tqdm(
             total=len(batches), initial=self.done.get(unit, 0), desc=description,
@@ -166,17 +166,3 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _token_batches(
-    rows: np.ndarray, lengths: np.ndarray, batch_tokens: int
-) -> Iterator[np.ndarray]:
-    """Rows sorted by length, cut into batches of at most `batch_tokens` padded positions."""
-    order = rows[np.argsort(lengths[rows], kind="stable")]
-    start = 0
-    for place, length in enumerate(lengths[order].tolist()):
-        if place > start and length * (place + 1 - start) > batch_tokens:
-            yield order[start:place]
-            start = place
-    if len(order):
-        yield order[start:]

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PrinterCallback, TrainerCallback
 
+from ...common.batching import batches_by_length
 from ...common.errors import UserError
 from ...common.files import fingerprint
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
@@ -166,10 +167,8 @@ def predict_features(
     model.eval()
     collate = FeatureCollator()
     device = model.device
-    order = np.argsort(features.lengths, kind="stable")
     logits = np.zeros((len(features), model.config.num_labels), np.float32)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    for rows in batches_by_length(features.lengths, size=batch_size):
         batch = collate([features[int(row)] for row in rows])
         batch.pop("labels", None)
         batch = {key: value.to(device) for key, value in batch.items()}
@@ -362,8 +361,3 @@ def choose_epoch(
         if gain <= gain_in_errors * error:
             best = 0
     return best, scores, choices[best]
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Probabilities in float64."""
-    return 1.0 / (1.0 + np.exp(-np.asarray(logits, np.float64)))

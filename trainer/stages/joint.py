@@ -9,6 +9,7 @@ import torch
 from accelerate import PartialState
 from safetensors.numpy import save_file
 
+from ...common.batching import batches_by_length
 from ...common.files import fingerprint, read_json
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..data_collator import EncodedTextCollator, EncodedTexts
@@ -41,10 +42,8 @@ def predict_encoded(
     """Logits of encoded texts, (rows, labels) float32, in their order."""
     model.eval()
     collate = EncodedTextCollator()
-    order = np.argsort(texts.lengths, kind="stable")
     logits = np.zeros((len(texts), model.config.num_labels), np.float32)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    for rows in batches_by_length(texts.lengths, size=batch_size):
         batch = collate([texts[int(row)] for row in rows])
         batch.pop("labels", None)
         batch = {name: value.to(model.device) for name, value in batch.items()}

@@ -40,13 +40,13 @@ def test_killed_at_any_step(
     whole_problems = whole.with_name(f"{whole.name}.problems.jsonl").read_bytes()
 
     predicted: list[int] = []
-    original = StackedEmotionPredictor.predict_proba
+    original = StackedEmotionPredictor.score
 
     def counting(self: Any, texts: Any, *more: Any, **named: Any) -> Any:
         predicted.append(len(texts))
         return original(self, texts, *more, **named)
 
-    monkeypatch.setattr(StackedEmotionPredictor, "predict_proba", counting)
+    monkeypatch.setattr(StackedEmotionPredictor, "score", counting)
     for moment in moments:
         output = tmp_path / f"out{moment}{suffix}"
         arguments = (str(tiny_stack_folder), given, output)
@@ -78,7 +78,7 @@ def test_what_is_there_is_not_overwritten(
     output.unlink()
 
     calls = 0
-    original = StackedEmotionPredictor.predict_proba
+    original = StackedEmotionPredictor.score
 
     def failing(self: Any, texts: Any, *more: Any, **options: Any) -> Any:
         nonlocal calls
@@ -87,7 +87,7 @@ def test_what_is_there_is_not_overwritten(
             raise KeyboardInterrupt
         return original(self, texts, *more, **options)
 
-    monkeypatch.setattr(StackedEmotionPredictor, "predict_proba", failing)
+    monkeypatch.setattr(StackedEmotionPredictor, "score", failing)
     with pytest.raises(KeyboardInterrupt):
         predict_file(*arguments, part_rows=PART_ROWS)
     with pytest.raises(UserError, match=r"2 parts of another run \(differing in 'part_rows'\)"):
