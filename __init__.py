@@ -45,26 +45,10 @@ __all__ = [
 
 def register() -> None:
     """Register the classes with AutoConfig, AutoTokenizer and the AutoModel factories."""
-    from transformers import (
-        AutoConfig,
-        AutoModel,
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-    )
+    from .inference.auto_classes import register_auto_classes
+    from .modeling_stacked_emotion import StackedEmotionForSequenceClassification
 
-    from .configuration_stacked_emotion import StackedEmotionConfig
-    from .modeling_stacked_emotion import (
-        StackedEmotionForSequenceClassification,
-        StackedEmotionModel,
-    )
-    from .tokenization_stacked_emotion import StackedEmotionTokenizer
-
-    AutoConfig.register(StackedEmotionConfig.model_type, StackedEmotionConfig, exist_ok=True)
-    AutoModel.register(StackedEmotionConfig, StackedEmotionModel, exist_ok=True)
-    AutoModelForSequenceClassification.register(
-        StackedEmotionConfig, StackedEmotionForSequenceClassification, exist_ok=True
-    )
-    AutoTokenizer.register(StackedEmotionConfig, StackedEmotionTokenizer, exist_ok=True)
+    register_auto_classes()
     StackedEmotionForSequenceClassification.publisher = staticmethod(_publish_model)
 
 

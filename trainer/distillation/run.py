@@ -13,9 +13,9 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from ... import register
 from ...common.files import file_digest, fingerprint
 from ...data.splits import DataSplits, load_splits
+from ...inference.auto_classes import register_auto_classes
 from ..running.progress import announce
 from ..stages.context import run_once
 from ..training_arguments import learned_from
@@ -71,7 +71,7 @@ class DistillationContext(DataSplits):
         Raises:
             UserError: bad data, options or folders, each with how to mend it.
         """
-        register()  # the teacher may be loaded through the Auto classes
+        register_auto_classes()  # the teacher may be loaded through the Auto classes
         options = arguments.options
         check_student(options.student, options.student_revision)
         teacher = Teacher.load(options)

@@ -17,13 +17,13 @@ import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
 
-from ... import register
 from ...common.errors import UserError
 from ...common.files import fingerprint, write_json
 from ...common.precision import native_dtype
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.label_statistics import LabelStatistics
 from ...data.splits import DataSplits, load_splits
+from ...inference.auto_classes import register_auto_classes
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..arguments import STAGES, EncoderTraining, MetaTraining, Optimization, TrainingRecipe
 from ..choosing.folds import stratified_folds
@@ -58,7 +58,7 @@ class RunContext(DataSplits):
         Raises:
             UserError: bad data, settings or encoders, before anything is trained.
         """
-        register()  # stages load what they saved through the Auto classes
+        register_auto_classes()  # stages load what they saved through the Auto classes
         check_trackers(recipe.stages.report_to)
         splits = load_splits(recipe.data)
         recipe.sources()
