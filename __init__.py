@@ -46,16 +46,8 @@ __all__ = [
 def register() -> None:
     """Register the classes with AutoConfig, AutoTokenizer and the AutoModel factories."""
     from .inference.auto_classes import register_auto_classes
-    from .modeling_stacked_emotion import StackedEmotionForSequenceClassification
 
     register_auto_classes()
-    StackedEmotionForSequenceClassification.publisher = staticmethod(_publish_model)
-
-
-def _publish_model(model: Any, repo_id: str, **options: Any) -> Any:
-    from .hub_card.push import push_model
-
-    return push_model(model, repo_id, **options)
 
 
 def __getattr__(name: str) -> Any:

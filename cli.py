@@ -10,6 +10,8 @@ from pathlib import Path
 
 from . import __version__
 from .common.command_line import USER_MISTAKE, Parser, run_command
+from .data.arguments import add_reading_options, reading_options
+from .data.inspection import add_inspect_options, run_inspect
 from .hub_card.commands import add_publishing_commands
 from .hub_card.space.commands import add_demo_commands
 from .inference.backends.export_command import add_export_options, run_export
@@ -64,8 +66,7 @@ def build_parser() -> Parser:
     evaluate.add_argument("--model", required=True, help="folder or Hub ID")
     evaluate.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     evaluate.add_argument("--test_file", required=True, help="labeled texts, as for training")
-    evaluate.add_argument("--text_column", help="the column of texts")
-    evaluate.add_argument("--labels_column", help="the column of label names")
+    add_reading_options(evaluate.add_argument_group("reading"))
     evaluate.add_argument("--output", type=Path, help="write all figures to this JSON file")
     evaluate.set_defaults(run=_evaluate)
 
@@ -74,6 +75,12 @@ def build_parser() -> Parser:
     )
     add_predict_options(predict)
     predict.set_defaults(run=run_predict)
+
+    inspect = commands.add_parser(
+        "inspect", help="what tables of labeled texts are read as, without training"
+    )
+    add_inspect_options(inspect)
+    inspect.set_defaults(run=run_inspect)
 
     export = commands.add_parser(
         "export", help="graphs for ONNX Runtime and OpenVINO, with a report of the differences"
@@ -114,12 +121,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     names = list(predictor.labels)
     data = DataArguments(
         test_file=options.test_file,
-        text_column=options.text_column,
-        labels_column=options.labels_column,
-        label_names=names,
+        **reading_options(options) | {"label_names": options.label_names or names},
     )
     texts = load_labeled_texts(data, "test", names)
     assert texts is not None
+    if texts.inventory is not None:
+        print(f"{texts.inventory.to_text()}\n")
     probabilities = predictor.predict_proba(texts.texts)
     scores = emotion_scores(
         texts.labels.astype(int),
@@ -136,6 +143,7 @@ def _evaluate(options: argparse.Namespace) -> int:
                 "source": texts.source,
                 "rows": len(texts),
                 "fingerprint": texts.fingerprint(),
+                "inventory": None if texts.inventory is None else texts.inventory.to_dict(),
             },
             "scores": scores,
             "environment": environment(),

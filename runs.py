@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .common.errors import UserError
 from .common.files import read_json
-from .common.settings import Whole, checked, read_yaml
+from .common.settings import Whole, checked, hints_of, read_yaml
 
 if TYPE_CHECKING:
     import pandas
@@ -79,7 +79,7 @@ def train(
     if text is not None:
         given["text_column"] = text
     if labels is not None:
-        given |= _labels(labels, given.get("train_file"))
+        given |= _labels(labels, given)
     recipe = make_recipe(checked(TrainingRecipe, given, "train(): "), config)
     prepare_process()
     run_training(recipe)
@@ -269,15 +269,17 @@ def _label_of(metric: str, names: Sequence[str]) -> str | None:
     return next((n for n in names for kind in kinds if metric == f"{kind}_{n}"), None)
 
 
-def _labels(labels: str | Sequence[str], train_file: str | None) -> dict[str, Any]:
+def _labels(labels: str | Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """What `labels` means: one column of names, columns of 0 and 1, or names."""
     if isinstance(labels, str):
         return {"labels_column": labels}
     names = list(labels)
-    if train_file is not None:
-        from .data.files import read_table
+    if "train_file" in given:
+        from .data.arguments import DataArguments
+        from .data.tables import read_table
 
-        if set(names) <= set(read_table(train_file).columns):
+        options = {key: given[key] for key in hints_of(DataArguments) if key in given}
+        if set(names) <= set(read_table(given["train_file"], DataArguments(**options)).columns):
             return {"label_columns": names}
     return {"label_names": names}
 

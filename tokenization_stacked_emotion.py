@@ -208,6 +208,19 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
             self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
         return tuple(str(path) for path in written)
 
+    def _upload_modified_files(
+        self, working_dir: Any, repo_id: str, files_timestamps: Any, **options: Any
+    ) -> Any:
+        """Upload a whole folder for `push_to_hub`; transformers' own looks one level deep only."""
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=options.pop("token", None))
+        options["commit_message"] = options.get("commit_message") or "Upload tokenizer"
+        revision = options.get("revision")
+        if revision and not revision.startswith("refs/"):
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        return api.upload_folder(repo_id=repo_id, folder_path=working_dir, **options)
+
     @classmethod
     def from_pretrained(
         cls,

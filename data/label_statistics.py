@@ -6,7 +6,7 @@ They are computed once, from the training rows only, and feed the losses
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -252,24 +252,3 @@ class LabelStatistics:
     ) -> np.ndarray:
         """`class_weights` of these labels, `(labels,)`."""
         return class_weights(self.positives, self.rows, method, power=power, cap=cap, beta=beta)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The statistics as plain lists and numbers, for JSON."""
-        return {
-            "label_names": list(self.label_names),
-            "rows": self.rows,
-            "positives": self.positives.tolist(),
-            "prevalence": self.prevalence.tolist(),
-            "correlation": self.correlation.tolist(),
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> LabelStatistics:
-        """The statistics that `to_dict` wrote."""
-        return cls(
-            label_names=tuple(values["label_names"]),
-            rows=int(values["rows"]),
-            positives=np.asarray(values["positives"], dtype=np.int64),
-            prevalence=np.asarray(values["prevalence"], dtype=np.float64),
-            correlation=np.asarray(values["correlation"], dtype=np.float64),
-        )

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from ..data.arguments import FILE_OPTIONS, add_reading_options
+
 _READ_AHEAD = 4096
 _EXPLANATION_FORMATS = ("auto", "bars", "jsonl", "html")
 
@@ -45,7 +47,8 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
     bulk = parser.add_argument_group("files and data sets")
     bulk.add_argument(
         "--input",
-        help="a .csv, .tsv, .jsonl or .parquet file, a folder or a Hub id that `datasets` loads",
+        help="a .csv, .tsv, .txt, .jsonl, .json, .parquet or .xlsx file, a folder of a data set, "
+        "or the ID of one on the Hub",
     )
     bulk.add_argument(
         "--output",
@@ -55,11 +58,7 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
     bulk.add_argument("--text_column", help="the column of texts of --input")
     bulk.add_argument("--prefix", default="", help="put before the names of the new columns")
     bulk.add_argument("--part_rows", type=int, help="rows that are done, and kept, at a time")
-    bulk.add_argument("--delimiter", help="one character between two fields, or 'tab'")
-    bulk.add_argument(
-        "--quoting", choices=("auto", "csv", "none"), default="auto",
-        help="whether fields may stand in double quotes; auto: in .csv, not in .tsv",
-    )  # fmt: skip
+    add_reading_options(bulk, FILE_OPTIONS)
     bulk.add_argument("--dataset_config_name", help="configuration of the data set")
     bulk.add_argument("--dataset_split", help="split of the data set; default: the only one")
     bulk.add_argument("--dataset_revision", help="commit, tag or branch of the data set")
@@ -92,8 +91,7 @@ def run_predict(options: argparse.Namespace) -> int:
 def _predict_file(options: argparse.Namespace) -> int:
     from .bulk import PART_ROWS, predict_file
 
-    source_options = ("delimiter", "quoting", "dataset_config_name", "dataset_split",
-                      "dataset_revision")  # fmt: skip
+    source_options = (*FILE_OPTIONS, "dataset_config_name", "dataset_split", "dataset_revision")
     report = predict_file(
         options.model,
         options.input,

@@ -151,6 +151,7 @@ def data_record(splits: Mapping[str, LabeledTexts], dataset_name: str | None) ->
             "source": texts.source,
             "rows": len(texts),
             "fingerprint": texts.fingerprint(),
+            "inventory": None if texts.inventory is None else texts.inventory.to_dict(),
             "prevalence": dict(
                 zip(texts.label_names, texts.labels.mean(0).round(4).tolist(), strict=True)
             ),

@@ -82,7 +82,7 @@ def predict_file(
         model: folder or Hub id.
         input_file: a file, folder or data set, see `open_source`.
         output_file: a .csv, .tsv, .jsonl or .parquet file.
-        text_column: the column of texts; by default `text`, `tweet`, `sentence` or `content`.
+        text_column: the column of texts; by default the one called `text`, `tweet` and the like.
         revision: commit, tag or branch of a Hub id.
         batch_tokens: positions a batch; None for the backend's own choice.
         part_rows: rows a part: what a kill can lose, and what one process does at a time.
@@ -106,7 +106,8 @@ def predict_file(
         raise UserError("--output must be another file than --input.")
     if part_rows < 1:
         raise UserError(f"--part_rows is {part_rows}: give a number of rows from 1 up.")
-    source = open_source(str(input_file), **(source_options or {}))
+    options = {"text_column": text_column} | (source_options or {})
+    source = open_source(str(input_file), **options)
     column = choose_text_column(source, text_column)
     config = StackedEmotionConfig.from_pretrained(model, revision=revision or "main")
     commit = getattr(config, "_commit_hash", None)

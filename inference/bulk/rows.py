@@ -11,8 +11,11 @@ from typing import Any, Protocol
 import pyarrow
 
 from ...common.errors import UserError, did_you_mean, quoted
+from ...data.files.arrow_rows import python_values
+from ...data.names import text_columns
 
-TEXT_COLUMNS = ("text", "Text", "tweet", "Tweet", "sentence", "content")
+__all__ = ["Chunk", "JsonRows", "Problem", "Source", "TableRows", "choose_text_column",
+           "python_values", "text_problem"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -132,11 +135,13 @@ def choose_text_column(source: Source, asked: str | None) -> str:
             f"{source.name} has no column {asked!r}{did_you_mean(asked, source.columns)}; it has "
             f"{quoted(source.columns)}."
         )
-    column = asked or next((name for name in TEXT_COLUMNS if name in source.columns), None)
+    found = text_columns(source.columns)
+    column = asked or (found[0] if len(found) == 1 else None)
     if column is None:
         raise UserError(
             f"{source.name}: which column holds the texts? Set --text_column to one of "
-            f"{quoted(source.columns)}."
+            f"{quoted(found or source.columns)}. If the file has no header, name its columns by "
+            "--column_names."
         )
     if source.schema is not None and not _holds_texts(source.schema.field(column).type):
         raise UserError(
@@ -156,23 +161,3 @@ def _holds_texts(kind: pyarrow.DataType) -> bool:
         or types.is_string_view(kind)
         or types.is_null(kind)
     )
-
-
-def python_values(column: pyarrow.ChunkedArray) -> list[Any]:
-    """An Arrow column as Python values; strings that are no UTF-8 stay bytes."""
-    try:
-        return column.to_pylist()
-    except UnicodeDecodeError:
-        if pyarrow.types.is_nested(column.type):
-            raise
-    if pyarrow.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    values = column.cast(pyarrow.large_binary()).to_pylist()
-    return [_decoded(value) for value in values]
-
-
-def _decoded(value: bytes | None) -> str | bytes | None:
-    try:
-        return None if value is None else value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value

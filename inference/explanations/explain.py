@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...common.errors import UserError, did_you_mean, quoted, shorten
+from ...pipeline_stacked_emotion import without_word
 from ..predictor import StackedEmotionPredictor
 from ..text_predictor import TextPredictor
 from .explanation import METHODS, Explanation, Method, WordExplanation
@@ -92,26 +93,6 @@ def explain(
         words=words,
         truncated=bool(found.truncated[0]),
     )
-
-
-def without_word(text: str, start: int, end: int) -> str:
-    """The text without the characters `[start, end)`, its neighbors neither joined nor parted.
-
-    Where white space stood on both sides, or the text's edge on one, one piece of it goes too;
-    where there was none on either side, a space takes the word's place.
-
-    Example:
-        >>> without_word("not so good", 4, 6)
-        'not good'
-        >>> without_word("good,but", 4, 5)
-        'good but'
-    """
-    left, right = text[:start], text[end:]
-    spaced_left = not left or left[-1].isspace()
-    spaced_right = not right or right[0].isspace()
-    if spaced_left and spaced_right:
-        return left + right[1:] if right else left[:-1]
-    return left + right if spaced_left or spaced_right else f"{left} {right}"
 
 
 def _occluded(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:

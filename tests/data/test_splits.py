@@ -13,7 +13,6 @@ from stacked_emotion.data.labeled_texts import (
     DataArguments,
     LabeledTexts,
     load_labeled_texts,
-    load_texts,
 )
 
 
@@ -110,18 +109,6 @@ def test_select_and_fingerprint():
     assert texts.fingerprint() == expected, "stored caches would no longer be found"
     with pytest.raises(ValueError, match="shape"):
         LabeledTexts(["a"], [[1, 0]], ["joy"])
-
-
-def test_texts_without_labels_for_prediction(tmp_path):
-    path = write_csv(tmp_path / "a.csv", [["id", "text", "joy"], ["x", "NA", 1], ["y", "b", 7]])
-    texts = load_texts(path)
-    assert (texts.texts, texts.ids, texts.labels.shape) == (["NA", "b"], ["x", "y"], (2, 0))
-    path = write_csv(tmp_path / "b.csv", [["نص"], ["مرحبا"]])
-    assert load_texts(path).texts == ["مرحبا"]
-    path = write_csv(tmp_path / "c.csv", [["text"], ["a"], [" "]])
-    with pytest.raises(DataError, match="line 3, column 'text'"):
-        load_texts(path)
-    assert load_texts(path, on_bad_rows="skip").texts == ["a"]
 
 
 # --- Hub data sets --------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ def test_another_loss_leaves_the_old_one_s_options(nested: str) -> None:
 
 
 def test_what_was_run_can_be_run_again(nested: str, tmp_path: Path) -> None:
-    recipe = parse_recipe([nested, "--encoders.small.epochs", "9", "--label_names", "1", "yes"])
+    recipe = parse_recipe([nested, "--encoders.small.epochs", "9", "--label_names", "no", "yes"])
     text = dump_yaml(recipe.to_dict())
     assert list(yaml.safe_load(text)["encoders"]) == ["marbert", "small"]
     (tmp_path / "again.yaml").write_text(text, encoding="utf-8")

@@ -14,7 +14,7 @@ from ...common.files import replace_folder, write_json
 from ...common.numerics import logit, sigmoid
 from ..choosing.decision_rules import DECISIONS, Decision, choose_decision
 from ..losses.distillation import DistillationLoss
-from ..results import System, compare, data_record, rare_labels, to_markdown
+from ..results import System, compare, data_record, rare_labels, source_state, to_markdown
 from .run import ALONE, STUDENT, DistillationContext
 from .student import save_student
 from .teacher_rates import rate_matched
@@ -145,13 +145,16 @@ def score_systems(
         "teacher": {
             "source": options.model,
             "revision": options.revision,
+            "source_state": source_state(options.model, options.revision),
             "digest": context.teacher.digest,
             "training_scores": context.scores.origin,
             "augmented_scores": context.scores.augmented_origin,
             "texts_without_labels": context.scores.counts,
         },
         "student_source": options.student,
-        "encoders": {STUDENT: {"source": options.student}},
+        "encoders": {
+            STUDENT: {"source": options.student, "source_state": source_state(options.student)}
+        },
         "seeds": options.seeds,
         "loss": {
             "name": loss.name,

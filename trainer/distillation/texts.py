@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...common.errors import UserError, did_you_mean, quoted
-from ...data.columns import TEXT_COLUMNS
+from ...data.files.opening import FORMATS, Rows, open_rows
+from ...data.files.text import detect_encoding, open_text
+from ...data.inventory import plain_text
+from ...data.names import text_columns
 
 logger = logging.getLogger(__name__)
 
-_CSV: dict[str, dict[str, Any]] = {
-    ".csv": {"sep": ","},
-    ".tsv": {"sep": "\t", "quoting": csv.QUOTE_NONE},
-}
-_READERS = {".jsonl": "json", ".parquet": "parquet", ".txt": "text"}
-_FORMATS = (*_CSV, *_READERS)
 _CHUNK = 4096
 
 
@@ -37,7 +33,7 @@ def stream_texts(
     told at the end.
 
     Args:
-        path: .csv, .tsv (no quoting), .jsonl, .parquet, or .txt with one text a line.
+        path: any format that `data` reads; a .txt file has one text per line.
         text_column: the column of texts.
         limit: at most so many texts.
         leave_out: texts that must not be used, white space aside: the labeled ones.
@@ -46,79 +42,64 @@ def stream_texts(
         UserError: a missing file or column, an unknown format, or a file that cannot be read.
     """
     file = Path(path)
-    if file.suffix not in _FORMATS:
-        raise UserError(f"{file}: the format must be one of {', '.join(_FORMATS)}.")
+    if file.suffix not in FORMATS:
+        raise UserError(f"{file}: the format must be one of {', '.join(FORMATS)}.")
     if not file.is_file():
         raise UserError(f"There is no file {file} (--unlabeled_file).")
-    return islice(_texts(file, text_column, {_plain(text) for text in leave_out}), limit)
+    return islice(_texts(file, text_column, {plain_text(text) for text in leave_out}), limit)
 
 
 def _texts(file: Path, text_column: str | None, leave_out: set[str]) -> Iterator[str]:
-    empty = scored = 0
-    try:
-        rows = _rows(file)
-        first = next(rows, None)
-        if first is None:
-            raise UserError(f"{file} has no rows.")
-        column = _column(file, first, text_column)
-        for row in chain([first], rows):
-            text = row[column]
-            if not isinstance(text, str) or not text.strip():
-                empty += 1
-            elif _plain(text) in leave_out:
-                scored += 1
-            else:
-                yield text
-    except UserError:
-        raise
-    except Exception as error:  # the library raises kinds of its own, of pyarrow and of pandas
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"{file} cannot be read: {reason[0]}") from error
-    for count, why in ((empty, "have no text"), (scored, "are among the labeled texts")):
-        if count:
-            logger.warning("%s: %s rows %s and are left out.", file, f"{count:,}", why)
+    empty = scored = count = 0
+    for count, text in enumerate(_values(file, text_column), 1):  # noqa: B007
+        if not isinstance(text, str) or not text.strip():
+            empty += 1
+        elif plain_text(text) in leave_out:
+            scored += 1
+        else:
+            yield text
+    if not count:
+        raise UserError(f"{file} has no rows.")
+    for number, why in ((empty, "have no text"), (scored, "are among the labeled texts")):
+        if number:
+            logger.warning("%s: %s rows %s and are left out.", file, f"{number:,}", why)
 
 
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file; those of CSV and TSV as text, whatever they look like."""
-    if file.suffix in _CSV:
-        import pandas
-
-        parts = pandas.read_csv(
-            file, dtype=str, keep_default_na=False, chunksize=_CHUNK, **_CSV[file.suffix]
-        )
-        for part in parts:
-            yield from part.to_dict("records")
+def _values(file: Path, text_column: str | None) -> Iterator[Any]:
+    """What stands in the column of texts, row by row; None for a row that cannot be read."""
+    if file.suffix == ".txt":
+        with open_text(file, detect_encoding(file), None) as stream:
+            yield from (line.rstrip("\n") for line in stream)
         return
-    import datasets
+    rows = open_rows(file, named=[text_column] if text_column else ())
+    column = _column(file, rows.columns, text_column)
+    if not isinstance(rows, Rows):
+        for table in rows.tables(_CHUNK):
+            yield from table.column(column).to_pylist()
+        return
+    place = rows.columns.index(column)
+    for row in rows.rows():
+        if isinstance(row.values, dict):
+            yield row.values.get(column)
+        else:
+            yield None if row.values is None else row.values[place]
 
-    yield from datasets.load_dataset(
-        _READERS[file.suffix], data_files=str(file), split="train", streaming=True
-    )
 
-
-def _column(file: Path, row: dict[str, Any], asked: str | None) -> str:
+def _column(file: Path, columns: list[str], asked: str | None) -> str:
     if asked is not None:
-        if asked not in row:
+        if asked not in columns:
             raise UserError(
-                f"{file} has no column {asked!r}{did_you_mean(asked, row)}; it has {quoted(row)}. "
-                "Set --unlabeled_text_column."
+                f"{file} has no column {asked!r}{did_you_mean(asked, columns)}; it has "
+                f"{quoted(columns)}. Set --unlabeled_text_column."
             )
         return asked
-    found = [name for name in row if name.lower() in TEXT_COLUMNS]
+    found = text_columns(columns) or columns
     if len(found) == 1:
         return found[0]
-    strings = [name for name, value in row.items() if isinstance(value, str)]
-    if len(strings) == 1:
-        return strings[0]
     raise UserError(
         f"{file}: which column holds the texts? Set --unlabeled_text_column to one of "
-        f"{quoted(row)}."
+        f"{quoted(columns)}."
     )
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())
 
 
 def altered_copies(
@@ -150,7 +131,7 @@ def altered_copies(
     generator = np.random.default_rng(seed)
     words = [text.split() for text in texts]
     members = {fold: np.flatnonzero(fold_of_row == fold) for fold in np.unique(fold_of_row)}
-    known = {_plain(text) for text in texts}
+    known = {plain_text(text) for text in texts}
     made: list[str] = []
     folds: list[int] = []
     for _ in range(copies):

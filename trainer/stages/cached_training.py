@@ -21,6 +21,7 @@ from ..choosing.decision_rules import OBJECTIVE_WEIGHTS, Decision, choose_decisi
 from ..data_collator import FeatureCollator
 from ..features.cache import FeatureCache
 from ..losses import EmotionLoss
+from ..losses.contrastive import add_projection
 from ..metrics.bootstrap import difference_with_error
 from ..parameter_groups import top_parameter_groups, top_parameters
 from ..running.tracking import EpochTracker, held_out_figures, send_tensorboard_to
@@ -30,7 +31,7 @@ from .detached_encoders import encoders_aside
 from .encoders import fine_tuned_folder
 
 # Raised when the same settings come to other weights: finished stages of before then run again.
-TOP_VERSION = 3
+TOP_VERSION = 4
 
 META_PARTS = ("stacked.meta_learner.", "stacked.stack_norm.")
 HEAD_OPTIONS = frozenset(
@@ -89,14 +90,18 @@ def build_stack(
     """
     sources = {name: fine_tuned_folder(context, name, "final") for name in context.names}
     statistics = context.statistics
-    return StackedEmotionForSequenceClassification.from_encoders(
+    options = stack_options(context.recipe.stack, meta_only)
+    projection = options.pop("contrastive_dim")
+    model = StackedEmotionForSequenceClassification.from_encoders(
         sources,
         labels=context.label_names,
         label_prevalence=statistics.prevalence.tolist(),
         label_correlation=statistics.correlation.tolist(),
         use_word_embeddings=stack_words,
-        **stack_options(context.recipe.stack, meta_only),
+        **options,
     )
+    add_projection(model, projection)
+    return model
 
 
 def reset_top(model: StackedEmotionForSequenceClassification, seed: int) -> None:
@@ -284,6 +289,10 @@ def _train_top(
 ) -> list[dict[str, Any]]:
     for name, parameter in top_parameters(model):
         parameter.requires_grad_(not plan.parts or name.startswith(plan.parts))
+    if not any(parameter.requires_grad for _, parameter in top_parameters(model)):
+        for callback in callbacks:  # a plain average has nothing to train
+            callback.on_train_begin()
+        return []
     trainer = StackedEmotionTrainer(
         model=model,
         args=context.training_arguments(

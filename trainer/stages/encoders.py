@@ -153,7 +153,6 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
         use_meta_learner=False,
         use_lstm=False,
         use_classifier=False,
-        contrastive_dim=0,
         dropout=settings["dropout"],
     )
     start_at_prevalence(model, name, context.statistics.prevalence)

@@ -15,13 +15,14 @@ from ...common.files import read_json, replace_folder, write_json
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..choosing.decision_rules import Decision, choose_decision
 from ..features.cache import FeatureCache
+from ..losses.contrastive import add_projection
 from ..results import System, compare, data_record, rare_labels, source_state, to_markdown
 from ..running.tracking import text_gates
-from .cached_training import build_stack, load_top, read_top
+from .cached_training import build_stack, load_top, read_top, top_state
 from .context import RunContext
 from .encoders import encoder_parts, weights_digest
 from .features import scored_features, training_features
-from .meta_and_head import out_of_fold_logits, scored_logits, stage_folder, top_plan
+from .meta_and_head import out_of_fold_logits, scored_logits, stage_folder
 
 logger = logging.get_logger(__name__)
 
@@ -165,15 +166,15 @@ def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceC
     joint = stage_folder(context, "joint")
     stage = "head" if (stage_folder(context, "head") / "done.json").exists() else "meta"
     record = read_json(stage_folder(context, stage) / "done.json")
-    meta_only = stage == "meta" and top_plan(context, stage).meta_only
-    model = build_stack(context, record["stack_words"], meta_only)
+    model = build_stack(context, record["stack_words"], meta_only=stage == "meta")
     if (joint / "done.json").exists():
         model = type(model).from_pretrained(joint / "model")
     else:
         seed = context.recipe.stages.head_seeds[0]
-        load_top(model, read_top(stage_folder(context, stage) / f"seed_{seed}.safetensors"))
-        if stage == "meta":
-            model.config.use_classifier = False
+        state = read_top(stage_folder(context, stage) / f"seed_{seed}.safetensors")
+        wanted = top_state(model) if stage == "meta" else state
+        load_top(model, {name: state[name] for name in wanted})
+        add_projection(model, 0)
     decision = final.decision
     model.config.thresholds = [float(value) for value in decision.thresholds]
     model.config.decision = "threshold"

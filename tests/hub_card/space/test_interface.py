@@ -15,7 +15,6 @@ from stacked_emotion.hub_card.space.interface import (
     MAX_CHARACTERS,
     DemoApp,
     build_interface,
-    examples_of,
     launch_options,
     load_predictor,
 )
@@ -102,12 +101,6 @@ def test_a_file(app: DemoApp, predictor: StackedEmotionPredictor, tmp_path: Path
         for label, score in answer.scores.items():
             assert float(row[f"score_{label}"]) == pytest.approx(score, abs=1e-4)
     assert rows[1]["labels"] == rows[1]["score_joy"] == ""
-
-
-def test_examples_are_there_for_dialects() -> None:
-    assert {"Egyptian", "Levantine", "Gulf", "Maghrebi"} <= {name for name, _ in examples_of("ar")}
-    assert examples_of("en")
-    assert examples_of("xx") == []
 
 
 def test_over_http(predictor: StackedEmotionPredictor, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from transformers import AutoModel
 from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaIntermediate
 
 from stacked_emotion.trainer import StackedEmotionTrainer, UserError, parse_recipe, run_training
+from stacked_emotion.trainer.losses.contrastive import add_projection
 from stacked_emotion.trainer.parameter_groups import freeze_parts, parameter_groups, parts_of
 from stacked_emotion.trainer.stages.context import RunContext
 from stacked_emotion.trainer.stages.encoders import run_encoders
@@ -197,6 +198,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(
 def test_parts_are_frozen_by_name(tiny_encoder_folders: dict[str, Path]) -> None:
     folders = {name: tiny_encoder_folders[name] for name in ("zeta", "alpha")}
     model, _ = build_stack(folders)
+    add_projection(model, 8)
     assert set(parts_of(model)) == {
         "zeta", "alpha", "encoders", "heads", "stack_norm", "meta_learner", "lstm", "pooling",
         "projection", "classifier",

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from .run_record import RunRecord, public_values
-from .terms import SEMEVAL
+from ..run_record import RunRecord
+from .known_data import known_data
 
 METRICS = {
     "jaccard": ("Jaccard", "mean over texts of |y ∩ ŷ| / |y ∪ ŷ|, 1 where both sets are empty"),
@@ -35,27 +35,20 @@ METRICS = {
 COMPARED = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "hamming_loss")
 CLASS_WISE = ("precision", "recall", "f1", "ap")
 _STAGES = {
-    "encoders": "each encoder is fine-tuned on the labels with a head of its own",
-    "meta": "the meta-learner learns, word by word, which encoder to trust",
+    "encoders": "each encoder is fine-tuned on the labels, with its own head",
+    "meta": "the meta-learner learns which encoder to trust, word by word",
     "head": "Bi-LSTM and classifier learn to correct the meta-learner",
-    "joint": "all parts end to end",
+    "joint": "all parts are trained end to end",
     "student": "the student learns from the teacher's scores and from the labels",
-    "alone": "the same encoder without a teacher, for comparison",
+    "alone": "the same encoder is trained without a teacher, for comparison",
 }
-_SEMEVAL = """@inproceedings{mohammad2018semeval,
-  title = {{SemEval}-2018 Task 1: Affect in Tweets},
-  author = {Mohammad, Saif and Bravo-Marquez, Felipe and Salameh, Mohammad and
-            Kiritchenko, Svetlana},
-  booktitle = {Proceedings of the 12th International Workshop on Semantic Evaluation},
-  year = {2018}
-}"""
 _BIBTEX_KEY = re.compile(r"@\w+\{([^,]+),")
 _WEAK_F1 = 0.4
 _WEAK_SHARE = 0.1
 
 
 def card_sections(record: RunRecord) -> dict[str, Any]:
-    """All tables that the templates show, by name."""
+    """Every table that the templates show, by name."""
     system = record.published_system
     return {
         "system": system,
@@ -134,7 +127,7 @@ def _metric_definitions(record: RunRecord) -> list[tuple[str, str]]:
 
 
 def _weak_labels(record: RunRecord) -> list[str]:
-    """Labels to be told of: an F1 below 0.4, or rare in training."""
+    """Labels to warn about: an F1 below 0.4, or rare in the training texts."""
     weak = []
     prevalence = ((record.results.get("data") or {}).get("train") or {}).get("prevalence") or {}
     for label in record.labels:
@@ -175,13 +168,18 @@ def _stages(record: RunRecord) -> list[tuple[str, str, str]]:
 
 
 def _losses(record: RunRecord) -> list[dict[str, Any]]:
-    """Name, settings and citation of the loss of each stage, one after the other."""
+    """Name, settings and citation of the loss of each stage."""
     results = record.results
-    recipe, stages = results.get("recipe") or {}, results.get("stages") or {}
-    found = []
-    own = (recipe.get("encoder_defaults") or {}).get("loss")
+    stages, found = results.get("stages") or {}, []
+    own = (record.setting("encoder_defaults") or {}).get("loss")
     if record.kind == "stack" and own:
         found.append(("the encoders", {"name": own["name"], "config": own["options"]}))
+    elif record.kind == "stack" and (name := record.setting("encoder_loss")):
+        pairs = [
+            str(option).partition("=") for option in record.setting("encoder_loss_options") or ()
+        ]
+        config = {option: value for option, _, value in pairs}
+        found.append(("the encoders", {"name": name, "config": config}))
     for stage, where in (("meta", "the meta-learner"), ("head", "Bi-LSTM and classifier")):
         if isinstance(stages.get(stage), Mapping) and stages[stage].get("loss"):
             found.append((where, stages[stage]["loss"]))
@@ -191,7 +189,11 @@ def _losses(record: RunRecord) -> list[dict[str, Any]]:
         {
             "where": where,
             "name": loss["name"],
-            "settings": list((loss.get("config") or {}).items()),
+            "settings": [
+                (key, value)
+                for key, value in (loss.get("config") or {}).items()
+                if value is not None
+            ],
             "citation": loss.get("citation") or _loss_citation(loss["name"]),
         }
         for where, loss in found
@@ -208,7 +210,7 @@ def _loss_citation(name: str) -> str:
 
 
 def _all_losses() -> Any:
-    return import_module("..trainer.losses", __package__)
+    return import_module("...trainer.losses", __package__)
 
 
 def _environment(record: RunRecord) -> list[tuple[str, str]]:
@@ -216,20 +218,16 @@ def _environment(record: RunRecord) -> list[tuple[str, str]]:
     rows = [(name, str(value)) for name, value in (found.get("versions") or {}).items()]
     rows.append(("hardware", found.get("hardware") or "not recorded"))
     if found.get("git"):
-        rows.append(("code", str(found["git"])))
+        rows.append(("commit of the training code", str(found["git"])))
     parts = record.results.get("seconds_by_part") or {}
     total = sum(parts.values()) or record.results.get("seconds")
     rows.append(("training time", f"{total / 3600:.2f} h" if total else "not recorded"))
-    energy = record.results.get("energy")
-    rows.append(("energy", str(public_values(energy)) if energy else "not measured"))
     return rows
 
 
 def _citations(record: RunRecord) -> list[str]:
     """BibTeX entries, each key once."""
-    texts = [_all_losses().HybridLoss.citation]
-    if record.dataset_name == SEMEVAL:
-        texts.append(_SEMEVAL)
+    texts = [_all_losses().HybridLoss.citation, known_data(record).citation]
     texts += [loss["citation"] for loss in _losses(record)]
     found: dict[str, str] = {}
     for entry in re.split(r"(?m)^(?=@)", "\n".join(texts)):

@@ -1,20 +1,15 @@
-"""The terms that the base models and the data came under, for whoever chooses the license."""
+"""The terms of the base models and the data, for whoever chooses the license."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .run_record import RunRecord
+from ..privacy import LOCAL
+from ..run_record import RunRecord
+from .known_data import known_data
 
-SEMEVAL = "SemEvalWorkshop/sem_eval_2018_task_1"
-KNOWN_DATA = {
-    SEMEVAL: (
-        "unknown on the Hub; its README asks to cite the task's paper and forbids passing the data "
-        "on, https://competitions.codalab.org/competitions/17751"
-    ),
-}
-EMBEDDED_SAMPLE = "apache-2.0 (synthetic, part of stacked_emotion)"
 HUB = "https://huggingface.co"
+NOT_KNOWN = "not known here"
 
 
 @dataclass(frozen=True)
@@ -44,30 +39,28 @@ def terms_of(record: RunRecord, token: str | None = None, ask_hub: bool = True) 
     Args:
         record: the run.
         token: for repositories that need one.
-        ask_hub: read the licenses from the Hub's cards; else, and where it cannot be reached, they
-            are "not known here".
+        ask_hub: read the licenses from the Hub's cards. Otherwise, and where the Hub cannot be
+            reached, they are "not known here".
     """
     terms = []
     for name in record.encoder_names:
         source = record.base_models.get(name)
         if source is None:
-            text = "local files, their terms are not known here"
-            terms.append(Term("base model", record.encoder_sources[name], text))
+            what = f"{LOCAL} ({name})"
+            terms.append(Term("base model", what, "its terms are not known here"))
         else:
             license = _license(source, "model", token) if ask_hub else None
-            terms.append(Term("base model", source, license or "not known here", f"{HUB}/{source}"))
-    data = record.dataset_name
-    if record.synthetic:
-        terms.append(Term("data", "embedded sample", EMBEDDED_SAMPLE))
-    elif data is None:
-        source = ((record.results.get("data") or {}).get("train") or {}).get("source")
-        name = str(source).rsplit("/", 1)[-1] if source else "training texts"
-        terms.append(Term("data", name, "your own files, their terms are not known here"))
+            terms.append(Term("base model", source, license or NOT_KNOWN, f"{HUB}/{source}"))
+    known, data = known_data(record), record.dataset_name
+    if data is None:
+        license = known.license or "your own files, their terms are not known here"
+        name = known.title or record.data_file("train") or "training texts"
+        terms.append(Term("data", name, license))
     else:
-        known = (record.results.get("data") or {}).get("license") or KNOWN_DATA.get(data)
-        if known is None and ask_hub:
-            known = _license(data, "dataset", token)
-        terms.append(Term("data", data, known or "not known here", f"{HUB}/datasets/{data}"))
+        license = (record.results.get("data") or {}).get("license") or known.license
+        if license is None and ask_hub:
+            license = _license(data, "dataset", token)
+        terms.append(Term("data", data, license or NOT_KNOWN, f"{HUB}/datasets/{data}"))
     return terms
 
 
@@ -75,7 +68,7 @@ def _license(repo_id: str, kind: str, token: str | None) -> str | None:
     """License in a repository's card; None where there is none or the Hub cannot be asked."""
     from huggingface_hub import HfApi
 
-    from .hub_errors import hub_errors
+    from ..hub_errors import hub_errors
 
     try:
         info = HfApi().repo_info(repo_id, repo_type=kind, token=token, timeout=10)

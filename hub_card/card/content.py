@@ -1,4 +1,4 @@
-"""The model card: a data class filled from a run, a template, and the metadata the Hub reads."""
+"""The card itself: a data class filled from a run, templates, and the metadata the Hub reads."""
 
 from __future__ import annotations
 
@@ -9,24 +9,36 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ..common.errors import UserError
-from .card_sections import METRICS, card_sections
-from .label_definitions import definitions
-from .run_record import RunRecord
-from .terms import SEMEVAL, Term
+from ...common.errors import UserError
+from ..inert_text import in_markdown, one_line
+from ..run_record import RunRecord
+from .known_data import EMOTIONS, LANGUAGE_NAMES, definitions, known_data
+from .sections import METRICS, card_sections
+from .terms import Term
 
-TEMPLATES = Path(__file__).with_name("templates")
-_LANGUAGES = {"arabic": "ar", "english": "en", "spanish": "es"}
-_LANGUAGE_NAMES = {"ar": "Arabic", "en": "English", "es": "Spanish"}
+TEMPLATES = Path(__file__).parent.parent / "templates"
+PLOT_TEXTS = {
+    "class_wise_f1": "Bar chart of each label's F1, with its precision, recall and support",
+    "label_correlation": "Two matrices of phi coefficients between labels: in the data, and as "
+    "the model gives them",
+    "precision_recall": "One precision-recall curve per label, with its average precision",
+    "encoder_use": "Stacked bars: how much each encoder counts for each label, and box plots of "
+    "how that varies between texts",
+    "training_curves": "Line charts of the training losses, and of the out-of-fold objective by "
+    "epoch",
+}
+"""What each picture shows, for readers who cannot see it."""
+SYNTHETIC_TAG = "synthetic-sample"
+_FIRST_PLOT = "class_wise_f1"
 _LANGUAGE = re.compile(r"[a-z]{2,3}|multilingual")
 
 
 @dataclass
 class CardContent:
-    """All that the template shows; nothing in it may be blank.
+    """Everything that the templates show; nothing in it may be blank.
 
     Attributes:
         record: the run.
@@ -34,18 +46,22 @@ class CardContent:
         license: identifier of the license of the weights.
         languages: ISO 639 codes, or "multilingual".
         terms: of base models and data.
-        label_definitions: a definition by label.
+        label_definitions: definition by label.
         examples: texts with the answers of this very model: `text`, `output` (label and score of
-            every label, most likely first) and `given` (the labels decided on).
+            every label, most likely first), `given` (the labels decided on), and perhaps a
+            `caption`.
         plots: names (without ending) of the pictures in `plots/`.
         digest: what `verify_published` compares with.
+        code_digest: SHA-256 over the code files alone.
+        code_version: version and commit of the package that the code comes from.
         has_onnx: whether `onnx/` is part of the repository.
         tag: the tag it gets, if any.
         parameters: number of weights.
-        max_length: sub-words after which a text is cut.
+        max_length: longest text in sub-words; what is longer is cut.
         teacher: Hub id of the stack that this student was distilled from.
         student: Hub id of a student that was distilled from this stack.
         license_name, license_link: of a license called "other".
+        responsible_use: Markdown in place of the section's own words.
     """
 
     record: RunRecord
@@ -57,6 +73,8 @@ class CardContent:
     examples: list[dict[str, Any]] = field(default_factory=list)
     plots: list[str] = field(default_factory=list)
     digest: str | None = None
+    code_digest: str | None = None
+    code_version: str = "stacked_emotion"
     has_onnx: bool = False
     tag: str | None = None
     parameters: int | None = None
@@ -65,6 +83,7 @@ class CardContent:
     student: str | None = None
     license_name: str | None = None
     license_link: str | None = None
+    responsible_use: str | None = None
 
     def metadata(self) -> ModelCardData:
         """The YAML head of the card."""
@@ -88,12 +107,12 @@ class CardContent:
             datasets=[record.dataset_name] if record.dataset_name else None,
             metrics=["f1", "precision", "recall", "jaccard", "average_precision", "hamming_loss"],
             tags=[
-                "emotion",
-                "emotion-classification",
+                *(["emotion", "emotion-classification"] if self.about_emotions else []),
                 "multi-label-classification",
                 "stacked-emotion",
                 "custom_code" if record.kind == "stack" else "distillation",
                 *(["arabic"] if "ar" in self.languages else []),
+                *([SYNTHETIC_TAG] if record.synthetic else []),
             ],
             model_name=self.repo_id.split("/")[-1],
             eval_results=self.eval_results() or None,
@@ -102,9 +121,15 @@ class CardContent:
 
     def _widget(self, example: dict[str, Any]) -> dict[str, Any]:
         """A text; with its answer where the Hub runs no live widget."""
-        if self.record.kind == "student":
-            return {"text": example["text"]}
-        return {"text": example["text"], "output": [dict(entry) for entry in example["output"]]}
+        entry: dict[str, Any] = {"text": example["text"]}
+        if example.get("caption"):
+            entry["example_title"] = example["caption"]
+        if self.record.kind == "stack":
+            entry["output"] = [
+                {"label": one_line(answer["label"]), "score": answer["score"]}
+                for answer in example["output"]
+            ]
+        return entry
 
     def eval_results(self) -> list[EvalResult]:
         """The overall scores of the published system, for `model-index`."""
@@ -118,9 +143,9 @@ class CardContent:
                 results.append(
                     EvalResult(
                         task_type="text-classification",
-                        task_name="Multi-label emotion classification",
-                        dataset_type=record.dataset_name or self.data_name,
-                        dataset_name=self.data_name,
+                        task_name=self.task,
+                        dataset_type=record.dataset_name or self.data_name(split),
+                        dataset_name=self.data_name(split),
                         dataset_config=record.dataset_config,
                         dataset_split=split,
                         metric_type=metric,
@@ -132,34 +157,52 @@ class CardContent:
                 )
         return results
 
+    def data_name(self, split: str) -> str:
+        """What the texts of a split are called: the data set, or the file they were read from."""
+        known = known_data(self.record).title or self.record.dataset_name
+        return known or one_line(self.record.data_file(split) or "own texts")
+
     @property
-    def data_name(self) -> str:
-        """How the data is called in the text."""
-        if self.record.dataset_name == SEMEVAL:
-            return "SemEval-2018 Task 1, E-c"
-        if self.record.synthetic:
-            return "embedded synthetic sample"
-        if self.record.dataset_name:
-            return self.record.dataset_name
-        return self.terms[-1].name
+    def about_emotions(self) -> bool:
+        """Whether the labels name emotions that are known here."""
+        return bool(set(self.record.labels) & set(EMOTIONS))
+
+    @property
+    def task(self) -> str:
+        """What the model does."""
+        return f"Multi-label {'emotion' if self.about_emotions else 'text'} classification"
+
+    @property
+    def first_plots(self) -> list[str]:
+        """The picture that stands near the top."""
+        return [name for name in self.plots if name == _FIRST_PLOT]
+
+    @property
+    def other_plots(self) -> list[str]:
+        """The pictures that stand with the results."""
+        return [name for name in self.plots if name != _FIRST_PLOT]
+
+    def plot_text(self, name: str) -> str:
+        """What a picture shows."""
+        return PLOT_TEXTS.get(name, name.replace("_", " "))
 
     @property
     def license_words(self) -> str:
         """The license for the text: its identifier, or the name of another one with a link."""
         if self.license_name:
-            return f"[{self.license_name}]({self.license_link})"
-        return f"**{self.license}**"
+            return f"[{in_markdown(self.license_name)}]({self.license_link})"
+        return f"**{in_markdown(self.license)}**"
 
     @property
     def example_text(self) -> str:
         """A text in quotes for the code of the card."""
         text = self.examples[0]["text"] if self.examples else "…"
-        return json.dumps(text, ensure_ascii=False)
+        return json.dumps(one_line(text), ensure_ascii=False).replace("`", "\\u0060")
 
     @property
     def language_names(self) -> str:
         """The languages in words."""
-        return ", ".join(_LANGUAGE_NAMES.get(code, code) for code in self.languages)
+        return ", ".join(LANGUAGE_NAMES.get(code, code) for code in self.languages)
 
     def render(self) -> str:
         """The whole README.md.
@@ -175,35 +218,26 @@ class CardContent:
             keep_trailing_newline=True,
             autoescape=False,
         )
-        environment.filters["cell"] = _cell
+        environment.filters["inert"] = in_markdown
         template = environment.get_template(f"{self.record.kind}_card.md.jinja")
         body = template.render(card=self, record=self.record, **card_sections(self.record))
         body = re.sub(r"\n{3,}", "\n\n", body)
         return f"---\n{self.metadata().to_yaml()}\n---\n\n{body.strip()}\n"
 
-    def model_card(self) -> ModelCard:
-        """The rendered card as `huggingface_hub` knows it."""
-        return ModelCard(self.render())
-
 
 def card_languages(record: RunRecord, given: Sequence[str] | None) -> list[str]:
-    """The languages of the card: those given, or those the recipe's data is known to be in.
+    """The languages of the card: those given, or those of the data, where they are known.
 
     Raises:
-        UserError: none given and none known, or something that is no ISO 639 code.
+        UserError: none given and none known, or something that is not an ISO 639 code.
     """
-    if given:
-        for code in given:
-            if not _LANGUAGE.fullmatch(code):
-                raise UserError(f"--language {code!r} is not an ISO 639 code such as ar, en, es.")
-        return list(given)
-    if record.synthetic:
-        return ["ar"]
-    if record.dataset_name == SEMEVAL:
-        config = (record.dataset_config or "").rsplit(".", 1)[-1]
-        if config in _LANGUAGES:
-            return [_LANGUAGES[config]]
-    raise UserError("The language of the texts is not known: give it, as in --language ar.")
+    for code in given or ():
+        if not _LANGUAGE.fullmatch(code):
+            raise UserError(f"--language {code!r} is not an ISO 639 code such as ar, en, es.")
+    languages = list(given or known_data(record).languages)
+    if not languages:
+        raise UserError("The language of the texts is not known: give it, as in --language ar.")
+    return languages
 
 
 def card_content(
@@ -222,8 +256,8 @@ def card_content(
         repo_id: where it is published.
         license: identifier of the license of the weights.
         terms: see `terms_of`.
-        languages: ISO 639 codes; by default those of the recipe's data, where they are known.
-        label_definitions: definitions of labels that are not SemEval's.
+        languages: ISO 639 codes; by default those of the data, where they are known.
+        label_definitions: definition by label; by default those of the data, where they are known.
         **options: other fields of `CardContent`.
 
     Raises:
@@ -236,12 +270,8 @@ def card_content(
         license=license,
         languages=card_languages(record, languages),
         terms=terms,
-        label_definitions=definitions(record.labels, label_definitions),
+        label_definitions=definitions(
+            record.labels, known_data(record).definitions, label_definitions
+        ),
         **options,
     )
-
-
-def _cell(value: Any) -> str:
-    """A value for a Markdown table."""
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
