@@ -25,7 +25,7 @@ from ..stages.features import (
     training_features,
 )
 from ..stages.meta_and_head import stage_folder, stage_key
-from .variants import Variant, apply_changes
+from .variants import Variant
 
 
 def variant_context(full: RunContext, variant: Variant, folder: Path) -> RunContext:
@@ -42,9 +42,8 @@ def variant_context(full: RunContext, variant: Variant, folder: Path) -> RunCont
     if variant.encoder or variant.changes.get("cross_fit") == 0:
         shared = folder
         _link_encoders(full, folder)
-    recipe = apply_changes(
-        full.recipe, variant, output_dir=str(folder), encoders_from=str(shared), joint=False
-    )
+    own = {"output_dir": str(folder), "encoders_from": str(shared)}
+    recipe = full.recipe.changed(variant.changes | own)
     if variant.encoder is None:
         context = RunContext(full.splits, recipe, full.tokenizer, full.encoded)
         if variant.changes.get("cross_fit") == 0:
@@ -79,8 +78,7 @@ def adopt_stage(context: RunContext, stage: str, folders: Iterable[Path]) -> boo
 
 def _one_encoder(full: RunContext, recipe: TrainingRecipe, name: str) -> RunContext:
     """The context of a stack of one encoder; its features are cut out of the run's."""
-    source = f"{name}={full.recipe.stack.sources()[name]}"
-    recipe = replace(recipe, stack=replace(recipe.stack, encoders=[source]))
+    recipe = replace(recipe, encoders={name: recipe.encoders[name]})
     index = full.names.index(name)
     whole = full.tokenizer
     tokenizer = StackedEmotionTokenizer(

@@ -96,7 +96,7 @@ def _trained(full: RunContext, variant: Variant, root: Path) -> Row:
             "seconds": round(sum(stage["seconds"] for stage in stages.values()), 2),
             "stages": stages,
             "gates": _gates(context, last, record),
-            "options": {"loss": context.recipe.stages.loss} | variant.changes,
+            "options": {"head.loss": context.recipe.head.loss.name} | variant.changes,
         },
     )
 
@@ -256,5 +256,5 @@ def expected_seconds(
 
 
 def _shares_meta(variant: Variant) -> bool:
-    behind = HEAD_OPTIONS | {"loss", "loss_options"}
+    behind = HEAD_OPTIONS | {"head.loss"}
     return variant.encoder is None and set(variant.changes) <= behind

@@ -15,9 +15,11 @@ from transformers.utils import logging
 
 from ...common.files import fingerprint
 from ...data.splits import DataSplits, load_splits
+from ...inference.auto_classes import register_auto_classes
 from ..results import source_state, used_state
 from ..running.once import run_once
 from ..running.progress import announce
+from ..training_arguments import learned_from
 from .arguments import Distillation, DistillationArguments
 from .rows import StudentRows
 from .student import check_student, student_tokenizer
@@ -71,6 +73,7 @@ class DistillationContext(DataSplits):
         Raises:
             UserError: bad data, options or folders, each with how to mend it.
         """
+        register_auto_classes()  # the teacher may be loaded through the Auto classes
         options = arguments.options
         check_student(options.student, options.student_revision)
         state = source_state(options.student, options.student_revision)
@@ -118,6 +121,7 @@ class DistillationContext(DataSplits):
     def key(self, variant: str, part: str, seed: int) -> str:
         """Fingerprint of everything a trained student depends on."""
         chosen = {name: getattr(self.options, name) for name in _TRAINING_OPTIONS}
+        chosen["training_arguments"] = learned_from(self.options)
         learned: list[Any] = []
         if variant == STUDENT:
             chosen |= {name: getattr(self.options, name) for name in _TEACHER_OPTIONS}

@@ -17,9 +17,9 @@ from ...common.finished import Finished, find, finished_in
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..choosing.decision_rules import Decision
 from ..features.cache import FeatureCache
-from ..losses import build_loss
 from ..running.checkpoints import kept_tensors
 from ..running.once import CHECKPOINTS, run_once
+from ..training_arguments import learned_from
 from .cached_training import (
     META_PARTS,
     TOP_VERSION,
@@ -37,7 +37,7 @@ from .cached_training import (
     top_state,
     train_top,
 )
-from .context import RunContext, announce
+from .context import RunContext, announce, stage_loss
 from .encoders import encoder_parts, weights_digest
 from .features import probe_gaps, scored_features, training_features
 
@@ -90,13 +90,13 @@ def scored_logits(context: RunContext, stage: str, split: str) -> np.ndarray:
 
 def top_plan(context: RunContext, stage: str) -> TopPlan:
     """What the recipe says of a stage; without a meta-learner, `meta` has nothing to train."""
-    stages = context.recipe.stages
+    recipe = context.recipe
+    settings = recipe.meta if stage == "meta" else recipe.head
+    loss = stage_loss(stage, settings, context.statistics)
     if stage == "meta":
-        loss = build_loss(stages.meta_loss, context.statistics, **stages.options_of("meta"))
-        epochs = stages.meta_epochs if context.recipe.stack.use_meta_learner else 0
-        return TopPlan("meta_logits", META_PARTS, epochs, stages.meta_learning_rate, loss)
-    loss = build_loss(stages.loss, context.statistics, **stages.options_of("head"))
-    return TopPlan("logits", (), stages.head_epochs, stages.head_learning_rate, loss)
+        epochs = settings.epochs if recipe.stack.use_meta_learner else 0
+        return TopPlan("meta_logits", META_PARTS, epochs, settings, stage, loss)
+    return TopPlan("logits", (), settings.epochs, settings, stage, loss)
 
 
 def _run_stage(context: RunContext, stage: str) -> dict[str, Any]:
@@ -117,6 +117,7 @@ def stage_key(context: RunContext, stage: str) -> str:
         key = stage_key(context, "meta")
         meta, _ = find(stage_folder(context, "meta"), key)
         before = [key, meta.digest() if meta else None]
+    how = plan.settings
     return fingerprint(
         before,
         TOP_VERSION,
@@ -127,10 +128,10 @@ def stage_key(context: RunContext, stage: str) -> str:
             for part in encoder_parts(context)
         ],
         [context.splits[split].fingerprint() for split in context.held_out_splits],
-        stack_options(context, plan.meta_only),
+        stack_options(context.recipe.stack, plan.meta_only),
         {
-            "plan": [plan.epochs, plan.learning_rate, plan.loss.name, plan.loss.get_config_dict()],
-            "batch": [stages.top_batch_size, stages.top_weight_decay, stages.top_warmup],
+            "plan": [plan.epochs, how.learning_rate, plan.loss.name, plan.loss.get_config_dict()],
+            "batch": [how.batch_size, how.weight_decay, how.warmup, learned_from(how)],
             "trust_factor": stages.trust_factor,
             "gain": stages.gain_in_errors,
             "seeds": stages.head_seeds,

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ from accelerate import PartialState
 from ...common.environment import environment
 from ...common.errors import UserError
 from ...common.files import fingerprint, write_json
-from ..arguments import TrainingRecipe, parse_recipe
+from ..arguments import TrainingRecipe
+from ..commands import command_main
 from ..features.cache import FeatureCache
-from ..recipe_words import take_number, take_option, with_recipe_first
 from ..running.once import CHECKPOINTS, run_folder, run_once
 from ..running.process_start import prepare_process
 from ..running.processes import join_ranks
@@ -37,25 +37,7 @@ from ..stages.meta_and_head import (
     stage_key,
     top_plan,
 )
-from .search_space import SearchSpace, current_values, recipe_lines, space_of, with_values
-
-USAGE = """\
-usage: stacked-emotion tune RECIPE [--trials N] [--minutes M] [--parameters NAME …]
-                            [options of train]
-
-Search hyper-parameters of the layers on top (stages meta and head) with Optuna. Encoders and
-features are those of the run in --output_dir, made where they are missing, or of the run in
---encoders_from. A trial is scored on out-of-fold predictions of the training texts alone;
-validation and test texts are not looked at. The study is kept in <output_dir>/tuning.db: the same
-command goes on where it was, and a larger --trials adds to it. The best values are printed as lines
-of a recipe and are in tuned.yaml.
-
-  RECIPE             a YAML file, or the name of a recipe of the package
-  --trials N         finished trials in all (20); the first one is the recipe as it is
-  --minutes M        begin no trial after so many minutes
-  --parameters …     only these: name, name=low..high or name=a,b,c
-  other options      those of `stacked-emotion train` (see its --help)
-"""
+from .search_space import SearchSpace, current_values, recipe_lines, space_of
 
 
 def hyperparameter_search(
@@ -187,12 +169,8 @@ def _training_rows_only(context: RunContext) -> RunContext:
 
 def _study_name(context: RunContext, space: SearchSpace) -> str:
     """One study for one set of features, ranges and fixed options."""
-    kinds = ("meta_", "head_", "top_", "loss", "decision", "threshold", "probe")
-    options = {
-        name: value
-        for name, value in context.recipe.to_dict().items()
-        if name.startswith(kinds) and name != "head_seeds"
-    }
+    names = ("meta", "head", "trust_factor", "decisions", "threshold_objective", "probe_gap_limit")
+    recipe = context.recipe.to_dict()
     stages, parts = context.recipe.stages, sorted(encoder_parts(context))
     key = fingerprint(
         context.data_fingerprint,
@@ -200,7 +178,7 @@ def _study_name(context: RunContext, space: SearchSpace) -> str:
         [stages.cross_fit, stages.seed, stages.head_seeds[0]],
         context.recipe.stack.config_options(),
         {name: repr(domain) for name, domain in space.items()},
-        options,
+        {name: recipe[name] for name in names},
     )
     return f"stack-{key[:16]}"
 
@@ -217,16 +195,13 @@ def _run_trial(
 ) -> tuple[float, dict[str, Any]]:
     """Out-of-fold objective of stage `head` with these values, and the epochs and seconds."""
     begin = time.monotonic()
-    recipe = with_values(context.recipe, values)
-    shared, scratch = str(context.shared), str(_scratch(context))
-    stages = replace(
-        recipe.stages,
-        output_dir=scratch,
-        encoders_from=shared,
-        report_to=["none"],
-        gain_in_errors=0.0,  # else every trial whose gain is within the noise scores the same
-    )
-    trial = replace_recipe(context, replace(recipe, stages=stages))
+    changes = values | {
+        "output_dir": str(_scratch(context)),
+        "encoders_from": str(context.shared),
+        "report_to": ["none"],
+        "gain_in_errors": 0.0,  # else every trial whose gain is within the noise scores the same
+    }
+    trial = replace_recipe(context, context.recipe.changed(changes))
 
     def work(stage: str) -> Callable[[Path], dict[str, Any]]:
         def run(folder: Path) -> dict[str, Any]:
@@ -304,23 +279,12 @@ def _outcome(context: RunContext, study: Any, space: SearchSpace) -> dict[str, A
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point: the options of training, `--trials`, `--minutes` and `--parameters`."""
+def run_tuning_command(
+    recipe: TrainingRecipe, trials: int, seconds: float, parameters: Sequence[str]
+) -> None:
+    """Search the hyper-parameters of a recipe and print the best; the command `tune`."""
     prepare_process()
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or {"-h", "--help"} & set(words):
-        print(USAGE)
-        return 0 if words else 2
-    try:
-        words, trials = take_number(with_recipe_first(words), "--trials", 20)
-        words, minutes = take_number(words, "--minutes", None)
-        words, parameters = take_option(words, "--parameters")
-        outcome = hyperparameter_search(
-            parse_recipe(words), int(trials), 60 * minutes, parameters or ()
-        )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    outcome = hyperparameter_search(recipe, trials, seconds, parameters)
     best, own = outcome["best"], outcome["recipe"]
     print(
         f"Best of {len(outcome['trials'])} trials, out of fold: {best['score']:.4f} "
@@ -328,7 +292,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "train with the lines below and score on texts that were not used here.\n"
     )
     print(outcome["lines"])
-    return 0
+
+
+main = partial(command_main, "tune")
 
 
 if __name__ == "__main__":

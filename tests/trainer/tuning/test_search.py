@@ -23,15 +23,16 @@ from stacked_emotion.trainer import (
     build_loss,
     parse_recipe,
 )
-from stacked_emotion.trainer.arguments import TrainingRecipe, read_recipe
+from stacked_emotion.trainer.arguments import TrainingRecipe
 from stacked_emotion.trainer.data_collator import FeatureCollator
+from stacked_emotion.trainer.recipe import read_recipe
 from stacked_emotion.trainer.stages.cached_training import build_stack
 from stacked_emotion.trainer.stages.context import RunContext
 from stacked_emotion.trainer.stages.features import training_features
 from stacked_emotion.trainer.tuning import search as tuning
 from stacked_emotion.trainer.tuning.search import hyperparameter_search, main
 
-PARAMETERS = ["head_learning_rate", "dropout=0.1..0.5", "loss_options.correlation_weight"]
+PARAMETERS = ["head.learning_rate", "dropout=0.1..0.5", "head.loss.options.correlation_weight"]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_the_first_trial_is_the_recipe(outcome: dict[str, Any], run: Path) -> No
     stages = json.loads((run / "results.json").read_text(encoding="utf-8"))["stages"]
     assert outcome["recipe"]["score"] == stages["head"]["decision"]["score"]
     assert outcome["recipe"]["values"] == {
-        "head_learning_rate": 5e-4, "dropout": 0.3, "loss_options.correlation_weight": 0.5
+        "head.learning_rate": 5e-4, "dropout": 0.3, "head.loss.options.correlation_weight": 0.5
     }  # fmt: skip
     assert outcome["trials"][0]["meta_epoch"] == stages["meta"]["epoch"]
     first, second = (trial["values"] for trial in outcome["trials"])
@@ -77,9 +78,9 @@ def test_lines_are_a_recipe(
     assert settings["dropout"] == values["dropout"]
     options = tiny_run_options(tiny_encoder_folders, run)
     tuned = parse_recipe(["--config", str(run / "tuned.yaml"), *options])
-    assert tuned.stages.head_learning_rate == values["head_learning_rate"]
-    given = tuned.stages.options_of("head")
-    assert given["correlation_weight"] == values["loss_options.correlation_weight"]
+    assert tuned.head.learning_rate == values["head.learning_rate"]
+    given = tuned.head.loss.options
+    assert given["correlation_weight"] == values["head.loss.options.correlation_weight"]
 
 
 def test_a_finished_study_is_not_run_again(
@@ -155,15 +156,17 @@ def test_command(
     record = {"meta_epoch": 0, "head_epoch": 0, "meta_score": 0.0, "seconds": 1.0}
     monkeypatch.setattr(tuning, "_run_trial", lambda *args: (0.5, record))
     options = tiny_run_options(tiny_encoder_folders, run)
-    asked = ["--trials", "2", "--parameters", "meta_learning_rate", *options]
+    asked = ["--trials", "2", "--parameters", "meta.learning_rate", *options]
     assert main(["demo", *asked]) == 0
     said = capsys.readouterr()
     assert "Best of 2 trials" in said.out
-    assert "\nmeta_learning_rate: " in said.out
+    assert "\nmeta:\n  learning_rate: " in said.out
     assert "Trial 2 of 2; best so far 0.5000" in said.err
     assert main(["demo", "--trials", "none", *options]) == 2
-    assert "--trials is none" in capsys.readouterr().err
-    assert main(["--help"]) == 0
+    assert "--trials: 'none' is not a number above 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
     monkeypatch.setattr(tuning, "join_ranks", lambda: SimpleNamespace(num_processes=2))
     assert main(["demo", *asked]) == 2
     assert "one process" in capsys.readouterr().err
