@@ -66,8 +66,8 @@ def test_label_counts(tmp_path, tiny_encoder_folders, capsys, count, rows):
 
 
 def test_labels_that_a_fold_lacks(tmp_path, tiny_encoder_folders, capsys):
-    lines = ["text,joy,anger", *(f"word {index} x,{index % 2},{int(index == 3)}"
-                                 for index in range(8))]  # fmt: skip
+    rows = [f"{WORDS[row]} {WORDS[row + 1]},{row % 2},{int(row == 3)}" for row in range(8)]
+    lines = ["text,joy,anger", *rows]
     train = tmp_path / "train.csv"
     train.write_text("\n".join(lines) + "\n", encoding="utf-8")
     run = options(tiny_encoder_folders, train, tmp_path / "run")
@@ -78,7 +78,7 @@ def test_labels_that_a_fold_lacks(tmp_path, tiny_encoder_folders, capsys):
     assert list(folds.values()) == [["anger"]]
     (fold,) = folds
     assert_in(capsys.readouterr().err, f"{fold} has no positive text for 'anger'")
-    train.write_text("text,joy,anger\na b,1,0\nb c,0,1\n", encoding="utf-8")
-    few = [word if word != "2" else "3" for word in run]
-    assert main(["train", *few, "--output_dir", str(tmp_path / "few")][:-2]) == 2
+    train.write_text("text,joy,anger\nيوم جميل,1,0\nتعبت جدا,0,1\n", encoding="utf-8")
+    run[run.index("2")] = "3"
+    assert main(["train", *run]) == 2
     assert_in(capsys.readouterr().err, "cross_fit", "3 folds cannot be made of 2 rows")
