@@ -143,7 +143,7 @@ def add_inspect_options(parser: argparse.ArgumentParser) -> None:
         help="pretrained encoders to check with these texts: folders or Hub IDs",
     )  # fmt: skip
     encoders.add_argument(
-        "--max_length", "--max-length", type=int, default=128, metavar="N",
+        "--max_length", type=int, default=128, metavar="N",
         help="sub-words that an encoder must take; default: 128",
     )  # fmt: skip
     parser.add_argument(

@@ -168,10 +168,13 @@ def _check_tokenizer(check: EncoderCheck, hub: dict[str, str], texts: Sequence[s
         empty = [path.name for path in found if not path.stat().st_size]
         if not found or empty:
             what = f"{', '.join(empty)} is empty" if empty else "it has no tokenizer files"
+            bytewise = not empty and (folder / "tokenizer_config.json").is_file()
             check.problems.append(
                 f"{what} in {folder}. Save the tokenizer there too: "
                 f'tokenizer.save_pretrained("{folder}").'
-            )
+                + (" A tokenizer without a vocabulary, such as ByT5's, cannot be stacked: use "
+                   "another encoder." if bytewise else "")
+            )  # fmt: skip
             return None
     try:
         tokenizer = AutoTokenizer.from_pretrained(check.source, **hub)
@@ -179,10 +182,8 @@ def _check_tokenizer(check: EncoderCheck, hub: dict[str, str], texts: Sequence[s
             return None  # a stack of one encoder, checked when it was made
         backend, _ = take_backend(check.name, tokenizer)
     except Exception as error:  # a damaged file raises a plain Exception in tokenizers
-        check.problems.append(
-            f"its tokenizer cannot be used: {_first_line(error)} Save or download it again, as a "
-            "fast tokenizer (tokenizer.json)."
-        )
+        remedy = "" if isinstance(error, ValueError) else " Save or download it again."
+        check.problems.append(f"its tokenizer cannot be used: {_first_line(error)}{remedy}")
         return None
     vocabulary = backend.get_vocab()
     check.vocabulary = len(vocabulary)

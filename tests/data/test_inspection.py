@@ -49,6 +49,27 @@ def test_json_of_a_file_that_is_refused(capsys, words):
     assert "--" in shown["problems"][0] or "no such file" in shown["problems"][0]
 
 
+def test_encoders_are_checked_with_the_texts(tiny_encoder_folders, tmp_path, capsys):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "config.json").write_text((tiny_encoder_folders["alpha"] / "config.json").read_text())
+    good, file = tiny_encoder_folders["alpha"], CASES / "one_label.csv"
+    code, out = inspect(
+        capsys, file, "--encoders", f"good={good}", f"bad={bare}", "--max_length", 4096, "--json"
+    )
+    shown = json.loads(out)
+    first, second = shown["encoders"]
+    assert (code, shown["problems"], first["name"], first["problems"]) == (2, [], "good", [])
+    assert_in("\n".join(first["warnings"]), "--max_length is lowered from 4096")
+    assert_in(second["problems"][0], "no tokenizer files", "save_pretrained")
+    assert 0.0 <= first["unknown_share"] <= 0.5
+    code, out = inspect(capsys, file, file, "--encoders", good)
+    assert code == 0
+    assert_in(out, "first rows", f"encoders\n  {good.name}: {good}", "% unknown")
+    code, out = inspect(capsys, CASES / "no_header.csv", "--encoders", f"good={good}", "--json")
+    assert (code, json.loads(out)["encoders"][0]["problems"]) == (2, [])
+
+
 def test_several_files(capsys, tmp_path):
     rows = [["text", "joy", "fear"], *[[f"t{i}", i % 2, 1 - i % 2] for i in range(60)]]
     train = write_csv(tmp_path / "train.csv", rows)
@@ -140,5 +161,6 @@ def test_messages_name_real_options(tmp_path):
     package = Path(__file__).parents[2] / "data"
     for module in package.rglob("*.py"):
         named = re.findall(r"--([a-z]+(?:_[a-z]+)*)\b", module.read_text(encoding="utf-8"))
-        assert {name for name in named if name not in known} <= {"json", "help", "encoders"}, module
+        assert {name for name in named if name not in known} <= {
+            "json", "help", "encoders", "max_length"}, module  # fmt: skip
     assert_in(message(tmp_path / "no.csv"), "no such file")

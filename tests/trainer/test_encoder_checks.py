@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +113,60 @@ def test_too_few_positions(encoders: Path, tmp_path: Path) -> None:
 def test_unknown_tokens(encoders: Path, texts: list[str], kind: str) -> None:
     (check,) = check_encoders({"tried": str(encoders / "bert")}, texts=texts, max_length=48)
     assert "unknown to its tokenizer" in getattr(check, kind)[0]
+
+
+SLOW = {
+    "BertweetTokenizer": {"vocab.txt": "\n".join(f"w{i} 1" for i in range(40)),
+                          "bpe.codes": "a b 1"},
+    "BertJapaneseTokenizer": {"vocab.txt": "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]",
+                                                      *map(chr, range(97, 123))])},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SLOW)
+def test_tokenizers_that_are_only_slow_are_refused(
+    encoders: Path, kind: str, tmp_path: Path
+) -> None:
+    folder = copy(encoders, tmp_path / "slow")
+    for file in folder.glob("token*"):
+        file.unlink()
+    settings = {"tokenizer_class": kind, "word_tokenizer_type": "basic",
+                "subword_tokenizer_type": "character"}  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    for name, content in SLOW[kind].items():
+        (folder / name).write_text(content + "\n")
+    (problem,) = one(folder).problems
+    assert f"({kind}) is not a fast one; convert it so that it has a tokenizer.json" in problem
+
+
+def test_a_slow_vocabulary_is_converted(encoders: Path, tmp_path: Path) -> None:
+    folder = copy(encoders, tmp_path / "converted")
+    for file in folder.glob("token*"):
+        file.unlink()
+    letters = sorted(set("".join(TEXTS)) - {" "})[:180]
+    vocabulary = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *letters,
+        *map("##{}".format, letters),
+    ]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    assert one(folder, max_length=48).problems == []
+
+
+@pytest.mark.parametrize("content", ['{"version": "1.0", "model": {"type": "None"}}', "[1]", "{"])
+def test_a_damaged_tokenizer(encoders: Path, tmp_path: Path, content: str) -> None:
+    folder = copy(encoders, tmp_path / "damaged")
+    (folder / "tokenizer.json").write_text(content)
+    assert "its tokenizer cannot be used" in one(folder).problems[0]
+
+
+def test_nothing_is_printed(encoders: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    one(encoders / "bert")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_no_padding_token(encoders: Path, tmp_path: Path) -> None:
