@@ -135,7 +135,8 @@ def _inspect(options: argparse.Namespace) -> int:
             text = "\n".join(check.to_text() for check in checks)
             shown.append(f"encoders\n{textwrap.indent(text, '  ')}")
         print("\n\n".join(shown))
-    return REFUSED if any(one.problems for one in (*found, *checks)) else 0
+    refused = [*(one.problems for one in found), *(check.problems for check in checks)]
+    return REFUSED if any(refused) else 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -51,7 +51,7 @@ def read_label_cells(
     values = table.columns[column]
     if all(value is None for value in values):
         raise unlabeled_error(table, f"column {column!r} is empty")
-    classes = table.class_names.get(column)
+    classes = _class_names(table, column, label_names)
     numbered = [clean_name(name) for name in classes] if classes is not None else label_names
     _note_invisible(table, column)
     cells = split_bare(table, column, _read_cells(values), arguments.label_separator, label_names)
@@ -81,6 +81,18 @@ def read_label_cells(
     if len(values) and not labels.any() and not table.problems:
         raise unlabeled_error(table, f"column {column!r} names no label in any row")
     return labels, list(label_names or ()), kind
+
+
+def _class_names(table: Table, column: str, label_names: Sequence[str] | None) -> list[str] | None:
+    """Return the class names of the data set; None where they are no names and others are given."""
+    classes = table.class_names.get(column)
+    reasons = [reason for name in classes or () if (reason := why_no_name(clean_name(name)))]
+    if reasons and label_names is None:
+        raise DataError(
+            f"{table.source}: the classes of column {column!r} are {quoted(classes or ())}, but "
+            f"{reasons[0]}. Give the names of the labels, in this order, by --label_names."
+        )
+    return None if reasons else classes
 
 
 def _note_invisible(table: Table, column: str) -> None:

@@ -171,7 +171,7 @@ def looks_like_metadata(column: str) -> bool:
 
 def check_header(
     source: str, header: Sequence[str], rows: Sequence[Sequence[str]], line: int,
-    named: Iterable[str] = (),
+    named: Iterable[str] = (), unit: str = "line",
 ) -> None:  # fmt: skip
     """Refuse a file whose first line is data.
 
@@ -180,6 +180,7 @@ def check_header(
         header: The cells of its first line.
         rows: Some of the rows after it.
         line: The line of the header.
+        unit: What `line` counts.
         named: Columns that the user named: one of them in the header proves that it is one.
 
     Raises:
@@ -198,8 +199,8 @@ def check_header(
         return
     example = ["text", "joy", "anger", "fear"][: max(len(header), 1)]
     raise DataError(
-        f"{source}: line {line}, the header, looks like data: {reason}. If the file has no header, "
-        f"name its {len(header)} columns in order, for example --column_names "
+        f"{source}: {unit} {line}, the header, looks like data: {reason}. If the file has no "
+        f"header, name its {len(header)} columns in order, for example --column_names "
         f"{' '.join(example)}{' …' if len(header) > len(example) else ''}. If this is the header, "
         "name one of its columns by --text_column."
     )

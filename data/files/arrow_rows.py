@@ -152,7 +152,10 @@ class DatasetRows:
 
     def tables(self, rows: int) -> Iterator[pyarrow.Table]:
         """See `ArrowRows`."""
-        yield from self._stream.iter(rows)
+        try:
+            yield from self._stream.iter(rows)
+        except Exception as error:  # as above
+            raise DataError(f"{self.name} cannot be read: {error}") from error
 
 
 def open_dataset(

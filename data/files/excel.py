@@ -41,7 +41,8 @@ class ExcelRows:
         self.columns = list(column_names) if column_names else header
         self._rows = cells[1:] if not column_names or header == list(column_names) else cells
         if not column_names:
-            check_header(self.name, header, [row for _, row in cells[1:401]], number, named)
+            check_header(self.name, header, [row for _, row in cells[1:401]], number, named,
+                         self.unit)  # fmt: skip
         check_columns(self.columns, self.name)
         self.total: int | None = len(self._rows)
 

@@ -92,11 +92,7 @@ def _open_memory(given: Any) -> JsonRecords | ArrowRows:
     elif hasattr(given, "columns") and hasattr(given, "iloc"):
         check_columns([str(column) for column in given.columns], f"The {name}")
         columns = {
-            str(key): [None if value is None or value != value else value for value in values]
-            if (values := given[key].tolist())
-            and not isinstance(values[0], list)
-            and not hasattr(values[0], "shape")
-            else values
+            str(key): [None if _is_null(value) else value for value in given[key].tolist()]
             for key in given.columns
         }
     elif isinstance(given, Sequence):
@@ -108,3 +104,10 @@ def _open_memory(given: Any) -> JsonRecords | ArrowRows:
         )
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return JsonRecords(rows, f"{name} in memory", {"rows": len(rows)})
+
+
+def _is_null(value: Any) -> bool:
+    """Return whether a value of a pandas column is None, NaN, NaT or NA."""
+    if isinstance(value, float):
+        return value != value
+    return value is None or type(value).__name__ in ("NAType", "NaTType")

@@ -188,3 +188,89 @@ def test_a_quoted_tsv_names_the_option(tmp_path):
     path = write_lines(tmp_path / "a.tsv", "text\tjoy", '"a', 'b"\t1', '"c"\t0')
     assert_in(refusal(path), "line 2", "--quoting csv")
     assert look(path, quoting="csv").texts.texts == ["a\nb", "c"]
+
+
+# --- workbooks, Parquet, data sets and tables in memory -------------------------------------------
+
+HEADER = ["text", "joy", "anger"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([HEADER, ["a", 1, 0], ["b", 0.0, 1.0]], [["joy"], ["anger"]]),
+        ([HEADER, ["a", True, False], [None], ["b", False, True]], [["joy"], ["anger"]]),
+        ([[None], ["text", None, "joy", "anger"], ["a", None, 1, 0], ["b", None, 0, 1]],
+         [["joy"], ["anger"]]),
+        ([["text", "labels"], ["a", "joy, anger"], ["b", "anger"]], [["anger", "joy"], ["anger"]]),
+        ([["يوم", 1, 0], ["تعبت", 0, 1]], "row 1, the header, looks like data"),
+        ([HEADER, ["a", 3, 0], ["b", 0, 2]], "--positive_from 1"),
+        ([HEADER, ["a", 1, None], ["b", 0, 1]], "row 2, column 'anger'"),
+        ([["An export", None, None], HEADER, ["a", 1, 0]], "no labels"),
+    ],
+)  # fmt: skip
+def test_workbooks(tmp_path, rows, expected):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    path = tmp_path / "a.xlsx"
+    book.save(path)
+    if isinstance(expected, str):
+        assert expected in refusal(path)
+    else:
+        assert labels(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "expected"),
+    [
+        ({"labels": [["joy", "anger"], []]}, {}, [["anger", "joy"], []]),
+        ({"labels": [[2], [0, 1]]}, {"label_names": LABELS}, [["fear"], ["joy", "anger"]]),
+        ({"labels": [[True, False, False], [False, False, True]]}, {"label_names": LABELS},
+         [["joy"], ["fear"]]),
+        ({"labels": [{"joy": 1, "anger": 0}, {"joy": 0, "anger": 1}]}, {}, [["joy"], ["anger"]]),
+        ({"joy": [True, False], "anger": [0.0, 1.0]}, {}, [["joy"], ["anger"]]),
+        ({"labels": [["joy"], None]}, {}, "row 2, column 'labels': the value is missing"),
+        ({"labels": [{"joy": 0.9}, {"joy": 0.1}]}, {}, "--positive_from 0.5"),
+        ({"labels": [[1, 0, 0], [0, 1, 0]]}, {}, "--label_names"),
+        ({"labels": [[{"label": "joy"}], [{"label": "anger"}]]}, {}, "looks like a list"),
+    ],
+)  # fmt: skip
+def test_parquet(tmp_path, columns, options, expected):
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"text": ["a", "b"]} | columns), path)
+    if isinstance(expected, str):
+        assert expected in refusal(path, **options)
+    else:
+        assert labels(path, **options) == expected
+
+
+def test_classes_without_names():
+    import datasets
+
+    features = {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["0", "1"])}
+    rows = {"text": ["a", "b"], "label": [0, 1]}
+    table = datasets.Dataset.from_dict(rows, datasets.Features(features))
+    assert_in(refusal(table), "'0' is a number and no label name", "--label_names")
+    assert labels(table, label_names=["sad", "happy"]) == [["sad"], ["happy"]]
+
+
+def test_missing_values_of_pandas():
+    import pandas
+
+    numbers = pandas.DataFrame({"text": ["a", "b"], "joy": pandas.array([1, None], "Int64")})
+    assert_in(refusal(numbers), "record 2, column 'joy'", "missing")
+    strings = pandas.DataFrame({"text": pandas.array(["a", None], "string"), "joy": [1, 0]})
+    assert_in(refusal(strings), "record 2, column 'text'", "missing")
+    lists = pandas.DataFrame({"text": ["a", "b"], "labels": [None, ["joy"]]})
+    assert_in(refusal(lists), "record 1, column 'labels'", "missing")
+
+
+def test_a_folder_of_files_that_do_not_fit_together(tmp_path):
+    for name, column in (("a", "joy"), ("b", "anger")):
+        write_lines(tmp_path / f"{name}.csv", f"text,{column}", "a,1", "b,0")
+    assert_in(refusal(tmp_path), "cannot be read")
