@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from ..common.numerics import logit, sigmoid
 
 
 @dataclass(frozen=True)
@@ -32,18 +35,6 @@ class Decision:
         return by_expected_jaccard(scores, self.thresholds, self.scale)
 
 
-def logit(probabilities: np.ndarray, bound: float) -> np.ndarray:
-    """Log-odds of probabilities, which are first brought into [bound, 1 - bound]."""
-    inside = np.clip(probabilities, bound, 1 - bound)
-    return np.log(inside) - np.log1p(-inside)
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-logits)), without overflow."""
-    small = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1, small) / (1 + small)
-
-
 def by_expected_jaccard(
     scores: np.ndarray, thresholds: Sequence[float], scale: float = 1.0
 ) -> np.ndarray:
@@ -59,13 +50,57 @@ def by_expected_jaccard(
     Returns:
         (texts, labels) bool, at least one label a text.
     """
-    limits = logit(np.asarray(thresholds, np.float64), 1e-6)
-    likely = sigmoid(scale * (logit(np.asarray(scores, np.float64), 1e-9) - limits))
+    return decide(logit(scores, 1e-9), thresholds, "expected_jaccard", scale)
+
+
+def decide(
+    logits: Any,
+    thresholds: Sequence[float] | np.ndarray,
+    rule: str = "threshold",
+    scale: float = 1.0,
+    has_words: np.ndarray | None = None,
+) -> np.ndarray:
+    """The labels given to texts.
+
+    * "threshold": every label whose probability is at or above its threshold.
+    * "expected_jaccard": the k most likely labels, for the k >= 1 of the highest expected
+      Jaccard: the expected intersection with the true set over the expected union. Each label
+      counts as likely as not at its threshold.
+
+    Args:
+        logits: (…, labels).
+        thresholds: (labels,) probabilities.
+        rule: one of `RULES`.
+        scale: slope of the log-odds in "expected_jaccard".
+        has_words: (…,) bool; a text without words gets no label. None if all have words.
+
+    Returns:
+        (…, labels) bool.
+    """
+    logits, limits = np.asarray(logits, np.float64), np.asarray(thresholds, np.float64)
+    if rule == "threshold":
+        given = sigmoid(logits) >= limits
+    else:
+        given = largest_expected_jaccard(sigmoid(scale * (logits - logit(limits, 1e-6))))
+    return given if has_words is None else given & np.asarray(has_words, bool)[..., None]
+
+
+def largest_expected_jaccard(likely: np.ndarray) -> np.ndarray:
+    """The k most likely labels, for the k >= 1 that maximizes Σ_top p / (k + Σ_rest p).
+
+    It is the expected intersection over the expected union, with the labels taken as independent.
+    The optimum of expected F-measures has this form too (Lewis 1995; Waegeman et al. 2014).
+
+    Args:
+        likely: (…, labels) probabilities.
+
+    Returns:
+        (…, labels) bool, at least one per text.
+    """
     order = np.argsort(-likely, axis=-1, kind="stable")
     sums = np.take_along_axis(likely, order, -1).cumsum(-1)
-    counts = np.arange(1, sums.shape[-1] + 1)
-    best = (sums / (counts + sums[:, -1:] - sums)).argmax(-1)
-    chosen = np.arange(sums.shape[-1]) <= best[:, None]
-    given = np.zeros_like(chosen)
-    np.put_along_axis(given, order, chosen, -1)
+    counts = np.arange(1, likely.shape[-1] + 1)
+    best = (sums / (counts + sums[..., -1:] - sums)).argmax(-1)
+    given = np.zeros(likely.shape, bool)
+    np.put_along_axis(given, order, np.arange(likely.shape[-1]) <= best[..., None], -1)
     return given

@@ -15,6 +15,7 @@ from transformers import EvalPrediction, Trainer, TrainerCallback
 from transformers.trainer_utils import rotate_checkpoints
 from transformers.utils import logging
 
+from ..common.numerics import sigmoid
 from .choosing.thresholds import best_global_threshold
 from .data_collator import EvenRowsSampler, LengthGroupedSampler, RowsWithMask, lengths_of
 from .losses import EmotionLoss
@@ -292,10 +293,11 @@ class StackedEmotionTrainer(Trainer):
         if isinstance(logits, tuple):
             logits = logits[0]
         labels = np.asarray(prediction.label_ids).astype(int)
-        probabilities = 1.0 / (1.0 + np.exp(-logits.astype(np.float64)))
-        choice = best_global_threshold(probabilities, labels, "jaccard")
-        scores = emotion_scores(labels, probabilities, choice.thresholds, self.class_names)
-        return scores | {"threshold": choice.global_threshold}
+        probabilities = sigmoid(logits)
+        threshold = best_global_threshold(probabilities, labels, "jaccard")
+        return emotion_scores(labels, probabilities, threshold, self.class_names) | {
+            "threshold": threshold
+        }
 
 
 class _EpochOrder(TrainerCallback):

@@ -12,7 +12,9 @@ import torch
 from transformers import Trainer, TrainerCallback
 from transformers.integrations import TensorBoardCallback
 
+from ...common.batching import batches_by_length
 from ...common.errors import UserError
+from ...common.numerics import sigmoid
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..choosing.thresholds import best_global_threshold
 from ..data_collator import FeatureCollator
@@ -77,15 +79,15 @@ def held_out_figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]
     """
     truth = np.asarray(labels, np.int64)
     raw = np.asarray(logits, np.float64)
-    probabilities = 1.0 / (1.0 + np.exp(-raw))
-    threshold = best_global_threshold(probabilities, truth, "jaccard").global_threshold
+    probabilities = sigmoid(raw)
+    threshold = best_global_threshold(probabilities, truth, "jaccard")
     columns = range(truth.shape[1])
     precisions = [average_precision(truth[:, c], probabilities[:, c]) for c in columns]
     return {
         "held_out_bce": float((np.logaddexp(0.0, raw) - truth * raw).mean()),
         "held_out_jaccard": float(jaccard_per_row(truth, decide(probabilities, threshold)).mean()),
         "held_out_macro_ap": float(np.mean(precisions)),
-        "held_out_threshold": float(threshold),
+        "held_out_threshold": threshold,
     }
 
 
@@ -105,11 +107,9 @@ def text_gates(
     """
     model.eval()
     collate = FeatureCollator()
-    order = np.argsort(features.lengths, kind="stable")
     encoders = len(model.config.encoder_names)
     found = np.full((len(features), encoders), 1 / encoders, np.float32)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    for rows in batches_by_length(features.lengths, size=batch_size):
         batch = collate([features[int(row)] for row in rows])
         batch.pop("labels", None)
         output = model(

@@ -19,13 +19,13 @@ from stacked_emotion.trainer import (
     UserError,
     build_loss,
     parse_recipe,
-    tuning,
 )
 from stacked_emotion.trainer.arguments import TrainingRecipe, read_recipe
 from stacked_emotion.trainer.data_collator import FeatureCollator
 from stacked_emotion.trainer.stages.cached_training import build_stack
 from stacked_emotion.trainer.stages.context import RunContext
 from stacked_emotion.trainer.stages.features import training_features
+from stacked_emotion.trainer.tuning import search
 from stacked_emotion.trainer.tuning.search import hyperparameter_search, main
 
 PARAMETERS = ["head_learning_rate", "dropout=0.1..0.5", "loss_options.correlation_weight"]
@@ -82,7 +82,7 @@ def test_lines_are_a_recipe(
 def test_a_finished_study_is_not_run_again(
     outcome: dict[str, Any], recipe: TrainingRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "_run_trial", None)
+    monkeypatch.setattr(search, "_run_trial", None)
     assert hyperparameter_search(recipe, 2, parameters=PARAMETERS)["trials"] == outcome["trials"]
 
 
@@ -97,7 +97,7 @@ def test_a_killed_trial_is_tried_again(
             raise KeyboardInterrupt
         return 0.25, {"meta_epoch": 0, "head_epoch": 0, "meta_score": 0.0, "seconds": 1.0}
 
-    monkeypatch.setattr(tuning, "_run_trial", killed)
+    monkeypatch.setattr(search, "_run_trial", killed)
     with pytest.raises(KeyboardInterrupt):
         hyperparameter_search(recipe, 3, parameters=PARAMETERS)
     after = hyperparameter_search(recipe, 3, parameters=PARAMETERS)
@@ -114,7 +114,7 @@ def test_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     record = {"meta_epoch": 0, "head_epoch": 0, "meta_score": 0.0, "seconds": 1.0}
-    monkeypatch.setattr(tuning, "_run_trial", lambda *args: (0.5, record))
+    monkeypatch.setattr(search, "_run_trial", lambda *args: (0.5, record))
     options = tiny_run_options(tiny_encoder_folders, run)
     asked = ["--trials", "2", "--parameters", "meta_learning_rate", *options]
     assert main(["demo", *asked]) == 0
@@ -125,7 +125,7 @@ def test_command(
     assert main(["demo", "--trials", "none", *options]) == 2
     assert "--trials is none" in capsys.readouterr().err
     assert main(["--help"]) == 0
-    monkeypatch.setattr(tuning, "join_ranks", lambda: SimpleNamespace(num_processes=2))
+    monkeypatch.setattr(search, "join_ranks", lambda: SimpleNamespace(num_processes=2))
     assert main(["demo", *asked]) == 2
     assert "one process" in capsys.readouterr().err
 
