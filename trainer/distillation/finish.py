@@ -11,9 +11,11 @@ from transformers import AutoModelForSequenceClassification
 
 from ...common.environment import environment
 from ...common.files import replace_folder, write_json
+from ...common.numerics import logit, sigmoid
+from ...common.tables import markdown_table
 from ..choosing.decision_rules import DECISIONS, Decision, choose_decision
 from ..losses.distillation import DistillationLoss
-from ..results import System, compare, data_record, rare_labels, to_markdown
+from ..results import TITLES, System, compare, data_record, rare_labels, to_markdown
 from .run import ALONE, STUDENT, DistillationContext
 from .student import save_student
 from .teacher_rates import rate_matched
@@ -59,13 +61,12 @@ def finish_distillation(
     (context.output / "results.md").write_text(text, encoding="utf-8")
     shift = 0.0
     if context.options.fold_thresholds:
-        edge = np.clip(published.decision.thresholds, 1e-6, 1 - 1e-6)
-        shift = np.log(edge / (1 - edge))
+        shift = logit(published.decision.thresholds, 1e-6)
     for split in context.held_out_splits:
         logits = published.logits[split][0].astype(np.float64) - shift
         np.savez_compressed(
             context.output / f"predictions_{split}.npz",
-            probabilities=(1 / (1 + np.exp(-logits))).astype(np.float32),
+            probabilities=sigmoid(logits).astype(np.float32),
             labels=context.splits[split].labels,
         )
     write_json(context.output / "results.json", results)
@@ -197,13 +198,12 @@ def lead_kept(table: dict[str, Any], splits: list[str]) -> dict[str, Any]:
 
 
 def lead_table(results: dict[str, Any]) -> str:
-    """`lead_kept` as Markdown."""
-    lines = ["", "## Share of the teacher's lead over the encoder alone that the student keeps", ""]
-    for split, entries in results["lead_kept"].items():
-        for name, entry in entries.items():
-            cells = ", ".join(
-                f"{metric} {'no lead' if value is None else f'{100 * value:.0f} %'}"
-                for metric, value in entry.items()
-            )
-            lines.append(f"- {split}, {name}: {cells}")
-    return "\n".join([*lines, ""]) if len(lines) > 3 else ""
+    """`lead_kept` as a table in Markdown; empty if there is none."""
+    rows = [
+        [split, name, *("no lead" if v is None else f"{100 * v:.0f} %" for v in entry.values())]
+        for split, entries in results["lead_kept"].items()
+        for name, entry in entries.items()
+    ]
+    header = ["split", "student", *(TITLES[metric] for metric in LEAD_METRICS)]
+    title = "## Share of the teacher's lead over the encoder alone that the student keeps"
+    return f"\n{title}\n\n{markdown_table(header, rows)}\n" if rows else ""
