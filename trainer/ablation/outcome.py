@@ -11,7 +11,7 @@ import numpy as np
 from ...common.environment import environment
 from ..results import compare, compare_columns, rare_labels
 from ..stages.context import RunContext
-from .rows import Row, decision_record
+from .rows import Row
 from .variants import FULL, Variant
 
 RESAMPLES = 2000
@@ -113,7 +113,7 @@ class Outcome:
             "group": variant.group,
             "kind": variant.kind,
             "encoder": variant.encoder,
-            "decision": decision_record(row.system.decision),
+            "decision": row.system.decision.to_dict(),
             **details,
             "stages": stages,
         }

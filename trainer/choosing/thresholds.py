@@ -51,8 +51,15 @@ class Decision:
         return decide(logits, self.thresholds, rule, self.scale).astype(np.int64)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as lists and numbers, for JSON."""
-        return asdict(self) | {"thresholds": self.thresholds.tolist()}
+        """The fields for JSON, which knows no NaN: a missing score is null."""
+        score = None if np.isnan(self.score) else self.score
+        return asdict(self) | {"thresholds": self.thresholds.tolist(), "score": score}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Decision:
+        """The decision that `to_dict` gave."""
+        score = float("nan") if record["score"] is None else record["score"]
+        return cls(**(record | {"thresholds": np.array(record["thresholds"]), "score": score}))
 
 
 class _Counts(NamedTuple):

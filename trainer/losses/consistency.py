@@ -7,19 +7,11 @@ from torch import Tensor
 
 from .base import at_least_float32, mean_or_zero
 
-CITATION = """@inproceedings{liang2021rdrop,
-  title = {{R-Drop}: Regularized Dropout for Neural Networks},
-  author = {Liang, Xiaobo and Wu, Lijun and Li, Juntao and Wang, Yue and Meng, Qi and Qin, Tao and
-            Chen, Wei and Zhang, Min and Liu, Tie-Yan},
-  booktitle = {Advances in Neural Information Processing Systems},
-  year = {2021}
-}"""
-
 
 def dropout_consistency(first: Tensor, second: Tensor) -> Tensor:
     """Half the symmetric Kullback-Leibler divergence of two passes, one Bernoulli per label.
 
-    R-Drop of Liang et al. (2021), for sigmoids: with logits z, z' and p = σ(z), p' = σ(z'),
+    R-Drop (Liang et al. 2021, NeurIPS), for sigmoids: with logits z, z' and p = σ(z), p' = σ(z'),
     KL(p‖p') + KL(p'‖p) = (p − p')(z − z'). It is at least 0, and 0 only where the passes agree.
 
     Args:
