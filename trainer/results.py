@@ -19,6 +19,7 @@ from .metrics.scores import emotion_scores
 
 if TYPE_CHECKING:
     from ..data.labeled_texts import LabeledTexts
+    from ..data.splits import DataSplits
 
 WEIGHT_FILES = ("*.safetensors", "*.bin")
 TITLES = {
@@ -89,6 +90,40 @@ def rare_labels(
 ) -> list[str]:
     """The labels that less than `share` of the training texts have."""
     return [name for name, value in zip(label_names, prevalence, strict=True) if value < share]
+
+
+def score_systems(
+    data: DataSplits, systems: Sequence[System], pairs: Sequence[tuple[System, System]]
+) -> dict[str, Any]:
+    """The part of `results.json` that every kind of run has.
+
+    Args:
+        data: the labeled texts; the systems are scored on all splits but the training split.
+        systems: what is scored.
+        pairs: the systems that are compared with each other.
+
+    Returns:
+        Labels, rare labels and splits; `systems`, the scores by system and split; `comparisons`, by
+        split and pair; and the decision of each system.
+    """
+    names = data.label_names
+    rare = rare_labels(data.statistics.prevalence.tolist(), names)
+    truth = {s: data.splits[s].labels.astype(np.int64) for s in data.held_out_splits}
+    return {
+        "format": 1,
+        "labels": names,
+        "rare_labels": rare,
+        "splits": data.held_out_splits,
+        "systems": {
+            system.name: {s: system.scores(s, labels, names, rare) for s, labels in truth.items()}
+            for system in systems
+        },
+        "comparisons": {
+            s: {f"{a.name} - {b.name}": compare(a, b, s, labels) for a, b in pairs}
+            for s, labels in truth.items()
+        },
+        "decisions": {system.name: system.decision.to_dict() for system in systems},
+    }
 
 
 def compare(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
+from ...common.batching import batches_by_length
 from ...data.label_statistics import LabelStatistics
 from ..losses.distillation import DistillationLoss
 from ..running.checkpoints import newest_checkpoint
@@ -23,7 +24,7 @@ from .student import build_student, student_groups
 
 
 class DistillationTrainer(StackedEmotionTrainer):
-    """`StackedEmotionTrainer` that hands the teacher's logits to its `DistillationLoss`."""
+    """`StackedEmotionTrainer` that passes the teacher's logits to its `DistillationLoss`."""
 
     def compute_loss(
         self,
@@ -46,13 +47,7 @@ class DistillationTrainer(StackedEmotionTrainer):
         given = {name: inputs[name] for name in names if name in inputs}
         outputs = model(**{key: value for key, value in inputs.items() if key not in given})
         parts = self.emotion_loss(outputs["logits"], given.pop("labels"), **given)
-        if "row_mask" in given:
-            share = self._share_of_rows(given["row_mask"])
-            parts = {name: part * share for name, part in parts.items()}
-        for name, part in parts.items():
-            self._part_sums[name] = self._part_sums.get(name, 0.0) + part.detach().float()
-        self._part_steps += 1
-        loss = sum(parts.values())
+        loss = self._total(parts, given.get("row_mask"))
         return (loss, outputs) if return_outputs else loss
 
 
@@ -154,11 +149,10 @@ def student_logits(
         batch_size: texts a batch; they are sorted by length.
     """
     collate = StudentCollator(tokenizer)
-    order = np.argsort([len(text) for text in texts], kind="stable")
+    lengths = np.array([len(text) for text in texts])
     logits = np.zeros((len(texts), model.config.num_labels), np.float32)
     model.eval()
-    for begin in range(0, len(texts), batch_size):
-        rows = order[begin : begin + batch_size]
+    for rows in batches_by_length(lengths, size=batch_size):
         batch = collate.encode([texts[row] for row in rows])
         batch = {key: value.to(model.device) for key, value in batch.items()}
         logits[rows] = model(**batch).logits.float().cpu().numpy()
