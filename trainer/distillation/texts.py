@@ -1,11 +1,10 @@
-"""Text without labels: a file of any size, streamed, and altered copies of the training texts."""
+"""Texts without labels: a file of any size, streamed, and altered copies of the training texts."""
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,12 @@ import numpy as np
 
 from ...common.errors import UserError, did_you_mean, quoted
 from ...data.columns import TEXT_COLUMNS
+from ...inference.bulk.rows import Chunk
+from ...inference.bulk.sources import open_source
 
 logger = logging.getLogger(__name__)
 
-_CSV: dict[str, dict[str, Any]] = {
-    ".csv": {"sep": ","},
-    ".tsv": {"sep": "\t", "quoting": csv.QUOTE_NONE},
-}
-_READERS = {".jsonl": "json", ".parquet": "parquet", ".txt": "text"}
-_FORMATS = (*_CSV, *_READERS)
+_FORMATS = (".csv", ".tsv", ".jsonl", ".parquet", ".txt")
 _CHUNK = 4096
 
 
@@ -33,13 +29,13 @@ def stream_texts(
 ) -> Iterator[str]:
     """The texts of a file, one at a time; the file is never in memory as a whole.
 
-    Rows without a text are left out and counted, and so are the texts in `leave_out`; both are
-    told at the end.
+    Rows without a text, rows that cannot be read and the texts in `leave_out` are skipped. A
+    warning at the end says how many.
 
     Args:
-        path: .csv, .tsv (no quoting), .jsonl, .parquet, or .txt with one text a line.
+        path: .csv, .tsv (no quoting), .jsonl, .parquet, or .txt with one text per line.
         text_column: the column of texts.
-        limit: at most so many texts.
+        limit: at most this many texts.
         leave_out: texts that must not be used, white space aside: the labeled ones.
 
     Raises:
@@ -50,71 +46,64 @@ def stream_texts(
         raise UserError(f"{file}: the format must be one of {', '.join(_FORMATS)}.")
     if not file.is_file():
         raise UserError(f"There is no file {file} (--unlabeled_file).")
-    return islice(_texts(file, text_column, {_plain(text) for text in leave_out}), limit)
+    values = _lines(file) if file.suffix == ".txt" else _column_values(file, text_column)
+    return islice(_usable(file, values, {_plain(text) for text in leave_out}), limit)
 
 
-def _texts(file: Path, text_column: str | None, leave_out: set[str]) -> Iterator[str]:
-    empty = scored = 0
+def _usable(file: Path, values: Iterator[Any], leave_out: set[str]) -> Iterator[str]:
+    empty = labeled = 0
+    for text in values:
+        if not isinstance(text, str) or not text.strip():
+            empty += 1
+        elif _plain(text) in leave_out:
+            labeled += 1
+        else:
+            yield text
+    _warn(file, empty, "have no text")
+    _warn(file, labeled, "are among the labeled texts")
+
+
+def _lines(file: Path) -> Iterator[str]:
     try:
-        rows = _rows(file)
-        first = next(rows, None)
-        if first is None:
-            raise UserError(f"{file} has no rows.")
-        column = _column(file, first, text_column)
-        for row in chain([first], rows):
-            text = row[column]
-            if not isinstance(text, str) or not text.strip():
-                empty += 1
-            elif _plain(text) in leave_out:
-                scored += 1
-            else:
-                yield text
-    except UserError:
-        raise
-    except Exception as error:  # the library raises kinds of its own, of pyarrow and of pandas
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"{file} cannot be read: {reason[0]}") from error
-    for count, why in ((empty, "have no text"), (scored, "are among the labeled texts")):
-        if count:
-            logger.warning("%s: %s rows %s and are left out.", file, f"{count:,}", why)
+        with file.open(encoding="utf-8-sig") as stream:
+            yield from (line.rstrip("\n") for line in stream)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} cannot be read: it is not UTF-8 ({error.reason}).") from error
 
 
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file; those of CSV and TSV as text, whatever they look like."""
-    if file.suffix in _CSV:
-        import pandas
+def _column_values(file: Path, asked: str | None) -> Iterator[Any]:
+    source = open_source(str(file))
+    column, unreadable = None, 0
+    for chunk in source.chunks(_CHUNK):
+        unreadable += len(chunk.unreadable)
+        if len(chunk.rows):
+            column = column or _text_column(file, source.columns, chunk, asked)
+            yield from chunk.rows.values(column)
+    if column is None:
+        raise UserError(f"{file} has no rows.")
+    _warn(file, unreadable, "cannot be read")
 
-        parts = pandas.read_csv(
-            file, dtype=str, keep_default_na=False, chunksize=_CHUNK, **_CSV[file.suffix]
+
+def _text_column(file: Path, columns: list[str], chunk: Chunk, asked: str | None) -> str:
+    """The column that was asked for, the one with a known name, or the only one with texts."""
+    option = "Set --unlabeled_text_column"
+    if asked is not None and asked not in columns:
+        near = did_you_mean(asked, columns)
+        raise UserError(
+            f"{file} has no column {asked!r}{near}; it has {quoted(columns)}. {option}."
         )
-        for part in parts:
-            yield from part.to_dict("records")
-        return
-    import datasets
+    named = [name for name in columns if name.lower() in TEXT_COLUMNS]
+    found = named or [c for c in columns if any(isinstance(v, str) for v in chunk.rows.values(c))]
+    if asked is None and len(found) != 1:
+        raise UserError(
+            f"{file}: which column holds the texts? {option} to one of {quoted(columns)}."
+        )
+    return asked or found[0]
 
-    yield from datasets.load_dataset(
-        _READERS[file.suffix], data_files=str(file), split="train", streaming=True
-    )
 
-
-def _column(file: Path, row: dict[str, Any], asked: str | None) -> str:
-    if asked is not None:
-        if asked not in row:
-            raise UserError(
-                f"{file} has no column {asked!r}{did_you_mean(asked, row)}; it has {quoted(row)}. "
-                "Set --unlabeled_text_column."
-            )
-        return asked
-    found = [name for name in row if name.lower() in TEXT_COLUMNS]
-    if len(found) == 1:
-        return found[0]
-    strings = [name for name, value in row.items() if isinstance(value, str)]
-    if len(strings) == 1:
-        return strings[0]
-    raise UserError(
-        f"{file}: which column holds the texts? Set --unlabeled_text_column to one of "
-        f"{quoted(row)}."
-    )
+def _warn(file: Path, count: int, why: str) -> None:
+    if count:
+        logger.warning("%s: %s rows %s and are left out.", file, f"{count:,}", why)
 
 
 def _plain(text: str) -> str:
@@ -131,21 +120,20 @@ def altered_copies(
 ) -> tuple[list[str], np.ndarray]:
     """Texts near the training texts, for the teacher to score.
 
-    A copy leaves words out at random; a share of the copies is put together from a part of the
-    text and a part of another one of the same fold, about half of each. No label is carried over:
-    what a copy says is for the teacher to tell.
+    A copy leaves words out at random. A share of the copies joins about half of the text with
+    about half of another text of the same fold. Copies have no labels: the teacher scores them.
 
     Args:
         texts: the training texts.
         fold_of_row: (rows,) fold of each; a mixed copy stays within a fold, so that a model which
             saw neither text can score it.
         copies: copies of each text.
-        word_dropout: chance that a word is left out.
+        word_dropout: probability that a word is left out.
         mixing: share of the mixed copies.
         seed: equal seeds make equal copies.
 
     Returns:
-        The different ones among them that are no training texts, and the fold of each.
+        The copies, without repeated ones and without training texts, and the fold of each.
     """
     generator = np.random.default_rng(seed)
     words = [text.split() for text in texts]
