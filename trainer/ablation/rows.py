@@ -15,7 +15,6 @@ from safetensors.numpy import load_file, save_file
 from ..choosing.decision_rules import Decision, choose_decision
 from ..features.cache import FeatureCache, fingerprint
 from ..results import System
-from ..stages.cached_training import HEAD_OPTIONS
 from ..stages.context import RunContext, run_once
 from ..stages.encoders import weights_digest
 from ..stages.features import scored_features, training_features
@@ -175,38 +174,16 @@ def _encoder_logits(full: RunContext, variant: Variant, features: FeatureCache) 
     return logits[:, full.names.index(variant.encoder)] if variant.encoder else logits.mean(1)
 
 
-def expected_seconds(
-    full: RunContext, variants: Iterable[Variant], root: Path, done: dict[str, Row]
-) -> float | None:
-    """How long the rows that are not finished will take, by what the finished ones took.
+def expected_seconds(variants: Iterable[Variant], done: dict[str, Row]) -> float | None:
+    """Estimate how long the unfinished rows will take: as long as the trained ones took on average.
 
     Args:
-        full: the run.
         variants: the rows.
-        root: the folder of the ablation.
         done: the finished rows by title.
 
     Returns:
-        Seconds, or None while nothing is known.
+        Seconds, or None before the first row is trained.
     """
-    known = {
-        stage: [
-            row.details["stages"][stage]["seconds"]
-            for row in done.values()
-            if stage in row.details.get("stages", {})
-        ]
-        for stage in ("meta", "head")
-    }
-    if not known["head"]:
-        return None
-    means = {stage: float(np.mean(seconds)) for stage, seconds in known.items()}
-    total = 0.0
-    for variant in variants:
-        if variant.title not in done and variant.kind == "stack":
-            total += means["head"] + (0 if _shares_meta(variant) else means["meta"])
-    return total
-
-
-def _shares_meta(variant: Variant) -> bool:
-    behind = HEAD_OPTIONS | {"loss", "loss_options"}
-    return variant.encoder is None and set(variant.changes) <= behind
+    known = [row.details["seconds"] for row in done.values() if row.variant.kind == "stack"]
+    left = sum(one.kind == "stack" and one.title not in done for one in variants)
+    return left * float(np.mean(known)) if known else None
