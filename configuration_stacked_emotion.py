@@ -5,13 +5,24 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import field
-from math import isfinite
 from typing import Any
 
 from transformers import CONFIG_MAPPING, PreTrainedConfig
 from transformers.utils import logging
+
+from .checks_stacked_emotion import (
+    MAX_ENCODERS,
+    check_encoder_sizes,
+    check_fields,
+    check_heads,
+    check_label_fields,
+    require,
+    safe_labels,
+)
+from .dynamic_modules_stacked_emotion import findable
 
 logger = logging.get_logger(__name__)
 
@@ -22,14 +33,22 @@ AUTO_MAP = {
         "modeling_stacked_emotion.StackedEmotionForSequenceClassification"
     ),
 }
+TASK = "emotion-classification"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _LABEL_FIELDS = ("thresholds", "label_prevalence", "class_weights", "label_correlation")
 _HEAD_DEFAULTS = {"pooling": "mean", "activation": None}
-_HEAD_CHOICES = {"pooling": ("mean", "first"), "activation": (None, "tanh", "gelu", "relu")}
+# Keys of a config.json that are computed here, or that only old versions wrote.
+_NOT_READ = (
+    "auto_map", "custom_pipelines", "contrastive_dim", "hidden_size", "vocab_size",
+    "stacked_size", "label_names",
+)  # fmt: skip
+# What transformers takes beside its fields, and sets as properties.
+_PROPERTIES = ("num_labels", "output_attentions", "name_or_path", "torch_dtype")
+_MALFORMED = (AttributeError, KeyError, TypeError, IndexError, OverflowError, RecursionError)
 
 
 class _SubConfigs:
-    """`sub_configs` of an instance: one entry an encoder, whatever their number."""
+    """`sub_configs` of an instance: one entry per encoder, whatever their number."""
 
     def __get__(self, instance: Any, owner: type) -> dict[str, type]:
         if instance is None:
@@ -38,32 +57,34 @@ class _SubConfigs:
         return {name: type(config) for name, config in encoders.items()}
 
 
+@findable
 class StackedEmotionConfig(PreTrainedConfig):
     """Configuration of `StackedEmotionModel` and `StackedEmotionForSequenceClassification`.
 
     Args:
         encoder_names: the encoders in the order of the stack. It is the order of the encoder axis,
             of the concatenation, of the gates and of the tokenizers.
-        encoders: the configuration of each encoder, by name (a config or its dict).
+        encoders: the configuration of each encoder, by name (a config or its dict). Each is also
+            an attribute: `from_pretrained(folder, marbert={"hidden_dropout_prob": 0.3})`.
         encoder_heads: how each encoder's own head reads its hidden states, by name:
             `{"pooling": "mean" | "first", "activation": None | "tanh" | "gelu" | "relu"}`. With an
             activation the head has a dense layer before its output layer.
-        stacking_level: "word", or "sentence" to stack one mean vector a text.
+        stacking_level: "word", or "sentence" to stack one mean vector per text.
         use_word_embeddings: stack the word vectors; else only the encoders' logits.
         use_meta_learner: learn gates and a meta vector; else every encoder has the same gate.
         use_lstm: run the Bi-LSTM over the words; else they are pooled as they are.
-        use_classifier: add the classifier's logits to `meta_logits`; else these are the logits.
+        use_classifier: add the classifier's logits to `meta_logits`; else these are the logits,
+            and there is neither Bi-LSTM nor attention pooling.
         ensemble_start: the classifier starts at zero and corrects `meta_logits`; else it alone
             gives the logits.
         meta_hidden_size: width of the meta-learner's hidden layer and of its meta vector.
         lstm_hidden_size: width of each direction of the Bi-LSTM.
         classifier_hidden_size: width of the classifier's hidden layer.
-        contrastive_dim: width of `embedding`; 0 for no projection.
         dropout: probability, on the inputs of the meta-learner, the Bi-LSTM and the classifier.
         encoder_dropout: probability that a whole encoder is left out of a text while training.
         word_dropout: probability that a word is left out of the stack while training.
         initializer_range: standard deviation of the linear layers' initial weights.
-        thresholds: one probability a label, above or at which the label is given.
+        thresholds: one probability per label, at or above which the label is given.
         decision: "threshold": a label is given at or above its threshold. "expected_jaccard": of
             the k most likely labels, the k >= 1 of the highest expected Jaccard with the true set,
             each label counting as likely as not at its threshold.
@@ -104,7 +125,6 @@ class StackedEmotionConfig(PreTrainedConfig):
     meta_hidden_size: int = 64
     lstm_hidden_size: int = 128
     classifier_hidden_size: int = 128
-    contrastive_dim: int = 64
     dropout: float = 0.3
     encoder_dropout: float = 0.1
     word_dropout: float = 0.1
@@ -118,24 +138,30 @@ class StackedEmotionConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Build the encoders' configs, then check every field."""
+        for key in _NOT_READ:
+            kwargs.pop(key, None)
+        own = kwargs.pop("model_type", self.model_type)
+        require(own == self.model_type, "model_type", own, repr(self.model_type))
+        for key in kwargs:
+            if key.startswith("__") or (hasattr(type(self), key) and key not in _PROPERTIES):
+                raise ValueError(f"{key} is not a field of the configuration.")
+        check_fields(self, kwargs)
         if getattr(self, "problem_type", None) is None:
             self.problem_type = "multi_label_classification"
+        if (labels := getattr(self, "label2id", None)) and getattr(self, "id2label", None) is None:
+            self.id2label = _inverted(labels)
         self.encoders = {
-            name: _encoder_config(name, config) for name, config in dict(self.encoders).items()
+            name: _encoder_config(name, config) for name, config in self.encoders.items()
         }
         self.encoder_names = list(self.encoder_names) or list(self.encoders)
+        self.encoder_heads = {name: {} for name in self.encoder_names} | self.encoder_heads
+        self._check_encoders()
+        check_heads(self.encoder_heads, self.encoder_names)
         self.encoder_heads = {
-            name: _HEAD_DEFAULTS | dict(self.encoder_heads.get(name) or {})
-            for name in self.encoder_names
-        } | {
-            name: head
-            for name, head in self.encoder_heads.items()
-            if name not in self.encoder_names
+            name: _HEAD_DEFAULTS | dict(head or {}) for name, head in self.encoder_heads.items()
         }
-        if self.encoder_names:
-            self._check_encoders()
-        kwargs.pop("auto_map", None)
-        super().__post_init__(**kwargs)
+        with _one_kind_of_error():
+            super().__post_init__(**kwargs)
         self.auto_map = dict(AUTO_MAP)
         self.check()
 
@@ -146,8 +172,17 @@ class StackedEmotionConfig(PreTrainedConfig):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, key: str, value: Any) -> None:
+        made = "_post_init_done" in self.__dict__
+        encoders = self.__dict__.get("encoders")
+        if isinstance(encoders, dict) and key in encoders and not hasattr(type(self), key):
+            key, value, made = "encoders", {key: value}, True
+        if key == "encoders" and made:
+            value = _merged(encoders or {}, value)
+        if key == "label2id" and made and value is not None:
+            self.id2label = _inverted(value)
+            return
         if key == "id2label" and value is not None:
-            value = {int(index): str(label) for index, label in value.items()}
+            value = safe_labels(value)
             before = self.__dict__.get("id2label")
             if before is not None and value != before:
                 self._drop_label_fields()
@@ -172,14 +207,32 @@ class StackedEmotionConfig(PreTrainedConfig):
     @property
     def hidden_size(self) -> int:
         """Width of `pooler_output`."""
-        if self.use_lstm:
+        if self.use_lstm and self.use_classifier:
             return 2 * self.lstm_hidden_size
         return self.stacked_size + (self.meta_hidden_size if self.use_meta_learner else 0)
+
+    @property
+    def vocab_size(self) -> int:
+        """Size of the first encoder's vocabulary, whose embeddings `get_input_embeddings` gives."""
+        return self.encoders[self.encoder_names[0]].vocab_size if self.encoder_names else 0
 
     @property
     def label_names(self) -> list[str]:
         """The labels in the order of the logits."""
         return [self.id2label[index] for index in range(len(self.id2label or {}))]
+
+    @property
+    def custom_pipelines(self) -> dict[str, dict[str, Any]]:
+        """The pipeline that this repository brings along, for `transformers.pipeline`.
+
+        Made anew at each access, since `transformers.pipeline` writes into it.
+        """
+        impl = "pipeline_stacked_emotion.StackedEmotionPipeline"
+        return {TASK: {"impl": impl, "pt": ["AutoModelForSequenceClassification"]}}
+
+    @custom_pipelines.setter
+    def custom_pipelines(self, value: Any) -> None:
+        """Ignored: the pipeline belongs to the code, not to a saved model."""
 
     def check(self) -> None:
         """Refuse values that do not fit, naming the field.
@@ -187,31 +240,16 @@ class StackedEmotionConfig(PreTrainedConfig):
         Raises:
             ValueError: with the field, the value and what is allowed.
         """
+        check_fields(self, {})
         if not self.encoder_names and not self.encoders:
             return  # the bare default, which transformers makes to compare with
         self._check_encoders()
-        for name in ("meta_hidden_size", "lstm_hidden_size", "classifier_hidden_size"):
-            _require(int(getattr(self, name)) >= 1, name, getattr(self, name), "at least 1")
-        _require(self.contrastive_dim >= 0, "contrastive_dim", self.contrastive_dim, "0 or more")
-        for name in ("dropout", "encoder_dropout", "word_dropout"):
-            value = getattr(self, name)
-            _require(0.0 <= value < 1.0, name, value, "in [0, 1)")
-        levels = ("word", "sentence")
-        _require(self.stacking_level in levels, "stacking_level", self.stacking_level, f"{levels}")
-        ways = ("threshold", "expected_jaccard")
-        _require(self.decision in ways, "decision", self.decision, f"one of {ways}")
-        _require(self.decision_scale > 0, "decision_scale", self.decision_scale, "above 0")
-        self._check_labels()
+        check_heads(self.encoder_heads, self.encoder_names)
+        check_label_fields(self)
 
     def _check_encoders(self) -> None:
         names = self.encoder_names
-        if sorted(set(names)) != sorted(names):
-            raise ValueError(f"encoder_names has a name twice: {names}.")
-        if set(names) != set(self.encoders):
-            raise ValueError(
-                f"encoder_names are {names}, but encoders holds {sorted(self.encoders)}; every "
-                "name needs one configuration."
-            )
+        require(len(names) <= MAX_ENCODERS, "encoder_names", names, f"at most {MAX_ENCODERS} names")
         for name in names:
             if not _NAME.fullmatch(name):
                 raise ValueError(
@@ -222,42 +260,40 @@ class StackedEmotionConfig(PreTrainedConfig):
                     f"encoder_names: {name!r} clashes with an attribute of the configuration; "
                     "choose another name."
                 )
-        if unknown := sorted(set(self.encoder_heads) - set(names)):
-            raise ValueError(f"encoder_heads names {unknown}, which are not among {names}.")
-        for name, head in self.encoder_heads.items():
-            for key, value in head.items():
-                allowed = _HEAD_CHOICES.get(key)
-                if allowed is None or value not in allowed:
-                    raise ValueError(
-                        f"encoder_heads[{name!r}]: {key}={value!r} is not known; allowed are "
-                        f"{_HEAD_CHOICES}."
-                    )
+        if sorted(set(names)) != sorted(names):
+            raise ValueError(f"encoder_names has a name twice: {names}.")
+        if set(names) != set(self.encoders):
+            raise ValueError(
+                f"encoder_names are {names}, but encoders holds {sorted(self.encoders)}; every "
+                "name needs one configuration."
+            )
+        for name in names:
+            check_encoder_sizes(name, self.encoders[name])
 
-    def _check_labels(self) -> None:
-        labels = self.num_labels or 0
-        if self.id2label is not None and sorted(self.id2label) != list(range(labels)):
-            raise ValueError(f"id2label must have the keys 0..{labels - 1}, not {self.id2label}.")
-        if self.id2label is not None and len(set(self.id2label.values())) != labels:
-            raise ValueError(f"id2label has a label twice: {list(self.id2label.values())}.")
-        for name in ("thresholds", "label_prevalence", "class_weights"):
-            values = getattr(self, name)
-            if values is None:
-                continue
-            if len(values) != labels:
-                raise ValueError(
-                    f"{name} has {len(values)} values for {labels} labels; it needs one a label."
-                )
-            upper = float("inf") if name == "class_weights" else 1.0
-            for label, value in zip(self.label_names, values, strict=True):
-                if not (isfinite(value) and 0.0 <= value <= upper):
-                    raise ValueError(f"{name}[{label!r}] is {value}; it must be in [0, {upper}].")
-        matrix = self.label_correlation
-        if matrix is None:
-            return
-        if len(matrix) != labels or any(len(row) != labels for row in matrix):
-            raise ValueError(f"label_correlation must be {labels} rows of {labels} values.")
-        if any(not isfinite(value) or abs(value) > 1.0 + 1e-6 for row in matrix for value in row):
-            raise ValueError("label_correlation holds a value that is not within [-1, 1].")
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As in `PreTrainedConfig`; what the options change is checked too.
+
+        Raises:
+            ValueError: a field that does not fit.
+        """
+        if not isinstance(config_dict, dict):
+            raise ValueError(f"config.json holds no object but {type(config_dict).__name__}.")
+        with _one_kind_of_error():
+            made = super().from_dict(config_dict, **kwargs)
+        (made[0] if isinstance(made, tuple) else made).check()
+        return made
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As in `PreTrainedConfig`.
+
+        Raises:
+            ValueError: a field that does not fit.
+            OSError: there is no `config.json`, or it is not JSON.
+        """
+        with _one_kind_of_error():
+            return super().from_pretrained(*args, **kwargs)
 
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs: Any
@@ -277,32 +313,63 @@ class StackedEmotionConfig(PreTrainedConfig):
             self.dict_dtype_to_str(plain)
             output["encoders"][name] = plain
         output["auto_map"] = dict(AUTO_MAP)
+        output["custom_pipelines"] = self.custom_pipelines
         return output
 
 
 StackedEmotionConfig._auto_class = "AutoConfig"
 
 
-def _encoder_config(name: str, config: PreTrainedConfig | Mapping[str, Any]) -> PreTrainedConfig:
+@contextmanager
+def _one_kind_of_error() -> Iterator[None]:
+    """What transformers makes of malformed fields of its own becomes a ValueError."""
+    try:
+        yield
+    except _MALFORMED as error:
+        raise ValueError(
+            f"The configuration is malformed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _inverted(label2id: Any) -> dict[int, str]:
+    if not isinstance(label2id, Mapping):
+        raise ValueError(f"label2id must map labels to numbers, not {label2id!r}.")
+    return safe_labels({index: label for label, index in label2id.items()})
+
+
+def _encoder_config(name: str, config: Any) -> PreTrainedConfig:
+    """The config of an encoder from itself or its dict."""
     if isinstance(config, PreTrainedConfig):
         return config
     if not isinstance(config, Mapping):
-        raise ValueError(f"encoders[{name!r}] must be a config or its dict, not {type(config)}.")
+        raise ValueError(
+            f"encoders[{name!r}] must be a config or its dict, not {type(config).__name__}."
+        )
     values = copy.deepcopy(dict(config))
     model_type = values.pop("model_type", None)
-    if model_type not in CONFIG_MAPPING:
+    known = isinstance(model_type, str) and model_type in CONFIG_MAPPING
+    if not known or model_type == StackedEmotionConfig.model_type:
         raise ValueError(
             f"encoders[{name!r}].model_type is {model_type!r}, which this version of transformers "
-            "does not know."
+            "does not know as an encoder."
         )
-    return CONFIG_MAPPING[model_type](**values)
+    try:
+        return CONFIG_MAPPING[model_type](**values)
+    except Exception as error:  # every model type has checks and errors of its own
+        raise ValueError(f"encoders[{name!r}] is malformed: {error}") from error
 
 
-def _require(holds: bool, name: str, value: Any, allowed: str) -> None:
-    if not holds:
-        raise ValueError(f"{name} is {value!r}; it must be {allowed}.")
-
-
-def head_defaults(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The plain head (mean of the sub-words, one linear layer) for each of these encoders."""
-    return {name: dict(_HEAD_DEFAULTS) for name in names}
+def _merged(before: Mapping[str, PreTrainedConfig], given: Any) -> dict[str, PreTrainedConfig]:
+    """Encoder configs with some replaced, or some of their fields changed."""
+    if not isinstance(given, Mapping):
+        raise ValueError(f"encoders must be configs by name, not {type(given).__name__}.")
+    merged = dict(before)
+    for name, config in given.items():
+        if before and name not in before:
+            raise ValueError(f"encoders has no {name!r} to change; it has {list(before)}.")
+        if isinstance(config, Mapping) and "model_type" not in config and name in before:
+            config = {**before[name].to_dict(), **config}
+        merged[name] = _encoder_config(name, config)
+        if name in before and merged[name]._attn_implementation is None:
+            merged[name]._attn_implementation = before[name]._attn_implementation
+    return merged

@@ -40,7 +40,7 @@ def decide_by_expected_jaccard(
         scale: slope of the log-odds.
 
     Returns:
-        (B, L) bool, at least one label a text.
+        (B, L) bool, at least one label per text.
     """
     logits = logits.double()
     limits = torch.tensor(thresholds, device=logits.device, dtype=logits.dtype)
@@ -52,3 +52,31 @@ def decide_by_expected_jaccard(
     best = (sums / (counts + sums[:, -1:] - sums)).argmax(-1, keepdim=True)
     chosen = torch.arange(sums.shape[-1], device=sums.device) <= best
     return torch.zeros_like(chosen).scatter(-1, order, chosen)
+
+
+def decide(
+    logits: Tensor,
+    thresholds: Sequence[float],
+    rule: str = "threshold",
+    scale: float = 1.0,
+    has_words: Tensor | None = None,
+) -> Tensor:
+    """The labels given to each text.
+
+    Args:
+        logits: (B, L).
+        thresholds: (L,) probabilities.
+        rule: "threshold" or "expected_jaccard", see `StackedEmotionConfig.decision`.
+        scale: slope of the log-odds in "expected_jaccard".
+        has_words: (B,) bool; a text without any word gets no label. None: every text has one.
+
+    Returns:
+        (B, L) bool.
+    """
+    if rule == "threshold":
+        given = decide_by_thresholds(logits, thresholds)
+    else:
+        given = decide_by_expected_jaccard(logits, thresholds, scale)
+    if has_words is None:
+        return given
+    return given & torch.as_tensor(has_words, device=given.device).bool().unsqueeze(-1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     MODEL_MAPPING,
     AutoConfig,
@@ -46,13 +46,29 @@ class LoadedEncoder:
 
 
 def build_encoder(name: str, config: PreTrainedConfig) -> PreTrainedModel:
-    """An encoder with random weights, on whatever device and dtype is the default."""
+    """An encoder with random weights, on whatever device and dtype is the default.
+
+    It has no pooling layer: no logit depends on one.
+
+    Raises:
+        ValueError: a config from which no encoder can be made.
+    """
+    if type(config) not in MODEL_MAPPING:
+        raise ValueError(f"encoders[{name!r}]: there is no model of type {config.model_type!r}.")
     model_class = MODEL_MAPPING[type(config)]
     asked = config._attn_implementation
     if asked == "sdpa" and not model_class._supports_sdpa:
         logger.warning("The encoder %r (%s) has no sdpa attention: eager.", name, config.model_type)
         config._attn_implementation = "eager"
-    return model_class(config, **_without_pooler(config))
+    try:
+        encoder = model_class(config, **_without_pooler(config))
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # every model type has errors of its own
+        raise ValueError(f"encoders[{name!r}] cannot be built: {error!r}") from error
+    if isinstance(getattr(encoder, "pooler", None), nn.Module):
+        encoder.pooler = nn.Identity()
+    return encoder
 
 
 def _without_pooler(config: PreTrainedConfig) -> dict[str, Any]:
@@ -77,7 +93,7 @@ def load_encoder(
         labels: the labels its head has to have.
         dtype: of the weights.
         hub_options: `revision`, `token`, `cache_dir`, `local_files_only`.
-        stack_class: the class of a stack with its classifier.
+        stack_class: a class that loads a stack, with or without its classifier.
 
     Raises:
         ValueError: a head for other labels, or a stack of several encoders.

@@ -7,6 +7,7 @@ sizes, L labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -113,12 +114,19 @@ def pool_words(hidden_states: Tensor, word_index: Tensor, words: int) -> Tensor:
 
 
 class StackNorm(nn.Module):
-    """Layer norm of each encoder's part of the stacked embeddings; absent parts stay zero."""
+    """Layer norm of each encoder's part of the stacked embeddings; absent parts stay zero.
 
-    def __init__(self, sizes: Sequence[int]) -> None:
+    Args:
+        sizes: width of each encoder's part.
+        learned: with weights and biases; False where no logit depends on the result.
+    """
+
+    def __init__(self, sizes: Sequence[int], learned: bool = True) -> None:
         super().__init__()
         self.sizes = list(sizes)
-        self.norms = nn.ModuleList(nn.LayerNorm(size) for size in self.sizes)
+        self.norms = nn.ModuleList(
+            nn.LayerNorm(size, elementwise_affine=learned) for size in self.sizes
+        )
 
     def presence(self, word_embeddings: Tensor) -> Tensor:
         """(B, W, H) to (B, W, E): whether the encoder has a vector for the word."""
@@ -218,13 +226,41 @@ class BidirectionalLSTM(nn.Module):
         places = torch.arange(inputs.shape[1], device=inputs.device)
         lengths = word_mask.sum(1, keepdim=True)
         reverse = torch.where(places < lengths, lengths - 1 - places, places)
-        onward, _ = self.forward_lstm(inputs)
+        onward = _run_lstm(self.forward_lstm, inputs)
         first = torch.arange(inputs.shape[0], device=inputs.device) * inputs.shape[1]
         index = (first.unsqueeze(1) + reverse).flatten()
-        backward, _ = self.backward_lstm(_reordered(inputs, index))
+        backward = _run_lstm(self.backward_lstm, _reordered(inputs, index))
         backward = _reordered(backward, index)
         states = torch.cat([onward, backward], dim=-1)
         return states * word_mask.to(states.dtype).unsqueeze(-1)
+
+
+def _run_lstm(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
+    """(B, W, input) to the states (B, W, hidden).
+
+    `torch.export` freezes the time axis of `aten.lstm` at the traced length. There the steps are
+    written out as a `scan`, whose length stays free. The ONNX exporter has an LSTM of its own.
+    """
+    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+    if not exporting() or torch.onnx.is_in_onnx_export():
+        return lstm(inputs)[0]
+    from torch._higher_order_ops.scan import scan
+
+    weights: Any = lstm
+    bias = weights.bias_ih_l0 + weights.bias_hh_l0
+    gates = nn.functional.linear(inputs, weights.weight_ih_l0, bias)
+    recurrent = weights.weight_hh_l0
+
+    def step(carry: tuple[Tensor, Tensor], gate: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        state, cell = carry
+        into, keep, new, out = (gate + state @ recurrent.T).chunk(4, -1)
+        cell = torch.sigmoid(keep) * cell + torch.sigmoid(into) * torch.tanh(new)
+        state = torch.sigmoid(out) * torch.tanh(cell)
+        return (state, cell), state.clone()
+
+    zero = inputs.new_zeros(inputs.shape[0], lstm.hidden_size)
+    _, states = scan(step, (zero, zero.clone()), gates.transpose(0, 1))
+    return states.transpose(0, 1)
 
 
 def _reordered(words: Tensor, index: Tensor) -> Tensor:
@@ -233,7 +269,7 @@ def _reordered(words: Tensor, index: Tensor) -> Tensor:
 
 
 class AttentionPooling(nn.Module):
-    """Masked attention over the words: their states to one vector a text."""
+    """Masked attention over the words: their states to one vector per text."""
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
@@ -243,6 +279,16 @@ class AttentionPooling(nn.Module):
         """(B, W, hidden) and (B, W) to (B, hidden) and the attention (B, W)."""
         attention = masked_softmax(self.score(states).squeeze(-1), word_mask.bool(), -1)
         return torch.bmm(attention.unsqueeze(1), states).squeeze(1), attention
+
+
+class WordMean(nn.Module):
+    """The mean over the words, where no logit depends on the pooled text."""
+
+    def forward(self, states: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, W, hidden) and (B, W) to (B, hidden) and the weights (B, W)."""
+        weights = word_mask.to(states.dtype)
+        weights = weights / weights.sum(1, keepdim=True).clamp(min=1.0)
+        return masked_mean(states, word_mask), weights
 
 
 class EmotionClassifier(nn.Module):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .configuration_stacked_emotion import StackedEmotionConfig
-from .decisions_stacked_emotion import decide_by_expected_jaccard, decide_by_thresholds
+from .decisions_stacked_emotion import decide
 from .encoders_stacked_emotion import build_encoder
 from .layers_stacked_emotion import (
     AttentionPooling,
@@ -22,11 +22,18 @@ from .layers_stacked_emotion import (
     MetaLearner,
     StackNorm,
     WordDropout,
+    WordMean,
     masked_mean,
     pool_words,
 )
 from .outputs_stacked_emotion import StackedEmotionClassifierOutput, StackedEmotionModelOutput
+from .pipeline_stacked_emotion import StackedEmotionPipeline  # noqa: F401  (saved with the model)
 from .pretrained_stacked_emotion import StackedEmotionPreTrainedModel
+
+# Weights in a checkpoint that are passed over: those of the classifier where the base model loads,
+# of the projection that only training uses, and of poolers that are not built.
+_UNUSED = [r"^classifier\.", r"(^|\.)projection\.", r"encoder_\w+\.pooler\."]
+_UNUSED_WITHOUT_CLASSIFIER = [r"(^|\.)(stack_norm|lstm|pooling)\."]
 
 
 class StackedEmotionModel(StackedEmotionPreTrainedModel):
@@ -37,10 +44,13 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
     """
 
     _auto_class = "AutoModel"
-    _keys_to_ignore_on_load_unexpected = [r"^classifier\."]  # noqa: RUF012
+    _keys_to_ignore_on_load_unexpected = _UNUSED
 
     def __init__(self, config: StackedEmotionConfig) -> None:
         super().__init__(config)
+        config.check()
+        if not config.encoder_names:
+            raise ValueError("encoder_names is empty: a stack needs at least one encoder.")
         names, labels = config.encoder_names, config.num_labels
         for name in names:
             self.add_module(f"encoder_{name}", build_encoder(name, config.encoders[name]))
@@ -52,7 +62,8 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
                 EncoderHead(size, labels, head["pooling"], head["activation"], config.dropout),
             )
         sizes = [config.encoders[name].hidden_size for name in names]
-        self.stack_norm = StackNorm(sizes)
+        # Only what the logits depend on has weights: DDP wants a gradient for every parameter.
+        self.stack_norm = StackNorm(sizes, config.use_classifier or config.use_meta_learner)
         self.meta_learner = MetaLearner(
             sum(sizes),
             len(names),
@@ -61,13 +72,15 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             config.dropout,
             learned=config.use_meta_learner,
         )
-        if config.use_lstm:
+        if config.use_lstm and config.use_classifier:
             meta = config.meta_hidden_size if config.use_meta_learner else 0
             self.lstm = BidirectionalLSTM(sum(sizes) + meta, config.lstm_hidden_size)
         self.dropout = WordDropout(config.dropout)
-        self.pooling = AttentionPooling(config.hidden_size)
-        if config.contrastive_dim:
-            self.projection = nn.Linear(config.hidden_size, config.contrastive_dim)
+        attends = config.use_classifier
+        self.pooling = AttentionPooling(config.hidden_size) if attends else WordMean()
+        self.projection = nn.Identity()  # training may put a layer for the contrastive loss here
+        if not config.use_classifier:
+            self._keys_to_ignore_on_load_unexpected = [*_UNUSED, *_UNUSED_WITHOUT_CLASSIFIER]
         self.post_init()
 
     def forward(
@@ -79,7 +92,7 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
         word_mask: Tensor | None = None,
         encoder_logits: Tensor | None = None,
         output_gates: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: bool | int | list[int] | None = None,
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
@@ -95,8 +108,10 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             word_mask: (B, W) of 0 and 1.
             encoder_logits: (B, E, L).
             output_gates: return gates and word attention.
-            output_hidden_states: return the encoders' hidden states.
-            output_attentions: return the encoders' attentions (needs eager attention).
+            output_hidden_states: return the encoders' hidden states: all, or those of these layers;
+                by default as the config says.
+            output_attentions: return the encoders' attentions (needs eager attention); by default
+                as the config says.
             return_dict: False for a tuple.
             **kwargs: ignored.
 
@@ -106,6 +121,10 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
         config = self.config
         if return_dict is None:
             return_dict = config.return_dict
+        if output_hidden_states is None:
+            output_hidden_states = config.output_hidden_states
+        if output_attentions is None:
+            output_attentions = config.output_attentions
         hidden_states = attentions = None
         if word_embeddings is None:
             word_embeddings, word_mask, encoder_logits, hidden_states, attentions = self.encode(
@@ -119,9 +138,11 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
                 f"{config.encoder_names} make {config.stacked_size}."
             )
         else:
-            dtype = self.pooling.score.weight.dtype
+            weights = self.stack_norm.parameters()
+            dtype = next((weight.dtype for weight in weights), word_embeddings.dtype)
             word_embeddings = word_embeddings.to(dtype)
             encoder_logits = encoder_logits.to(dtype)
+            word_mask = (word_mask != 0).long()
         if not config.use_word_embeddings:
             word_embeddings = torch.zeros_like(word_embeddings)
         if config.stacking_level == "sentence":
@@ -135,14 +156,13 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
         meta_logits = (weights * encoder_logits).sum(1)  # (B, L)
         states = stacked if vectors is None else torch.cat([stacked, vectors], dim=-1)
         states = self.dropout(states)
-        if config.use_lstm:
+        if config.use_lstm and config.use_classifier:
             states = self.lstm(states, word_mask)
         pooled, word_attention = self.pooling(states, word_mask)
-        embedding = self.projection(pooled) if config.contrastive_dim else pooled
         output = StackedEmotionModelOutput(
             last_hidden_state=states,
             pooler_output=pooled,
-            embedding=embedding,
+            embedding=self.projection(pooled),
             meta_logits=meta_logits,
             encoder_logits=encoder_logits,
             word_mask=word_mask,
@@ -158,7 +178,7 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
         input_ids: Tensor | None,
         attention_mask: Tensor | None,
         word_index: Tensor | None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: bool | int | list[int] | None = None,
         output_attentions: bool | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, tuple[Any, ...] | None, tuple[Any, ...] | None]:
         """Run the encoders: what the feature cache holds.
@@ -184,9 +204,9 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             ids = input_ids[:, : lengths[index], index]
             pad = encoder.config.pad_token_id
             ids = ids.masked_fill(mask == 0, 0 if pad is None else pad)
-            options = {}
+            options: dict[str, Any] = {}
             if output_hidden_states:
-                options["output_hidden_states"] = True
+                options["output_hidden_states"] = output_hidden_states
             if output_attentions:
                 options["output_attentions"] = True
             try:
@@ -235,7 +255,8 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
                     f"{len(names)}), the last axis being the encoders {names}."
                 )
             checked.append(value)
-        return checked[0], checked[1], checked[2]
+        ids, mask, words = checked
+        return ids.long(), (mask != 0).long(), words.long()
 
     def _lengths(
         self, attention_mask: Tensor, word_index: Tensor, whole: bool
@@ -267,7 +288,7 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
 
 
 class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
-    """The stack with its classifier: one logit a label.
+    """The stack with its classifier: one logit per label.
 
     Example:
         >>> from stacked_emotion import StackedEmotionForSequenceClassification
@@ -298,15 +319,12 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         word_index: Tensor | None = None,
+        labels: Tensor | None = None,
         word_embeddings: Tensor | None = None,
         word_mask: Tensor | None = None,
         encoder_logits: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_gates: bool | None = None,
-        output_hidden_states: bool | None = None,
-        output_attentions: bool | None = None,
         return_dict: bool | None = None,
-        **kwargs: Any,
+        **options: Any,
     ) -> StackedEmotionClassifierOutput | tuple[Any, ...]:
         """Texts to logits; see `StackedEmotionModel.forward` for the arguments it shares.
 
@@ -314,15 +332,13 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
             input_ids: (B, S, E).
             attention_mask: (B, S, E).
             word_index: (B, S, E).
-            word_embeddings: (B, W, H) instead of the three above.
+            labels: (B, L) of 0 and 1, or probabilities; adds the plain mean binary cross entropy.
+            word_embeddings: (B, W, H) instead of the first three.
             word_mask: (B, W).
             encoder_logits: (B, E, L).
-            labels: (B, L) of 0 and 1, or probabilities; adds the plain mean binary cross entropy.
-            output_gates: return gates and word attention.
-            output_hidden_states: return the encoders' hidden states.
-            output_attentions: return the encoders' attentions.
             return_dict: False for a tuple.
-            **kwargs: ignored.
+            **options: `output_gates`, `output_hidden_states`, `output_attentions`; others are
+                ignored.
 
         Raises:
             ValueError: inputs that are missing or have the wrong shape.
@@ -330,16 +346,14 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
         if return_dict is None:
             return_dict = self.config.return_dict
         outputs = self.stacked(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            word_index=word_index,
-            word_embeddings=word_embeddings,
-            word_mask=word_mask,
-            encoder_logits=encoder_logits,
-            output_gates=output_gates,
-            output_hidden_states=output_hidden_states,
-            output_attentions=output_attentions,
+            input_ids,
+            attention_mask,
+            word_index,
+            word_embeddings,
+            word_mask,
+            encoder_logits,
             return_dict=True,
+            **options,
         )
         if not self.config.use_classifier:
             logits = outputs.meta_logits
@@ -352,11 +366,14 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
             if labels.shape != logits.shape:
                 raise ValueError(
                     f"labels have the shape {tuple(labels.shape)}; they must be "
-                    f"{tuple(logits.shape)}: (batch, labels), one 0 or 1 a label."
+                    f"{tuple(logits.shape)}: (batch, labels), one 0 or 1 per label."
                 )
             loss = nn.functional.binary_cross_entropy_with_logits(
                 logits.float(), labels.to(logits.device).float()
             )
+            if self.config.use_classifier and not self.config.ensemble_start:
+                # Heads and gates, which only explain here, stay in the graph: DDP wants that.
+                loss = loss + 0.0 * outputs.meta_logits.float().sum()
         output = StackedEmotionClassifierOutput(
             loss=loss,
             logits=logits,
@@ -370,23 +387,17 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
         )
         return output if return_dict else output.to_tuple()
 
-    def decide(self, logits: Tensor) -> Tensor:
-        """The labels given to each text, by `config.decision`.
-
-        By thresholds (0.5 where none are stored), or, for "expected_jaccard", of the k most likely
-        labels the k >= 1 that maximizes the expected intersection over the expected union with
-        the true set, each label counting as likely as not at its threshold.
+    def decide(self, logits: Tensor, has_words: Tensor | None = None) -> Tensor:
+        """The labels given to each text, by `config.decision`; see `decisions_stacked_emotion`.
 
         Args:
             logits: (B, L).
+            has_words: (B,) bool; a text without any word gets no label. It is
+                `word_index.amax((1, 2)) > 0`. None: every text has one.
 
         Returns:
             (B, L) bool.
         """
-        thresholds = self.config.thresholds or [0.5] * self.config.num_labels
-        if self.config.decision == "threshold":
-            return decide_by_thresholds(logits, thresholds)
-        return decide_by_expected_jaccard(logits, thresholds, self.config.decision_scale)
-
-
-StackedEmotionPreTrainedModel.classifier_class = StackedEmotionForSequenceClassification
+        config = self.config
+        thresholds = config.thresholds or [0.5] * config.num_labels
+        return decide(logits, thresholds, config.decision, config.decision_scale, has_words)

@@ -18,7 +18,8 @@ class StackedEmotionModelOutput(ModelOutput):
     Args:
         last_hidden_state: (B, W, hidden) states of the words after the Bi-LSTM.
         pooler_output: (B, hidden) attention-pooled text.
-        embedding: (B, contrastive_dim) projection that the contrastive loss sees.
+        embedding: (B, hidden) `pooler_output`, or while training its projection for the contrastive
+            loss.
         meta_logits: (B, L) logits of the meta-learner: the gated mean of the encoders' heads.
         encoder_logits: (B, E, L) logits of each encoder's own head.
         word_mask: (B, W) 1 for a word, 0 for padding.

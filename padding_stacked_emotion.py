@@ -11,7 +11,23 @@ from typing import Any
 import numpy as np
 from transformers.utils import PaddingStrategy
 
-from .words_stacked_emotion import pad_rows
+from .alignment_stacked_emotion import pad_rows
+
+_REFUSED = {
+    "text_target": "there is no target text",
+    "text_pair_target": "there is no target text",
+    "is_split_into_words": "each encoder reads the raw text; pass ' '.join(words)",
+    "return_offsets_mapping": (
+        "each encoder has sub-words of its own; pass return_word_offsets=True for the words"
+    ),
+    "return_special_tokens_mask": (
+        "use word_index, which is 0 for special tokens, padding and prefix"
+    ),
+    "return_token_type_ids": "texts are single, so every token would have type 0",
+    "return_overflowing_tokens": "cut a long text before the call",
+    "stride": "cut a long text before the call",
+    "split_special_tokens": "set it on an encoder's tokenizer before stacking",
+}
 
 
 def check_texts(text: Any) -> list[str]:
@@ -36,27 +52,60 @@ def check_texts(text: Any) -> list[str]:
     return texts
 
 
+def check_options(options: Mapping[str, Any], *known: str) -> None:
+    """Refuse what other tokenizers take and a stack cannot do.
+
+    Args:
+        options: the keyword arguments that are left.
+        known: those that the caller honors.
+
+    Raises:
+        ValueError: names the argument, and what to do instead.
+    """
+    for name, value in options.items():
+        if name in _REFUSED:
+            if value:
+                raise ValueError(
+                    f"StackedEmotionTokenizer does not take {name}={value!r}: {_REFUSED[name]}."
+                )
+        elif name == "padding_side":
+            check_side(name, value or "right")
+        elif name not in ("verbose", *known):
+            raise ValueError(f"StackedEmotionTokenizer has no option {name!r}.")
+
+
+def check_side(name: str, side: Any) -> None:
+    """Refuse padding or truncation on the left.
+
+    Raises:
+        ValueError: names the setting.
+    """
+    if side != "right":
+        raise ValueError(
+            f"{name} must be 'right' for StackedEmotionTokenizer, not {side!r}: words count from "
+            "the start of the text."
+        )
+
+
 def padding_strategy(padding: bool | str | PaddingStrategy) -> PaddingStrategy:
     """The strategy meant: True is "longest", False is "do_not_pad"."""
     return PaddingStrategy("longest" if padding is True else padding or "do_not_pad")
 
 
-def arrange_batch(
-    arrays: Mapping[str, np.ndarray],
-    lengths: np.ndarray,
+def pad_batch(
+    batch: Mapping[str, Sequence[np.ndarray]],
     pad_ids: Sequence[int],
-    strategy: PaddingStrategy,
+    padding: bool | str | PaddingStrategy,
     limit: int,
     multiple: int | None,
     as_lists: bool,
 ) -> dict[str, Any]:
-    """Pad a fresh batch further, or cut its padding off.
+    """Pad the rows of a batch to one length, if that is asked for.
 
     Args:
-        arrays: each (batch, sequence, encoders), padded to the longest row.
-        lengths: (batch,) unpadded length of each row.
+        batch: rows of (sequence, encoders) ints, by name.
         pad_ids: (encoders,) the padding id of each encoder.
-        strategy: how to pad.
+        padding: how to pad, as a tokenizer takes it.
         limit: the length for "max_length".
         multiple: pad the sequence to a multiple of this.
         as_lists: nested lists instead of arrays.
@@ -64,37 +113,33 @@ def arrange_batch(
     Raises:
         ValueError: arrays are asked for that would be ragged.
     """
-    longest = int(lengths.max(initial=1))
-    target = longest
-    if strategy == PaddingStrategy.MAX_LENGTH:
-        target = max(limit, longest)
-    if multiple and strategy != PaddingStrategy.DO_NOT_PAD:
-        target = -(-target // multiple) * multiple
-    if target > longest:
-        arrays = {
-            name: pad_rows(list(values), target, _fill(name, pad_ids))
-            for name, values in arrays.items()
-        }
-    if strategy == PaddingStrategy.DO_NOT_PAD and len(set(lengths.tolist())) > 1:
-        if not as_lists:
+    strategy = padding_strategy(padding)
+    lengths = {len(row) for row in next(iter(batch.values()))}
+    target = max(lengths)
+    if strategy == PaddingStrategy.DO_NOT_PAD:
+        if as_lists:
+            return {name: [row.tolist() for row in rows] for name, rows in batch.items()}
+        if len(lengths) > 1:
             raise ValueError(
                 "These texts have different lengths and cannot make one tensor: pass "
                 "padding=True, or return_tensors=None."
             )
-        return {
-            name: [row[:length].tolist() for row, length in zip(values, lengths, strict=True)]
-            for name, values in arrays.items()
-        }
-    if as_lists:
-        return {name: values.tolist() for name, values in arrays.items()}
-    return dict(arrays)
+    else:
+        if strategy == PaddingStrategy.MAX_LENGTH:
+            target = max(target, limit)
+        target = -(-target // (multiple or 1)) * (multiple or 1)
+    padded = {
+        name: pad_rows(rows, target, pad_ids if name == "input_ids" else 0)
+        for name, rows in batch.items()
+    }
+    return {name: rows.tolist() for name, rows in padded.items()} if as_lists else dict(padded)
 
 
 def pad_encodings(
     encoded_inputs: Any,
     input_names: Sequence[str],
     pad_ids: Sequence[int],
-    strategy: PaddingStrategy,
+    padding: bool | str | PaddingStrategy,
     limit: int,
     multiple: int | None,
     as_lists: bool,
@@ -104,44 +149,33 @@ def pad_encodings(
     Args:
         encoded_inputs: a list of encodings, or one mapping of lists; other keys are kept.
         input_names: the keys to pad.
-        pad_ids: (encoders,) the padding id of each encoder.
-        strategy: how to pad.
-        limit: the length for "max_length".
-        multiple: pad the sequence to a multiple of this.
-        as_lists: nested lists instead of arrays.
+        pad_ids, padding, limit, multiple, as_lists: see `pad_batch`.
 
     Raises:
-        ValueError: there are no input_ids.
+        ValueError: there are no input_ids, or they have another shape.
     """
+    single = False
     if not isinstance(encoded_inputs, Mapping):
         rows = list(encoded_inputs)
-        encoded_inputs = {key: [row[key] for row in rows] for key in rows[0]}
-    batch: dict[str, Any] = dict(encoded_inputs)
-    if "input_ids" not in batch:
+        names = list(rows[0]) if rows else []
+        if any(list(row) != names for row in rows):
+            raise ValueError(f"pad needs encodings with the same keys; the first has {names}.")
+        batch = {name: [row[name] for row in rows] for name in names}
+    else:
+        batch = dict(encoded_inputs)
+        single = np.ndim(next(iter(batch.get("input_ids", ())), 0)) == 1
+    if "input_ids" not in batch or not len(batch["input_ids"]):
         raise ValueError(f"pad needs input_ids; these encodings have {sorted(batch)}.")
     arrays = {
-        name: [np.asarray(row, np.int64) for row in batch[name]]
+        name: [np.asarray(row, np.int64) for row in ([batch[name]] if single else batch[name])]
         for name in input_names
         if name in batch
     }
-    single = arrays["input_ids"][0].ndim == 1
-    if single:
-        arrays = {name: [np.stack(rows)] for name, rows in arrays.items()}
-    longest = max(len(row) for row in arrays["input_ids"])
-    if strategy == PaddingStrategy.MAX_LENGTH:
-        longest = max(longest, limit)
-    if multiple:
-        longest = -(-longest // multiple) * multiple
-    for name, rows in arrays.items():
-        if strategy == PaddingStrategy.DO_NOT_PAD:
-            batch[name] = [row.tolist() for row in rows]
-        else:
-            padded = pad_rows(rows, longest, _fill(name, pad_ids))
-            batch[name] = padded.tolist() if as_lists else padded
-        if single:
-            batch[name] = batch[name][0]
-    return batch
-
-
-def _fill(name: str, pad_ids: Sequence[int]) -> list[int] | int:
-    return list(pad_ids) if name == "input_ids" else 0
+    for rows in arrays.values():
+        if any(row.ndim != 2 or row.shape[1] != len(pad_ids) for row in rows):
+            raise ValueError(
+                f"pad needs encodings of shape (sequence, {len(pad_ids)}), as this tokenizer "
+                f"gives them; one has shape {rows[0].shape}."
+            )
+    padded = pad_batch(arrays, pad_ids, padding, limit, multiple, as_lists)
+    return batch | {name: rows[0] if single else rows for name, rows in padded.items()}

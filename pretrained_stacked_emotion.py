@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,8 +24,6 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False
-    classifier_class: type[PreTrainedModel]  # set where it is defined
-    publisher: Callable[..., Any] | None = None  # set by the package, where it is installed
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
@@ -53,14 +51,22 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
         """The base model."""
         return getattr(self, self.base_model_prefix, self)
 
-    def get_encoder(self, name: str) -> PreTrainedModel:
+    def get_encoder(self, name: str | None = None) -> PreTrainedModel:
         """The encoder of that name.
 
+        Args:
+            name: one of `config.encoder_names`; may be left out where there is only one.
+
         Raises:
-            KeyError: with the names there are.
+            KeyError: an unknown name; the message lists the names.
+            ValueError: no name, but several encoders.
         """
-        if name not in self.config.encoder_names:
-            raise KeyError(f"There is no encoder {name!r}; there are {self.config.encoder_names}.")
+        names = self.config.encoder_names
+        if name is None and len(names) != 1:
+            raise ValueError(f"This stack has the encoders {names}: use get_encoder(name).")
+        name = names[0] if name is None else name
+        if name not in names:
+            raise KeyError(f"There is no encoder {name!r}; there are {names}.")
         return getattr(self.stack, f"encoder_{name}")
 
     def get_encoder_head(self, name: str) -> EncoderHead:
@@ -72,6 +78,10 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
         """Token embeddings of the first encoder; each encoder has its own."""
         return self.get_encoder(self.config.encoder_names[0]).get_input_embeddings()
 
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embeddings of the first encoder."""
+        self.get_encoder(self.config.encoder_names[0]).set_input_embeddings(value)
+
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Module:
         """Refused: each encoder has a vocabulary of its own."""
         raise NotImplementedError(
@@ -79,23 +89,22 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
             "model.get_encoder(name).resize_token_embeddings(...)."
         )
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> Any:
-        """Upload to the Hub.
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As in `PreTrainedModel`; weights that do not fit, NaN and infinite ones are refused.
 
-        Where the package `stacked_emotion` is installed: everything that `stacked-emotion publish`
-        uploads, in one commit, after proof that it loads (see `hub_card.push.push_model`).
-        Elsewhere: what transformers uploads of any model, so push the tokenizer as well.
-
-        Args:
-            repo_id: `user/name`.
-            **options: with the package `license` (needed: weights have no default one),
-                `tokenizer`, `private`, `revision_tag`, `commit_message`, `token` and so on;
-                without it those of transformers.
+        Raises:
+            ValueError: a malformed configuration, or damaged weights.
+            OSError: a file is missing or is not what `save_pretrained` wrote.
         """
-        publisher = type(self).publisher
-        if publisher is None:
-            return super().push_to_hub(repo_id, **options)
-        return publisher(self, repo_id, **options)
+        try:
+            loaded = super().from_pretrained(*args, **kwargs)
+        except RuntimeError as error:
+            if "ignore_mismatched_sizes" not in str(error):
+                raise
+            raise ValueError(f"The weights do not fit config.json: {error}") from error
+        check_finite(loaded[0] if isinstance(loaded, tuple) else loaded)
+        return loaded
 
     @classmethod
     def from_encoders(
@@ -132,7 +141,7 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
                 labels,
                 dtype,
                 dict(hub_options or {}),
-                cls.classifier_class,
+                cls,
             )
             for name, source in encoders.items()
         }
@@ -162,3 +171,17 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
             if part.head_state:
                 model.get_encoder_head(name).load_state_dict(part.head_state)
         return model.eval()
+
+
+def check_finite(model: nn.Module) -> None:
+    """Refuse NaN and infinite weights; it reads each weight once.
+
+    Raises:
+        ValueError: with the name of the weight.
+    """
+    for name, weight in [*model.named_parameters(), *model.named_buffers()]:
+        if weight.is_meta or not weight.is_floating_point() or not weight.numel():
+            continue
+        low, high = torch.aminmax(weight.detach())
+        if not (torch.isfinite(low) and torch.isfinite(high)):
+            raise ValueError(f"The weights are damaged: {name} holds NaN or infinity.")

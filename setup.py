@@ -17,6 +17,7 @@ space = ["gradio>=6.31"]
 test = [
     *openvino,
     "hypothesis>=6.100",
+    "parameterized>=0.9",
     "pytest>=8",
     "pytest-xdist>=3.6",
     "scikit-learn>=1.4",
@@ -44,7 +45,7 @@ setup(
         "stacked_emotion": ["py.typed"],
         "stacked_emotion.recipes": ["*.yaml", "sample/*", "accelerate/*"],
         "stacked_emotion.hub_card": ["templates/*.jinja"],
-        "stacked_emotion.hub_card.space": ["style.css", "README.md", "requirements.txt"],
+        "stacked_emotion.hub_card.space": ["style.css", "README.md"],
     },
     install_requires=[
         "torch>=2.6",
@@ -56,7 +57,7 @@ setup(
         "safetensors>=0.5",
         "scikit-learn>=1.4",
         "numpy>=1.26",
-        "filelock>=3.16",
+        "filelock>=4.2",
         "pyyaml>=6.0",
         "jinja2>=3.1",
     ],

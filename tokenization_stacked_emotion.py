@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,23 +9,26 @@ from typing import Any
 
 import tokenizers
 from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase
+from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils import PaddingStrategy, cached_file, logging
 
+from .alignment_stacked_emotion import AlignedBatchEncoder
+from .dynamic_modules_stacked_emotion import findable
 from .padding_stacked_emotion import (
-    arrange_batch,
+    check_options,
+    check_side,
     check_texts,
+    pad_batch,
     pad_encodings,
-    padding_strategy,
 )
-from .tokenizer_files_stacked_emotion import read_tokenizers, take_backend, write_tokenizers
+from .tokenizer_files_stacked_emotion import (
+    check_settings,
+    read_tokenizers,
+    take_backend,
+    write_tokenizers,
+)
 from .vocabulary_stacked_emotion import StackedVocabulary
-from .words_stacked_emotion import (
-    NORMALIZATIONS,
-    PLACEHOLDERS,
-    AlignedBatchEncoder,
-    EncoderText,
-    WordSpan,
-)
+from .words_stacked_emotion import WordSpan
 
 logger = logging.get_logger(__name__)
 
@@ -34,12 +36,14 @@ _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "rev
 _PRIVATE_OPTIONS = ("_from_auto", "_from_pipeline", "_commit_hash", "code_revision", "use_fast")
 
 
+@findable
 class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
     """N fast tokenizers in one, which cut the same text into the same words.
 
     Each encoder's tokenizer reads the raw text. A sub-word belongs to the word it overlaps most.
-    Truncation is on by default and drops whole words, from the first that does not fit every
-    encoder.
+    Truncation is on by default. It drops whole words, from the first that does not fit every
+    encoder. A word that could not fit even alone is cut at its sub-words instead, so that something
+    of every text is read.
 
     Calling it returns `input_ids`, `attention_mask` and `word_index`, each (batch, sequence,
     encoders). `word_index` is 1..words, and 0 for special tokens, padding, the prefix and
@@ -67,7 +71,6 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
 
     model_input_names = ["input_ids", "attention_mask", "word_index"]  # noqa: RUF012
     vocab_files_names: dict[str, str] = {}  # noqa: RUF012
-    padding_side = "right"
     _auto_class = "AutoTokenizer"
     is_fast = False
 
@@ -82,66 +85,56 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         model_max_length: int = 128,
         **kwargs: Any,
     ) -> None:
-        names = list(encoder_names)
-        if not names:
-            raise ValueError("encoder_names is empty: a stack needs at least one tokenizer.")
-        for field, given in (("backends", backends), ("encoder_pad_ids", encoder_pad_ids)):
-            if set(given) != set(names):
-                raise ValueError(
-                    f"{field} are given for {sorted(given)}, but encoder_names are {names}."
-                )
-        prefixes, places = dict(encoder_prefixes or {}), dict(placeholders or {})
-        for field, keys in (("encoder_prefixes", set(prefixes)), ("placeholders", set(places))):
-            if unknown := sorted(keys - set(names)):
-                raise ValueError(f"{field} names {unknown}, which are not among {names}.")
-        for name, place in places.items():
-            if unknown := sorted(set(place) - set(PLACEHOLDERS)):
-                raise ValueError(
-                    f"placeholders[{name!r}] has {unknown}; known are {sorted(PLACEHOLDERS)}."
-                )
-        if unknown := sorted(set(normalization) - set(NORMALIZATIONS)):
-            raise ValueError(f"normalization has {unknown}; known are {list(NORMALIZATIONS)}.")
-        if kwargs.pop("padding_side", "right") != "right":
-            raise ValueError("padding_side must be 'right' for StackedEmotionTokenizer.")
-        for key in ("vocab_sizes", "auto_map", "tokenizer_class", "backend", "is_local"):
-            kwargs.pop(key, None)
-        self.encoder_names = names
-        self.encoder_prefixes = {name: prefixes[name] for name in names if prefixes.get(name)}
-        self.placeholders = {name: dict(places[name]) for name in names if places.get(name)}
-        self.normalization = list(normalization)
-        self.encoder_pad_ids = {name: int(encoder_pad_ids[name]) for name in names}
+        settings = check_settings(
+            {
+                "encoder_names": list(encoder_names),
+                "encoder_prefixes": encoder_prefixes,
+                "placeholders": placeholders,
+                "normalization": list(normalization),
+                "encoder_pad_ids": encoder_pad_ids,
+                "model_max_length": model_max_length,
+            }
+        )
+        names = self.encoder_names = settings["encoder_names"]
+        if set(backends) != set(names):
+            raise ValueError(
+                f"backends are given for {sorted(backends)}, but encoder_names are {names}."
+            )
+        self.encoder_prefixes = settings["encoder_prefixes"]
+        self.placeholders = settings["placeholders"]
+        self.normalization = settings["normalization"]
+        self.encoder_pad_ids = settings["encoder_pad_ids"]
         self.backends = {name: backends[name] for name in names}
-        self._build_encoder()
+        self._encoder = AlignedBatchEncoder.from_settings(settings, self.backends)
+        for key in ("auto_map", "tokenizer_class", "backend", "is_local"):
+            kwargs.pop(key, None)
         pad_token = self.backends[names[0]].id_to_token(self.encoder_pad_ids[names[0]])
         kwargs["pad_token"] = pad_token or "[PAD]"
         super().__init__(model_max_length=model_max_length, **kwargs)
-        self.init_kwargs: dict[str, Any] = {}
+        self.init_kwargs = self._settings()
 
-    def _build_encoder(self) -> None:
-        self._encoder = AlignedBatchEncoder(
-            [self.backends[name] for name in self.encoder_names],
-            [
-                EncoderText(
-                    self.encoder_prefixes.get(name, ""),
-                    self.placeholders.get(name),
-                    self.normalization,
-                )
-                for name in self.encoder_names
-            ],
-            self._pad_ids(),
-        )
+    @property
+    def padding_side(self) -> str:
+        """Always "right"; setting another is refused."""
+        return "right"
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> StackedEmotionTokenizer:
-        settings = copy.deepcopy(self._settings())
-        backends = {
-            name: tokenizers.Tokenizer.from_str(backend.to_str())
-            for name, backend in self.backends.items()
-        }
-        return type(self)(backends=backends, **settings)
+    @padding_side.setter
+    def padding_side(self, side: str) -> None:
+        check_side("padding_side", side)
+
+    @property
+    def truncation_side(self) -> str:
+        """Always "right"; setting another is refused."""
+        return "right"
+
+    @truncation_side.setter
+    def truncation_side(self, side: str) -> None:
+        check_side("truncation_side", side)
 
     def __reduce__(self) -> tuple[Any, ...]:
         states = {name: backend.to_str() for name, backend in self.backends.items()}
-        return (_rebuild, (type(self), self._settings(), states))
+        settings = self._settings() | {"name_or_path": self.name_or_path}
+        return (_rebuild, (type(self), settings, states))
 
     # Building, saving and loading
 
@@ -203,9 +196,6 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         folder = Path(save_directory)
         if folder.is_file():
             raise ValueError(f"{folder} is a file; save_pretrained needs a folder.")
-        if push_to_hub:
-            repo_id = kwargs.pop("repo_id", folder.name)
-            return self.push_to_hub(repo_id, **kwargs)
         settings = self._settings() | {
             "tokenizer_class": "StackedEmotionTokenizer",
             "auto_map": {"AutoTokenizer": [f"{_module_name()}.StackedEmotionTokenizer", None]},
@@ -214,7 +204,22 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         }
         written = write_tokenizers(folder, settings, self.backends)
         written += custom_object_save(self, folder)
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
         return tuple(str(path) for path in written)
+
+    def _upload_modified_files(
+        self, working_dir: Any, repo_id: str, files_timestamps: Any, **options: Any
+    ) -> Any:
+        """Upload a whole folder for `push_to_hub`; transformers' own looks one level deep only."""
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=options.pop("token", None))
+        options["commit_message"] = options.get("commit_message") or "Upload tokenizer"
+        revision = options.get("revision")
+        if revision and not revision.startswith("refs/"):
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        return api.upload_folder(repo_id=repo_id, folder_path=working_dir, **options)
 
     @classmethod
     def from_pretrained(
@@ -265,12 +270,12 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
                 f"The tokenizer is made for the encoders {self.encoder_names} in this order, the "
                 f"model for {list(config.encoder_names)}; load both from one folder."
             )
-        for name, size in self.vocab_sizes.items():
-            rows = config.encoders[name].vocab_size
-            if size > rows:
+        for name, backend in self.backends.items():
+            largest, rows = max(backend.get_vocab().values()), config.encoders[name].vocab_size
+            if largest >= rows:
                 raise ValueError(
-                    f"The tokenizer of {name!r} has {size} tokens, the model's encoder of that "
-                    f"name {rows} embeddings; load both from one folder."
+                    f"The tokenizer of {name!r} has token ids up to {largest}, the model's encoder "
+                    f"of that name {rows} embeddings; load both from one folder."
                 )
 
     # Encoding
@@ -285,6 +290,9 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         max_length: int | None = None,
         pad_to_multiple_of: int | None = None,
         return_tensors: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_length: bool = False,
+        return_truncated: bool = False,
         return_word_offsets: bool = False,
         **kwargs: Any,
     ) -> BatchEncoding:
@@ -299,46 +307,61 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
             max_length: positions an encoder may use; by default `model_max_length`.
             pad_to_multiple_of: pad the sequence to a multiple of this.
             return_tensors: "pt", "np" or None for lists.
+            return_attention_mask: False leaves it out.
+            return_length: add `length`, the positions each text needs.
+            return_truncated: add `truncated`, whether part of each text was not read.
             return_word_offsets: add `word_offsets`, for each text the `(start, end)` characters of
                 its words in the raw text (always lists).
-            **kwargs: what other tokenizers take and has no meaning here is ignored.
+            **kwargs: what other tokenizers take; refused unless it asks for nothing.
 
         Returns:
             `input_ids`, `attention_mask` and `word_index`: (batch, sequence, encoders), or
             (sequence, encoders) lists for a single text without `return_tensors`.
 
         Raises:
-            ValueError: a text pair, or something that is not a text, with its position.
+            ValueError: a text pair; something that is not a text, with its position; an option
+                that a stack cannot honor.
         """
-        if text_pair is not None or kwargs.get("text_target") is not None:
+        if text_pair is not None:
             raise ValueError(
                 "StackedEmotionTokenizer takes single texts: text pairs have no meaning for it."
             )
+        check_options(kwargs)
         single = isinstance(text, str)
         texts = check_texts(text)
         limit = self.model_max_length if max_length is None else max_length
-        no_limit = truncation is False or truncation in (None, "do_not_truncate")
-        arrays, lengths, spans = self._encoder.encode(
-            texts, None if no_limit else limit, add_special_tokens
+        strategy = TruncationStrategy(
+            "longest_first" if truncation is True else truncation or "do_not_truncate"
         )
-        ragged = arrange_batch(
-            arrays,
-            lengths,
-            self._pad_ids(),
-            padding_strategy(padding),
-            limit,
-            pad_to_multiple_of,
-            as_lists=return_tensors is None,
-        )
-        if single and return_tensors is None:
-            ragged = {name: values[0] for name, values in ragged.items()}
-        encoding = BatchEncoding(ragged, tensor_type=return_tensors)
+        no_limit = strategy == TruncationStrategy.DO_NOT_TRUNCATE
+        if max_length and pad_to_multiple_of and not no_limit and max_length % pad_to_multiple_of:
+            raise ValueError(
+                f"max_length={max_length} is not a multiple of "
+                f"pad_to_multiple_of={pad_to_multiple_of}; padding would exceed it."
+            )
+        batch = self._encoder.encode(texts, None if no_limit else limit, add_special_tokens)
+        rows = {
+            name: [row[:length] for row, length in zip(values, batch.lengths, strict=True)]
+            for name, values in batch.arrays.items()
+            if name != "attention_mask" or return_attention_mask is not False
+        }
+        as_lists = return_tensors is None
+        data = pad_batch(rows, self._encoder.pad_ids, padding, limit, pad_to_multiple_of, as_lists)
+        if return_length:
+            data["length"] = batch.lengths.tolist()
+        if return_truncated:
+            data["truncated"] = batch.truncated.tolist()
+        first = single and as_lists
+        if first:
+            data = {name: values[0] for name, values in data.items()}
+        encoding = BatchEncoding(data, tensor_type=return_tensors)
         if return_word_offsets:
-            encoding.data["word_offsets"] = spans[0] if single else spans
+            encoding.data["word_offsets"] = batch.words[0] if single else batch.words
         return encoding
 
-    def _pad_ids(self) -> list[int]:
-        return [self.encoder_pad_ids[name] for name in self.encoder_names]
+    def encode(self, text: str, *args: Any, **kwargs: Any) -> Any:
+        """The `input_ids` of a call with the same arguments, (sequence, encoders) for a text."""
+        return self(text, *args, **kwargs)["input_ids"]
 
     def pad(
         self,
@@ -358,14 +381,18 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
             max_length: the length for "max_length"; by default `model_max_length`.
             pad_to_multiple_of: pad the sequence to a multiple of this.
             return_tensors: "pt", "np" or None for lists.
-            **kwargs: ignored.
+            **kwargs: what other tokenizers take; refused unless it asks for nothing.
+
+        Raises:
+            ValueError: encodings of another tokenizer, or an option that a stack cannot honor.
         """
+        check_options(kwargs, "return_attention_mask")
         limit = self.model_max_length if max_length is None else max_length
         batch = pad_encodings(
             encoded_inputs,
             self.model_input_names,
-            self._pad_ids(),
-            padding_strategy(padding),
+            self._encoder.pad_ids,
+            padding,
             limit,
             pad_to_multiple_of,
             as_lists=not return_tensors,
@@ -375,7 +402,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
     def word_offsets(self, text: str, max_length: int | None = None) -> list[WordSpan]:
         """The words of a text that the model sees, as `(start, end)` characters of it."""
         limit = self.model_max_length if max_length is None else max_length
-        return self._encoder.encode(check_texts(text), limit)[2][0]
+        return self._encoder.encode(check_texts(text), limit).words[0]
 
 
 def _module_name() -> str:

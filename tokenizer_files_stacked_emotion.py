@@ -1,16 +1,117 @@
-"""The files of a stacked tokenizer: its settings, and one `tokenizer.json` an encoder."""
+"""The files of a stacked tokenizer: its settings, and one `tokenizer.json` per encoder."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import tokenizers
 
+from .words_stacked_emotion import NORMALIZATIONS, PLACEHOLDERS
+
 SETTINGS = "tokenizer_config.json"
-_NOT_ARGUMENTS = {"tokenizer_class", "auto_map", "vocab_sizes", "pad_token"}
+MOST_POSITIONS = 1 << 20
+MOST_ENCODERS = 64
+MOST_PREFIX_CHARACTERS = 1000
+_MOST_BYTES = {SETTINGS: 1 << 20, "tokenizer.json": 1 << 29}
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+# Every sub-word model meets a letter, a number, an emoji and a character that no vocabulary has.
+_PROBE = "a 1 \U0001f600 \U000ffff0"
+
+
+def check_settings(settings: Any) -> dict[str, Any]:
+    """The arguments of `StackedEmotionTokenizer` in plain form, checked.
+
+    Args:
+        settings: the arguments, or the content of `tokenizer_config.json`. Other keys are left
+            out. `normalisation` is read as `normalization`, which it was called before.
+
+    Raises:
+        ValueError: names the field that is missing or has a value that cannot be.
+    """
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"it must be an object with encoder_names, not {_short(settings)}.")
+    names = settings.get("encoder_names")
+    if not isinstance(names, list) or not names or len(names) > MOST_ENCODERS:
+        raise ValueError(
+            f"encoder_names must be a list of 1 to {MOST_ENCODERS} names, not {_short(names)}."
+        )
+    for name in names:
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or names.count(name) > 1:
+            raise ValueError(
+                f"encoder_names has {_short(name)}; names are different, start with a letter a-z "
+                "and go on with a-z, 0-9 and _."
+            )
+    length: Any = settings.get("model_max_length")
+    if not _is_int(length) or not 2 <= length <= MOST_POSITIONS:
+        raise ValueError(
+            f"model_max_length must be an integer from 2 to {MOST_POSITIONS}, not {_short(length)}."
+        )
+    pad_ids = _by_name(settings, "encoder_pad_ids", names)
+    if set(pad_ids) != set(names):
+        raise ValueError(f"encoder_pad_ids is given for {sorted(pad_ids)}, but needed for {names}.")
+    prefixes = _by_name(settings, "encoder_prefixes", names)
+    placeholders = _by_name(settings, "placeholders", names)
+    for name in names:
+        _check_encoder(name, pad_ids[name], prefixes.get(name), placeholders.get(name))
+    normalization = settings.get("normalization", settings.get("normalisation")) or []
+    if not isinstance(normalization, list | tuple) or any(
+        rule not in NORMALIZATIONS for rule in normalization
+    ):
+        raise ValueError(
+            f"normalization must be a list of {list(NORMALIZATIONS)}, not {_short(normalization)}."
+        )
+    return {
+        "encoder_names": list(names),
+        "encoder_prefixes": {name: prefixes[name] for name in names if prefixes.get(name)},
+        "placeholders": {
+            name: dict(placeholders[name]) for name in names if placeholders.get(name)
+        },
+        "normalization": list(normalization),
+        "encoder_pad_ids": {name: int(pad_ids[name]) for name in names},
+        "model_max_length": int(length),
+    }
+
+
+def _by_name(settings: Mapping[str, Any], field: str, names: list[str]) -> Mapping[str, Any]:
+    values = settings.get(field) or {}
+    if not isinstance(values, Mapping):
+        raise ValueError(
+            f"{field} must be an object with a value per encoder, not {_short(values)}."
+        )
+    if unknown := sorted(set(values) - set(names)):
+        raise ValueError(f"{field} has {_short(unknown)}, which are not among {names}.")
+    return values
+
+
+def _check_encoder(name: str, pad_id: Any, prefix: Any, placeholders: Any) -> None:
+    if not _is_int(pad_id) or not 0 <= pad_id < 1 << 31:
+        raise ValueError(f"encoder_pad_ids[{name!r}] must be a token id, not {_short(pad_id)}.")
+    if not isinstance(prefix, str | None) or len(prefix or "") > MOST_PREFIX_CHARACTERS:
+        raise ValueError(
+            f"encoder_prefixes[{name!r}] must be a text of at most {MOST_PREFIX_CHARACTERS} "
+            f"characters, not {_short(prefix)}."
+        )
+    if not isinstance(placeholders, Mapping | None) or any(
+        kind not in PLACEHOLDERS or not isinstance(value, str)
+        for kind, value in (placeholders or {}).items()
+    ):
+        raise ValueError(
+            f"placeholders[{name!r}] must be an object of texts for {sorted(PLACEHOLDERS)}, not "
+            f"{_short(placeholders)}."
+        )
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def take_backend(name: str, tokenizer: Any) -> tuple[tokenizers.Tokenizer, int]:
@@ -43,19 +144,19 @@ def write_tokenizers(
 
     Returns:
         The paths of the files written.
+
+    Raises:
+        ValueError: a link in the folder leads out of it.
     """
-    written = []
-    for name, backend in backends.items():
-        target = folder / "tokenizers" / name / "tokenizer.json"
+    contents = {_file_of(name): backend.to_str() for name, backend in backends.items()}
+    contents[SETTINGS] = json.dumps(settings, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    for name, content in contents.items():
+        target = folder / name
+        if not target.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{target} leads out of the folder; remove the link.")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(backend.to_str(pretty=False), encoding="utf-8")
-        written.append(target)
-    target = folder / SETTINGS
-    target.write_text(
-        json.dumps(settings, indent=2, ensure_ascii=False, sort_keys=True) + "\n",
-        encoding="utf-8",
-    )
-    return [*written, target]
+        target.write_text(content, encoding="utf-8")
+    return [folder / name for name in contents]
 
 
 def read_tokenizers(
@@ -71,24 +172,78 @@ def read_tokenizers(
         The arguments of the tokenizer class, and the backend of each encoder.
 
     Raises:
-        OSError: a file is not what `write_tokenizers` wrote.
+        OSError: a file is missing, leads out of the folder, or is not what `write_tokenizers`
+            wrote; the message names the file and the field.
     """
     try:
-        settings = json.loads(Path(fetch(SETTINGS)).read_text(encoding="utf-8"))
-        names = settings["encoder_names"]
-    except (ValueError, KeyError) as error:
+        raw = json.loads(_read_text(fetch, SETTINGS, location))
+        settings = check_settings(raw)
+    except (ValueError, RecursionError) as error:
         raise OSError(
-            f"{SETTINGS} of {location} is not that of a StackedEmotionTokenizer "
-            f"({type(error).__name__}: {error})."
+            f"{SETTINGS} of {location} is not that of a StackedEmotionTokenizer: {error}"
         ) from error
+    sizes = raw.get("vocab_sizes") or {}
     backends = {}
-    for name in names:
-        file = fetch(f"tokenizers/{name}/tokenizer.json")
+    for name, pad_id in settings["encoder_pad_ids"].items():
+        file = _file_of(name)
+        text = _read_text(fetch, file, location)
         try:
-            backends[name] = tokenizers.Tokenizer.from_file(file)
-        except Exception as error:  # the Rust library raises bare Exception
+            backends[name] = _parse_backend(text)
+        except ValueError as error:
             raise OSError(
-                f"tokenizers/{name}/tokenizer.json of {location} cannot be read ({error}); "
-                "download or save it again."
+                f"{file} of {location} cannot be read ({error}); download or save it again."
             ) from error
-    return {key: settings[key] for key in set(settings) - _NOT_ARGUMENTS}, backends
+        size = backends[name].get_vocab_size()
+        if not isinstance(sizes, Mapping) or sizes.get(name, size) != size:
+            raise OSError(
+                f"{file} of {location} has {size} tokens, but {SETTINGS} says vocab_sizes: "
+                f"{_short(sizes)}; download or save them again."
+            )
+        if backends[name].id_to_token(pad_id) is None:
+            raise OSError(
+                f"{SETTINGS} of {location}: encoder_pad_ids[{name!r}] is {pad_id}, which {file} "
+                "does not have."
+            )
+    return settings, backends
+
+
+def _file_of(name: str) -> str:
+    return f"tokenizers/{name}/tokenizer.json"
+
+
+def _read_text(fetch: Callable[[str], str], name: str, location: str) -> str:
+    """A file's text; a local one must lie in its folder, and none may be of absurd size."""
+    path, folder = Path(fetch(name)), Path(location)
+    if folder.is_dir():
+        root = folder.resolve()
+        # The Hub's cache links the files of a snapshot to the blobs beside it.
+        root = root.parents[1] if root.parent.name == "snapshots" else root
+        if not path.resolve().is_relative_to(root):
+            raise OSError(
+                f"{name} of {location} leads out of the folder; put the file itself there."
+            )
+    if path.stat().st_size > _MOST_BYTES[Path(name).name]:
+        raise OSError(f"{name} of {location} has {path.stat().st_size} bytes, which is too many.")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise OSError(f"{name} of {location} is not UTF-8 text: {error}") from error
+
+
+def _parse_backend(text: str) -> tokenizers.Tokenizer:
+    """A tokenizer that can encode.
+
+    Raises:
+        ValueError: with what the Rust library says, which raises bare exceptions, or panics.
+    """
+    try:
+        backend = tokenizers.Tokenizer.from_str(text)
+        backend.no_truncation()
+        backend.no_padding()
+        for probe in ("", _PROBE):
+            backend.encode(probe)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        raise ValueError(str(error)) from error
+    return backend

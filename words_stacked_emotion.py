@@ -1,21 +1,15 @@
-"""Words and aligned encoder inputs: the text side of the stack, in numpy.
+"""Words: where texts are cut, how an encoder reads them, and which word a sub-word belongs to.
 
-Texts are cut once into words. Every encoder's tokenizer reads the text as its authors meant, and
-each of its sub-words is assigned to the word it overlaps most. Nothing here needs torch or
-transformers, so that an ONNX Runtime process runs the very same code as the model does.
-
-Positions are characters (code points) of the raw text unless said otherwise.
+Nothing here needs torch or transformers. Positions are characters (code points) of the raw text
+unless said otherwise.
 """
 
 from __future__ import annotations
 
 import re
 from array import array
-from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain, repeat
-from typing import Any
+from itertools import chain
 
 import numpy as np
 
@@ -133,278 +127,46 @@ class EncoderText:
         return self.prefix + text, np.array([lead + starts, lead + ends], dtype=np.int64).T
 
 
-def _most_overlapped(start: int, end: int, spans: Sequence[WordSpan]) -> int:
-    """1-based index of the word that `[start, end)` overlaps most, first one on a tie, or 0."""
-    best, best_overlap = 0, 0
-    first = max(bisect_right(spans, (start,)) - 1, 0)
-    for index in range(first, len(spans)):
-        word_start, word_end = spans[index]
-        if word_start >= end:
-            break
-        overlap = min(end, word_end) - max(start, word_start)
-        if overlap > best_overlap:
-            best, best_overlap = index + 1, overlap
-    return best
+def flat_pairs(rows: Sequence[Sequence[WordSpan]]) -> np.ndarray:
+    """(pairs, 2) int64 from rows of `(start, end)`, all rows one after another."""
+    flat = array("q", chain.from_iterable(chain.from_iterable(rows)))
+    return np.array(flat, np.int64).reshape(-1, 2)
 
 
 def assign_words(
     starts: np.ndarray, ends: np.ndarray, rows: np.ndarray, spans: Sequence[Sequence[WordSpan]]
 ) -> np.ndarray:
-    """The word of every sub-word of a batch.
+    """The word of every sub-word of a batch: the one it overlaps most, the first one on a tie.
 
     Args:
-        starts: (sub-words,) raw start of each sub-word, all rows behind one another.
+        starts: (sub-words,) raw start of each sub-word, all rows one after another.
         ends: (sub-words,) raw end; `end <= start` marks a sub-word that covers no text.
         rows: (sub-words,) the row each belongs to.
-        spans: the words of each row.
+        spans: the words of each row, in order and without overlap.
 
     Returns:
         (sub-words,) int64: 1-based word index in its row, 0 for none.
     """
-    lengths = np.fromiter((row[-1][1] if row else 0 for row in spans), np.int64, len(spans))
-    offsets = np.zeros(len(spans) + 1, np.int64)
-    np.cumsum(lengths + 2, out=offsets[1:])
     counts = np.fromiter(map(len, spans), np.int64, len(spans))
-    flat = array("q", chain.from_iterable(chain.from_iterable(spans)))
-    bounds = np.frombuffer(flat, np.int64).reshape(-1, 2) if flat else np.zeros((0, 2), np.int64)
-    row_of_word = np.repeat(np.arange(len(spans)), counts)
-    first_word = np.repeat(np.cumsum(counts) - counts, counts)
-    index_in_row = np.arange(len(bounds)) - first_word + 1
-    size, base = int(offsets[-1]) + 1, offsets[row_of_word]
-    steps = np.bincount(base + bounds[:, 0], index_in_row, size)
-    steps -= np.bincount(base + bounds[:, 1], index_in_row, size)
-    word_at = np.cumsum(steps).astype(np.int64)
-
-    limit = lengths[rows]
-    covers = (ends > starts) & (starts < limit + 1)
-    first = np.where(covers, word_at[offsets[rows] + np.minimum(starts, limit)], 0)
-    last = np.where(covers, word_at[offsets[rows] + np.minimum(ends - 1, limit)], 0)
-    words = np.where(first == last, first, 0)
-    unclear = covers & (first != last)
-    led_by_space = unclear & (first == 0) & (last > 0) & (starts + 1 < ends)
-    second = word_at[offsets[rows] + np.minimum(starts + 1, limit)]
-    simple = led_by_space & (second == last)
-    words[simple] = last[simple]
-    wide = (unclear & ~simple) | (covers & (first == 0) & (last == 0) & (ends - starts > 2))
-    for position in np.flatnonzero(wide):
-        row = rows[position]
-        words[position] = _most_overlapped(int(starts[position]), int(ends[position]), spans[row])
-    return words
-
-
-@dataclass
-class _Column:
-    """One encoder's sub-words of a batch, all rows behind one another.
-
-    `ids`, `words` and `ends` (raw end of the text covered, 0 for none) are (sub-words,), `lengths`
-    is (batch,).
-    """
-
-    ids: np.ndarray
-    words: np.ndarray
-    ends: np.ndarray
-    lengths: np.ndarray
-
-    def keep(self, mask: np.ndarray) -> None:
-        rows = np.repeat(np.arange(len(self.lengths)), self.lengths)
-        self.lengths = np.bincount(rows[mask], minlength=len(self.lengths))
-        self.ids, self.words, self.ends = self.ids[mask], self.words[mask], self.ends[mask]
-
-
-def _truncate(
-    columns: list[_Column],
-    spans: list[list[WordSpan]],
-    max_length: int,
-    closing: Sequence[int],
-) -> None:
-    """Drop whole words, in place, from the first that does not fit every encoder.
-
-    The last `closing` sub-words of each encoder are its closing special tokens, which stay.
-    """
-    too_long = np.flatnonzero(np.any([column.lengths > max_length for column in columns], axis=0))
-    if not len(too_long):
-        return
-    masks = [np.ones(len(column.ids), bool) for column in columns]
-    edges = [np.concatenate([[0], np.cumsum(column.lengths)]) for column in columns]
-    for row in too_long:
-        bodies = [
-            slice(edge[row], edge[row + 1] - last)
-            for edge, last in zip(edges, closing, strict=True)
-        ]
-        keep = len(spans[row])
-        for column, body, last in zip(columns, bodies, closing, strict=True):
-            beyond = column.words[body][max(max_length - last, 0) :]
-            beyond = beyond[beyond > 0]
-            if len(beyond):
-                keep = min(keep, int(beyond.min()) - 1)
-        end = spans[row][keep - 1][1] if keep else 0
-        del spans[row][keep:]
-        for column, body, mask, last in zip(columns, bodies, masks, closing, strict=True):
-            dropped = (column.words[body] > keep) | (column.ends[body] > end)
-            cut = np.flatnonzero(dropped)
-            stays = min(int(cut[0]) if len(cut) else len(dropped), max_length - last)
-            mask[body][max(stays, 0) :] = False
-    for column, mask in zip(columns, masks, strict=True):
-        column.keep(mask)
-
-
-class AlignedBatchEncoder:
-    """Several fast tokenizers that read the same texts and agree on where the words are.
-
-    Args:
-        tokenizers: one `tokenizers.Tokenizer` an encoder, in the order of the stack. They are
-            used without their own truncation and padding.
-        encoder_texts: how each encoder reads a text, in the same order.
-        pad_ids: the padding id of each encoder, in the same order.
-    """
-
-    def __init__(
-        self,
-        tokenizers: Sequence[Any],
-        encoder_texts: Sequence[EncoderText],
-        pad_ids: Sequence[int],
-    ) -> None:
-        self.tokenizers = list(tokenizers)
-        self.encoder_texts = list(encoder_texts)
-        self.pad_ids = list(pad_ids)
-        self.closing: list[int] = []
-        for tokenizer in self.tokenizers:
-            tokenizer.no_truncation()
-            tokenizer.no_padding()
-            empty = tokenizer.encode("")
-            specials = len(empty.ids)
-            probe = tokenizer.encode("a")
-            mask = probe.special_tokens_mask
-            closing = 0
-            while closing < min(specials, len(mask)) and mask[len(mask) - 1 - closing]:
-                closing += 1
-            self.closing.append(closing)
-
-    def encode(
-        self, texts: Sequence[str], max_length: int | None, add_special_tokens: bool = True
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, list[list[WordSpan]]]:
-        """Encode texts for all encoders.
-
-        Whole words are dropped from the first one that does not fit every encoder, so that all
-        encoders see the same words. `sequence >= words + 1` always holds.
-
-        Args:
-            texts: raw texts; unpaired surrogates are read as U+FFFD.
-            max_length: most positions an encoder may use, special tokens and prefix included;
-                None for no limit.
-            add_special_tokens: let each tokenizer add its own.
-
-        Returns:
-            `input_ids`, `attention_mask`, `word_index`, each (batch, sequence, encoders) int64 and
-            padded to the longest row; the unpadded length of each row (batch,); the words kept.
-        """
-        limit = None if max_length is None else max(max_length - 1, 0)
-        texts = [_without_surrogates(text) for text in texts]
-        spans = [cut_words(text, limit) for text in texts]
-        columns = [
-            self._encode_one(index, texts, spans, limit, add_special_tokens)
-            for index in range(len(self.tokenizers))
-        ]
-        if max_length is not None:
-            closing = self.closing if add_special_tokens else [0] * len(columns)
-            _truncate(columns, spans, max_length, closing)
-        lengths = np.array([len(row) + 1 for row in spans], np.int64)
-        for column in columns:
-            lengths = np.maximum(lengths, column.lengths)
-        return self._stack(columns, lengths), lengths, spans
-
-    def _encode_one(
-        self,
-        index: int,
-        texts: Sequence[str],
-        spans: list[list[WordSpan]],
-        limit: int | None,
-        add_special_tokens: bool,
-    ) -> _Column:
-        """What one encoder reads, all rows behind one another."""
-        reader = self.encoder_texts[index]
-        inputs: list[str] = []
-        maps: dict[int, np.ndarray] = {}
-        for row, text in enumerate(texts):
-            if limit is not None and len(spans[row]) == limit:
-                text = text[: spans[row][-1][1]] if spans[row] else ""
-            changed, mapping = reader.apply(text)
-            inputs.append(changed)
-            if mapping is not None:
-                maps[row] = mapping
-        encodings = self.tokenizers[index].encode_batch(
-            inputs, add_special_tokens=add_special_tokens
+    words = flat_pairs(spans)
+    found = np.zeros(len(starts), np.int64)
+    if not len(words) or not len(starts):
+        return found
+    # All rows go on one axis, each shifted by a stride longer than any of them. The words of the
+    # whole batch are then in order, and two binary searches find those that a sub-word touches.
+    stride = max(int(words.max()), int(ends.max())) + 1
+    words += np.repeat(np.arange(len(spans)) * stride, counts)[:, None]
+    starts, ends = starts + rows * stride, ends + rows * stride
+    first = np.searchsorted(words[:, 1], starts, side="right")  # first word that ends after start
+    last = np.searchsorted(words[:, 0], ends, side="left") - 1  # last word that starts before end
+    touches = (ends > starts) & (first <= last)
+    # Nearly every sub-word touches one word. Those that touch several compare their overlaps.
+    for place in np.flatnonzero(touches & (first < last)):
+        candidates = words[first[place] : last[place] + 1]
+        overlaps = np.minimum(candidates[:, 1], ends[place]) - np.maximum(
+            candidates[:, 0], starts[place]
         )
-        rows_of_ids = [encoding.ids for encoding in encodings]
-        lengths = np.fromiter(map(len, rows_of_ids), np.int64, len(rows_of_ids))
-        ids = np.fromiter(chain.from_iterable(rows_of_ids), np.int64, int(lengths.sum()))
-        offsets = [encoding.offsets for encoding in encodings]
-        flat = array("q", chain.from_iterable(chain.from_iterable(offsets)))
-        pairs = np.frombuffer(flat, np.int64).reshape(-1, 2) if flat else np.zeros((0, 2), np.int64)
-        starts, ends = pairs[:, 0].copy(), pairs[:, 1].copy()
-        edges = np.concatenate([[0], np.cumsum(lengths)])
-        prefix = len(reader.prefix)
-        plain = ends > starts
-        if prefix:
-            plain &= ends > prefix
-            np.maximum(starts, prefix, out=starts)
-        starts -= prefix
-        ends -= prefix
-        for row, mapping in maps.items():
-            part = slice(edges[row], edges[row + 1])
-            covered = plain[part]
-            first, last = starts[part][covered] + prefix, ends[part][covered] + prefix
-            starts[part][covered] = mapping[first, 0]
-            ends[part][covered] = mapping[last - 1, 1]
-        starts[~plain] = 0
-        ends[~plain] = 0
-        rows = np.repeat(np.arange(len(texts)), lengths)
-        words = assign_words(starts, ends, rows, spans)
-        return _Column(ids, words, ends, lengths)
-
-    def _stack(self, columns: list[_Column], lengths: np.ndarray) -> dict[str, np.ndarray]:
-        """Pad the columns and put them side by side, encoder axis last."""
-        batch, sequence = len(lengths), int(lengths.max(initial=1))
-        shape = (batch, sequence, len(columns))
-        input_ids = np.empty(shape, np.int64)
-        input_ids[:] = self.pad_ids
-        attention_mask = np.zeros(shape, np.int64)
-        word_index = np.zeros(shape, np.int64)
-        places = np.arange(sequence)
-        for index, column in enumerate(columns):
-            filled = places < column.lengths[:, None]
-            input_ids[:, :, index][filled] = column.ids
-            word_index[:, :, index][filled] = column.words
-            filled[:, 0] = True  # a text without any token still shows its encoder one position
-            attention_mask[:, :, index] = filled
-        return {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "word_index": word_index,
-        }
-
-
-def _without_surrogates(text: str) -> str:
-    """The text with unpaired surrogates, which have no UTF-8 form, as U+FFFD."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return re.sub("[\ud800-\udfff]", "\ufffd", text)
-    return text
-
-
-def pad_rows(rows: Sequence[np.ndarray], length: int, fill: Sequence[int] | int = 0) -> np.ndarray:
-    """Pad (sequence, encoders) rows on the right to (batch, length, encoders).
-
-    Args:
-        rows: int arrays of one width.
-        length: the length to pad to, at least that of the longest row.
-        fill: the value to pad with, one for all encoders or one an encoder.
-    """
-    width = rows[0].shape[1]
-    fills = list(repeat(fill, width)) if isinstance(fill, int) else list(fill)
-    out = np.empty((len(rows), length, width), np.int64)
-    out[:] = fills
-    for row, values in enumerate(rows):
-        out[row, : len(values)] = values
-    return out
+        first[place] += int(overlaps.argmax())
+    before = np.cumsum(counts) - counts
+    found[touches] = first[touches] - before[rows[touches]] + 1
+    return found

@@ -56,12 +56,13 @@ def pipelines(dtype: str, by_length: bool) -> Answer:
 
 def plain_graph(backend: str, dtype: str) -> Answer:
     """The exported graph as a user would run it: batches of 32 sorted by length."""
-    from stacked_emotion.inference.encoding import TextEncoder
+    from stacked_emotion.common.batching import batches_by_length
+    from stacked_emotion.common.numerics import sigmoid
+    from stacked_emotion.inference.backends.onnx import text_encoder
     from stacked_emotion.inference.model_files import ModelFiles
 
     folder = make_models()["stack"]
-    files = ModelFiles(folder)
-    encode = TextEncoder.from_files(files, files.location)
+    encoder = text_encoder(ModelFiles(folder))
     if backend == "onnx":
         import onnxruntime
 
@@ -79,12 +80,10 @@ def plain_graph(backend: str, dtype: str) -> Answer:
         run = lambda batch: model(batch)[0]  # noqa: E731
 
     def answer(texts: list[str]) -> np.ndarray:
-        encoded = encode(texts)
-        order = np.argsort(encoded.lengths, kind="stable")
+        encoded = encoder.encode(texts, encoder.max_length)
         scores = np.empty((len(texts), 11))
-        for start in range(0, len(texts), BATCH):
-            rows = order[start : start + BATCH]
-            scores[rows] = 1 / (1 + np.exp(-run(encoded.batch(rows))))
+        for rows in batches_by_length(encoded.lengths, size=BATCH):
+            scores[rows] = sigmoid(run(encoded.rows(rows)))
         return scores
 
     return answer

@@ -19,7 +19,7 @@ from stacked_emotion.inference.backends.export import (
     quantize_graph,
     write_graph,
 )
-from stacked_emotion.inference.model_files import WEIGHTS, weights_fingerprint
+from stacked_emotion.inference.model_files import WEIGHTS, ModelFiles, weights_fingerprint
 
 HERE = Path(__file__).parent
 FOLDER = Path(os.environ.get("BENCHMARK_FOLDER", HERE.parent / "outputs/benchmarks"))
@@ -116,11 +116,12 @@ def _export(folder: Path) -> None:
     target = folder / "onnx"
     target.mkdir(exist_ok=True)
     paths = {dtype: target / name for dtype, name in GRAPHS.items()}
-    write_graph(folder, paths["float32"])
+    write_graph(ModelFiles(folder), paths["float32"])
     quantize_graph(paths["float32"], paths["int8"], list(linear_layers(paths["float32"])))
     report = {
         "weights": weights_fingerprint(folder / WEIGHTS),
         "files": {dtype: [path.name, f"{path.name}.data"] for dtype, path in paths.items()},
+        "digests": {path.name: weights_fingerprint(path) for path in target.glob("*.onnx*")},
         "differences": {},
     }
     (target / "report.json").write_text(json.dumps(report), encoding="utf-8")

@@ -94,15 +94,14 @@ def _work(texts: list[str]) -> tuple[float, float, float]:
     a text and encoder, and seconds to tokenize a text."""
     import time
 
-    from stacked_emotion.inference.encoding import TextEncoder
+    from stacked_emotion.inference.backends.onnx import text_encoder
     from stacked_emotion.inference.model_files import ModelFiles
 
-    files = ModelFiles(make_models()["stack"])
-    encode = TextEncoder.from_files(files, files.location)
+    encoder = text_encoder(ModelFiles(make_models()["stack"]))
     times = []
     for _ in range(3):
         start = time.perf_counter()
-        encoded = encode(texts)
+        encoded = encoder.encode(texts, encoder.max_length)
         times.append((time.perf_counter() - start) / len(texts))
     positions = encoded.arrays["attention_mask"].sum(1)
     flops = 2 * LINEAR_WEIGHTS * float(positions.sum(1).mean())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import difflib
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -61,6 +62,7 @@ class RowProblems:
     Attributes:
         count: Number of problems; one row may have several.
         rows: Numbers of the rows with a problem.
+        kinds: Number of problems by kind.
         notes: Remarks on the whole source that stop nothing.
     """
 
@@ -70,12 +72,14 @@ class RowProblems:
         self.counting = counting
         self.count = 0
         self.rows: set[int] = set()
+        self.kinds: Counter[str] = Counter()
         self.notes: list[str] = []
         self._examples: list[tuple[int, str]] = []
 
-    def add(self, row: int, reason: str, column: str | None = None) -> None:
+    def add(self, row: int, reason: str, column: str | None = None, kind: str = "row") -> None:
         """Note that row number `row` is wrong; several problems of one row are all counted."""
         self.count += 1
+        self.kinds[kind] += 1
         self.rows.add(row)
         if len(self._examples) < MAX_EXAMPLES or row < self._examples[-1][0]:
             where = f"{self.unit} {row}" + (f", column {column!r}" if column is not None else "")

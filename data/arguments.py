@@ -1,17 +1,41 @@
-"""Options that say where the labeled texts are and which of their columns are read."""
+"""Options that say where the labeled texts are and how they are read, the same everywhere."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import codecs
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from ..common.errors import DataError, quoted, shorten
+from .names import clean_name, why_no_name
+
+FILE_OPTIONS = ("column_names", "delimiter", "quoting", "encoding", "sheet")
+"""Options of opening a file."""
+LABEL_OPTIONS = (
+    "label_columns", "labels_column", "label_names", "label_format", "label_separator",
+    "positive_from", "ignore_columns",
+)  # fmt: skip
+"""Options of finding and reading labels."""
+READING_OPTIONS = ("text_column", "id_column", *LABEL_OPTIONS, *FILE_OPTIONS, "on_bad_rows")
+"""All options of reading, which train, distill, ablate, tune, evaluate and inspect share."""
+
+_FORMATS = ".csv, .tsv, .txt (tabs, no quotes), .jsonl, .json, .parquet or .xlsx"
+_CHOICES = {
+    "on_bad_rows": ("error", "skip"),
+    "quoting": ("auto", "csv", "none"),
+    "label_format": ("names", "multi_hot", "ids", "columns"),
+}
+_SIGNS = {"tab": "\t", "\\t": "\t", "newline": "\n", "\\n": "\n"}
 
 
 @dataclass
 class DataArguments:
-    """Where the labeled texts are and which of their columns are read.
+    """Where the labeled texts are and how they are read.
+
+    From Python, `train_file`, `validation_file` and `test_file` may also be a pandas DataFrame, a
+    `datasets.Dataset`, a dictionary of columns or a list of dictionaries.
 
     If `train_file` is given, only files are read and `dataset_name` is not looked at: a recipe may
     name a Hub data set, and the command line may replace it by files. Without `train_file`, a
@@ -22,19 +46,19 @@ class DataArguments:
     """
 
     dataset_name: str | None = field(
-        default=None, metadata={"help": "Data set on the Hub, or a folder that datasets can load."}
-    )
+        default=None,
+        metadata={"help": "Data set on the Hub, a folder that datasets can load, or one written "
+                  "by save_to_disk."},
+    )  # fmt: skip
     dataset_config_name: str | None = field(
         default=None, metadata={"help": "Configuration of the data set, such as subtask5.arabic."}
     )
     dataset_revision: str | None = field(
-        default=None, metadata={"help": "Branch, tag or commit of the data set."}
-    )
-    train_file: str | None = field(
         default=None,
-        metadata={"help": "Training texts: .csv, .tsv, .txt (tabs, no quotes), .jsonl, .json or "
-                  ".parquet."},
+        metadata={"help": "Branch, tag or commit of the data set. The commit that was read is "
+                  "recorded."},
     )  # fmt: skip
+    train_file: str | None = field(default=None, metadata={"help": f"Training texts: {_FORMATS}."})
     validation_file: str | None = field(
         default=None, metadata={"help": "Validation texts, in one of the same formats."}
     )
@@ -58,35 +82,62 @@ class DataArguments:
     )  # fmt: skip
     label_columns: list[str] | None = field(
         default=None,
-        metadata={"help": "Columns of 0 and 1, one a label. Default: all such columns."},
+        metadata={"help": "Columns of 0 and 1, one per label. Default: all such columns."},
     )
     labels_column: str | None = field(
         default=None,
-        metadata={"help": "One column of label names: lists, or names between separators. Default: "
-                  "the one called labels, label, emotions or emotion."},
+        metadata={"help": "One column of labels: names, vectors of 0 and 1, or class numbers. "
+                  "Default: the one called labels, label, emotions or emotion."},
     )  # fmt: skip
-    label_separator: str = field(
-        default=",", metadata={"help": "What stands between two names in the column of labels."}
-    )
+    label_format: Literal["names", "multi_hot", "ids", "columns"] | None = field(
+        default=None,
+        metadata={"help": "What the labels are: names or ids (class numbers from 0) in one column, "
+                  "multi_hot (vectors of 0 and 1) in one column, or columns of 0 and 1. Default: "
+                  "the one kind that fits every cell."},
+    )  # fmt: skip
+    label_separator: str | None = field(
+        default=None,
+        metadata={"help": "What stands between two names in the column of labels; also 'tab', "
+                  "'newline' or a space. Default: the one of , ; | / tab and newline that occurs."},
+    )  # fmt: skip
     label_names: list[str] | None = field(
         default=None,
         metadata={"help": "The labels and their order. Default: those of the training texts, in "
                   "the order of their columns, or sorted if they are names in one column."},
     )  # fmt: skip
+    positive_from: float | None = field(
+        default=None,
+        metadata={"help": "For intensities: numbers from here up mean that the label is given, "
+                  "for example 1 where labels are rated 0 to 3."},
+    )  # fmt: skip
+    ignore_columns: list[str] | None = field(
+        default=None, metadata={"help": "Columns that are neither text nor labels."}
+    )
     id_column: str | None = field(
         default=None,
         metadata={"help": "Column of identifiers. Default: the one called id, if any."},
     )
+    column_names: list[str] | None = field(
+        default=None,
+        metadata={"help": "Names of all columns, in order, for a file without a header."},
+    )
     delimiter: str | None = field(
         default=None,
-        metadata={"help": "Character between two fields, or 'tab'. Default: comma in .csv, tab in "
-                  ".tsv and .txt."},
-    )  # fmt: skip
+        metadata={"help": "Character between two fields, or 'tab'. Default: found in the file."},
+    )
     quoting: Literal["auto", "csv", "none"] = field(
         default="auto",
         metadata={"help": "csv: a field may stand in double quotes; none: a quotation mark is "
                   "text. Default: csv in .csv, none in .tsv and .txt."},
     )  # fmt: skip
+    encoding: str | None = field(
+        default=None,
+        metadata={"help": "Encoding of text files, such as WINDOWS-1256. Default: UTF-8, or "
+                  "UTF-16 where the file begins so."},
+    )  # fmt: skip
+    sheet: str | None = field(
+        default=None, metadata={"help": "Sheet of an Excel file. Default: the only one."}
+    )
     max_train_samples: int | None = field(
         default=None, metadata={"help": "Use only the first training texts, for a quick trial."}
     )
@@ -98,6 +149,11 @@ class DataArguments:
         metadata={"help": "error: stop at rows that cannot be used; skip: leave them out and say "
                   "which, unless they are more than half of all rows."},
     )  # fmt: skip
+    drop_leaked: bool = field(
+        default=False,
+        metadata={"help": "Leave out validation and test texts that also occur in an earlier "
+                  "split. Default: keep them and mark the figures as leaked."},
+    )  # fmt: skip
     validation_fraction: float | None = field(
         default=None,
         metadata={"help": "Share of the training texts to hold out if no validation texts are "
@@ -106,38 +162,119 @@ class DataArguments:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
+        for option in ("label_columns", "label_names", "column_names", "ignore_columns"):
+            value = getattr(self, option)
+            if value is not None:
+                check_names(option, value)
+                cleaned = [clean_name(name) for name in value]
+                check_names(option, cleaned)
+                setattr(self, option, cleaned)
+        for option in ("text_column", "labels_column", "id_column"):
+            if getattr(self, option) is not None:
+                setattr(self, option, clean_name(getattr(self, option)))
+        self._check_labels()
+        for option, allowed in _CHOICES.items():
+            given = getattr(self, option)
+            if given not in allowed and not (given is None and option == "label_format"):
+                raise DataError(f"--{option} is {given!r}. Use one of {', '.join(allowed)}.")
         for known in fields(self):
             value = getattr(self, known.name)
-            if known.name in ("label_columns", "label_names") and value is not None:
-                check_names(known.name, value)
             if known.name.startswith("max_") and value is not None and value < 1:
                 raise DataError(f"--{known.name} is {value}. Give a number of texts from 1 up.")
-        if self.label_columns is not None and self.labels_column is not None:
-            raise DataError(
-                "--label_columns and --labels_column exclude each other: the labels are either "
-                "columns of 0 and 1, or names in one column."
-            )
-        if self.label_columns and self.label_names:
-            check_same_set("--label_names", self.label_names, "--label_columns", self.label_columns)
-        for name, allowed in (("on_bad_rows", ("error", "skip")),
-                              ("quoting", ("auto", "csv", "none"))):  # fmt: skip
-            if getattr(self, name) not in allowed:
-                given = getattr(self, name)
-                raise DataError(f"--{name} is {given!r}. Use one of {', '.join(allowed)}.")
         if self.validation_fraction is not None and not 0 < self.validation_fraction < 1:
             raise DataError(
                 f"--validation_fraction is {self.validation_fraction}. Use 0 < number < 1."
             )
-        if not self.label_separator:
-            raise DataError("--label_separator is empty. Give the character between two names.")
-        if self.delimiter in ("tab", "\\t"):
-            self.delimiter = "\t"
-        if self.delimiter is not None and (
-            len(self.delimiter) != 1 or self.delimiter in '\r\n"\0' or not self.delimiter.strip(" ")
-        ):
+        if self.positive_from is not None and not self.positive_from > 0:
             raise DataError(
-                f"--delimiter is {self.delimiter!r}. Give one character, such as ';', or 'tab'."
+                f"--positive_from is {self.positive_from}. Give a number above 0: 0 means that a "
+                "label is not given."
             )
+        self._check_signs()
+
+    def _check_labels(self) -> None:
+        if self.label_columns is not None and self.labels_column is not None:
+            raise DataError(
+                "--label_columns and --labels_column exclude each other: the labels are either "
+                "columns of 0 and 1, or one column."
+            )
+        if self.label_format == "columns" and self.labels_column is not None:
+            raise DataError("--label_format columns needs --label_columns, not --labels_column.")
+        if self.label_columns is not None and self.label_format not in (None, "columns"):
+            raise DataError(
+                f"--label_columns are columns of 0 and 1: leave out --label_format "
+                f"{self.label_format}, or name one column of labels by --labels_column."
+            )
+        if self.label_columns and self.label_names:
+            check_same_set("--label_names", self.label_names, "--label_columns", self.label_columns)
+        for name in self.label_names or ():
+            if reason := why_no_name(name):
+                raise DataError(f"--label_names: {reason}. Give each label a name.")
+
+    def _check_signs(self) -> None:
+        if self.label_separator is not None:
+            self.label_separator = _SIGNS.get(self.label_separator, self.label_separator)
+            if not self.label_separator:
+                raise DataError("--label_separator is empty. Give the sign between two names.")
+        if self.delimiter is not None:
+            self.delimiter = check_delimiter(self.delimiter)
+        if self.encoding is not None:
+            try:
+                codecs.lookup(self.encoding)
+            except LookupError:
+                raise DataError(
+                    f"--encoding {self.encoding!r} is not known. Use a name such as UTF-8, UTF-16 "
+                    "or WINDOWS-1256."
+                ) from None
+
+    def file_options(self) -> dict[str, Any]:
+        """Return the options of opening a file, as `open_rows` takes them."""
+        named = [
+            self.text_column, self.labels_column, self.id_column,
+            *(self.label_columns or ()), *(self.label_names or ()), *(self.ignore_columns or ()),
+        ]  # fmt: skip
+        options = {name: getattr(self, name) for name in FILE_OPTIONS}
+        return options | {"named": [name for name in named if name]}
+
+
+def add_reading_options(parser: Any, names: Iterable[str] = READING_OPTIONS) -> None:
+    """Declare options of `DataArguments` on an argparse parser or a group of it.
+
+    Args:
+        parser: The parser or group.
+        names: Which options.
+    """
+    known = {entry.name: entry for entry in fields(DataArguments)}
+    for name in names:
+        entry = known[name]
+        spellings = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
+        settings: dict[str, Any] = {"default": entry.default, "help": entry.metadata["help"]}
+        if name in _CHOICES:
+            settings["choices"] = _CHOICES[name]
+        elif "list" in str(entry.type):
+            settings |= {"nargs": "+", "metavar": "NAME"}
+        elif "bool" in str(entry.type):
+            settings["action"] = "store_true"
+        elif "float" in str(entry.type):
+            settings["type"] = float
+        parser.add_argument(*spellings, **settings)
+
+
+def reading_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the values of the options that `add_reading_options` declared."""
+    return {name: getattr(options, name) for name in READING_OPTIONS if hasattr(options, name)}
+
+
+def check_delimiter(delimiter: str) -> str:
+    r"""Return a delimiter, the tab for 'tab' and '\t'.
+
+    Raises:
+        DataError: It is not one character, or one that cannot separate fields.
+    """
+    delimiter = _SIGNS.get(delimiter, delimiter)
+    if len(delimiter) != 1 or delimiter in '\r\n"\0' or not delimiter.strip(" "):
+        raise DataError(f"--delimiter is {delimiter!r}. Give one character, such as ';', or 'tab'.")
+    return delimiter
 
 
 def check_names(option: str, names: Any) -> None:

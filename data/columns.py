@@ -1,41 +1,56 @@
-"""Which columns of a table hold texts and labels."""
+"""Which columns of a table hold texts, labels and identifiers, and which are left out."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..common.errors import DataError, did_you_mean, quoted, shorten
-from .files import Table
-
-logger = logging.getLogger(__name__)
-
-TEXT_COLUMNS = frozenset(
-    {"text", "texts", "tweet", "sentence", "content", "comment", "message", "review", "document"}
+from .arguments import DataArguments
+from .label_cells import CELL_FORMATS, binary_value, number
+from .names import (
+    ID_COLUMNS,
+    INDEX_COLUMNS,
+    LABELS_COLUMNS,
+    MORE_LABELS_COLUMNS,
+    TEXT_COLUMNS,
+    columns_called,
+    columns_ending_in,
+    looks_like_metadata,
+    why_no_name,
 )
-LABELS_COLUMNS = frozenset({"labels", "label", "emotions", "emotion"})
-ID_COLUMNS = frozenset({"id", "ids", "tweet_id", "text_id"})
-_INDEX_COLUMNS = ID_COLUMNS | {"index", "idx", "row", "unnamed: 0", "__index_level_0__"}
+from .tables import Table
+
+_MOST_INTENSE = 5  # of a column of whole numbers that may be strengths; else it is a count
+_MOST_GIVEN = 100  # where the user says by --positive_from that there are strengths
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that are read: either one 0/1 column a label, or one column of label names.
+    """The columns that are read: either 0/1 columns, one per label, or one of label cells.
 
     Attributes:
         text: The column of texts.
-        labels: One column a label, in the order of the labels; empty if `names` is set.
-        names: The column of label names.
+        labels: One column per label, in the order of the labels; empty if `names` is set.
+        names: The column of label cells.
         inferred: Whether `labels` was found by what the columns hold.
+        id: The column of identifiers.
+        metadata: Columns among `labels` that are rather metadata, by their names.
     """
 
     text: str
     labels: tuple[str, ...] = ()
     names: str | None = None
     inferred: bool = False
+    id: str | None = None
+    metadata: tuple[str, ...] = ()
+
+    def ignored(self, table: Table) -> list[str]:
+        """Return the columns of a table that are not read."""
+        read = {self.text, *self.labels, self.names, self.id}
+        return [name for name in table.columns if name not in read]
 
 
 def find_column(table: Table, column: str, option: str) -> str:
@@ -59,48 +74,48 @@ def find_text_column(table: Table, text_column: str | None, reserved: Sequence[s
     Args:
         table: The file.
         text_column: The column that the user named, if any.
-        reserved: Columns that hold labels.
+        reserved: Columns that hold labels or are ignored.
 
     Raises:
         DataError: There is no such column, or more than one.
     """
     if text_column is not None:
         return find_column(table, text_column, "text_column")
-    candidates = [name for name in table.columns if name.lower() in TEXT_COLUMNS]
+    free = [name for name in table.columns if name not in reserved]
+    candidates = columns_called(free, TEXT_COLUMNS) or [
+        name for name in columns_ending_in(free, TEXT_COLUMNS) if _has_strings(table, name)
+    ]
     if not candidates:
-        known = _INDEX_COLUMNS | LABELS_COLUMNS
+        known = INDEX_COLUMNS | LABELS_COLUMNS
+        named = columns_called(free, known)
         candidates = [
             name
-            for name, values in table.columns.items()
-            if name.lower() not in known
-            and name not in reserved
-            and any(isinstance(value, str) for value in values[:100])
+            for name in free
+            if name not in named and _has_strings(table, name)
             and not (table.binary(name) >= 0).any()
-        ]
+        ]  # fmt: skip
     if len(candidates) == 1:
         return candidates[0]
     found = f"columns {quoted(candidates)} may all" if candidates else "no column seems to"
     raise DataError(
         f"{table.source}: {found} hold the texts. The columns are {quoted(table.columns)} "
-        "(is the first line a header?). Set --text_column to the right one."
+        "(is the first line a header? If not, name the columns by --column_names). Set "
+        "--text_column to the right one."
     )
 
 
+def _has_strings(table: Table, column: str) -> bool:
+    return any(isinstance(value, str) for value in table.columns[column][:100])
+
+
 def find_columns(
-    table: Table,
-    text_column: str | None,
-    label_columns: Sequence[str] | None,
-    labels_column: str | None,
-    label_names: Sequence[str] | None,
-    closed_set: bool,
+    table: Table, arguments: DataArguments, label_names: Sequence[str] | None, closed_set: bool
 ) -> Columns:
-    """Return the columns of texts and labels, found by what they hold where they are not named.
+    """Return the columns that are read, found by what they hold where they are not named.
 
     Args:
         table: The file.
-        text_column: The column of texts, if the user named it.
-        label_columns: Columns of 0 and 1, if the user named them.
-        labels_column: The column of label names, if the user named it.
+        arguments: The options of reading.
         label_names: The label set, if it is known.
         closed_set: Whether a further column of 0 and 1 is a label outside `label_names`, and so an
             error: true for evaluation files when the columns of the training file were inferred.
@@ -108,34 +123,56 @@ def find_columns(
     Raises:
         DataError: A column is missing, several ways to read the labels are possible, or none is.
     """
-    reserved = [*(label_columns or ()), *(label_names or ()), *([labels_column or ""])]
-    text = find_text_column(table, text_column, reserved)
-    if label_columns is not None:
-        _check_present(table, label_columns, "label_columns")
-        return Columns(text, labels=tuple(label_names or label_columns))
-    if labels_column is not None:
-        return Columns(text, names=find_column(table, labels_column, "labels_column"))
+    ignored = list(arguments.ignore_columns or ())
+    given = [*(arguments.label_columns or ()), *(label_names or ()), arguments.labels_column or ""]
+    text = find_text_column(table, arguments.text_column, [*given, *ignored])
+    columns = _label_columns(table, arguments, label_names, text, ignored, closed_set)
+    identifiers = [name for name in columns_called(table.columns, ID_COLUMNS) if name != text]
+    column = identifiers[0] if len(identifiers) == 1 else None
+    if arguments.id_column is not None:
+        column = find_column(table, arguments.id_column, "id_column")
+    if column in (*columns.labels, columns.names):
+        column = None
+    metadata = tuple(name for name in columns.labels if looks_like_metadata(name))
+    return Columns(
+        text, columns.labels, columns.names, columns.inferred, column,
+        metadata if columns.inferred else (),
+    )  # fmt: skip
+
+
+def _label_columns(
+    table: Table, arguments: DataArguments, label_names: Sequence[str] | None, text: str,
+    ignored: Sequence[str], closed_set: bool,
+) -> Columns:  # fmt: skip
+    if arguments.label_columns is not None:
+        _check_present(table, arguments.label_columns, "label_columns")
+        return Columns(text, labels=tuple(label_names or arguments.label_columns))
+    if arguments.labels_column is not None:
+        return Columns(text, names=find_column(table, arguments.labels_column, "labels_column"))
+    skipped = {text, *ignored}
     if label_names is None:
-        return _infer_labels(table, text)
-    lists = _labels_columns(table, text)
+        return _infer_labels(table, arguments, skipped, text)
+    lists = _cell_columns(table, skipped, binary_too=True)
+    if arguments.label_format in CELL_FORMATS and lists:
+        return Columns(text, names=_only_cell_column(table, lists))
     if any(name in table.columns for name in label_names) or not lists:
         _check_present(table, label_names, "label_names")
         if closed_set:
-            _check_no_further_label(table, text, label_names)
+            _check_no_further_label(table, skipped, label_names)
         return Columns(text, labels=tuple(label_names))
-    return Columns(text, names=_only_labels_column(table, lists))
+    return Columns(text, names=_only_cell_column(table, lists))
 
 
 def _check_present(table: Table, names: Sequence[str], option: str) -> None:
     missing = [name for name in names if name not in table.columns]
     if not missing:
         return
-    if len(missing) == len(names) and not _binary_columns(table, ""):
+    if len(missing) == len(names) and not _binary_columns(table, set()):
         raise unlabeled_error(table, f"none of the columns {quoted(names)} is there")
     raise DataError(
         f"{table.source}: label columns are missing: "
         + "; ".join(f"{name!r}{did_you_mean(name, table.columns)}" for name in missing)
-        + f". The columns are {quoted(table.columns)}. Add the columns, or mend --{option}."
+        + f". The columns are {quoted(table.columns)}. Add the columns, or fix --{option}."
     )
 
 
@@ -149,17 +186,29 @@ def unlabeled_error(table: Table, reason: str) -> DataError:
     )
 
 
-def _labels_columns(table: Table, text: str) -> list[str]:
-    return [
-        name
-        for name in table.columns
-        if name.lower() in LABELS_COLUMNS
-        and name != text
-        and (name in table.class_names or (table.binary(name) < 0).any())
-    ]
+def _cell_columns(table: Table, skipped: set[str], binary_too: bool = False) -> list[str]:
+    """Return the columns that are called labels and the like, the usual names first."""
+    free = [name for name in table.columns if name not in skipped]
+    for found in (
+        columns_called(free, LABELS_COLUMNS),
+        columns_ending_in(free, LABELS_COLUMNS),
+        columns_called(free, MORE_LABELS_COLUMNS),
+    ):
+        kept = [
+            name
+            for name in found
+            if binary_too or name in table.class_names or not _is_binary(table, name)
+        ]
+        if kept:
+            return kept
+    return []
 
 
-def _only_labels_column(table: Table, candidates: list[str]) -> str:
+def _is_binary(table: Table, column: str) -> bool:
+    return bool(len(table)) and bool((table.binary(column) >= 0).all())
+
+
+def _only_cell_column(table: Table, candidates: list[str]) -> str:
     if len(candidates) > 1:
         raise DataError(
             f"{table.source}: columns {quoted(candidates)} may all hold the label names. "
@@ -168,54 +217,99 @@ def _only_labels_column(table: Table, candidates: list[str]) -> str:
     return candidates[0]
 
 
-def _binary_columns(table: Table, text: str) -> list[str]:
-    """Columns in which at least half of the values are 0 or 1; a stray value is reported later."""
-    skipped = {text, *_labels_columns(table, text)}
+def _binary_columns(table: Table, skipped: set[str]) -> list[str]:
+    """Columns in which at least half of the values are 0 or 1; a stray value is reported later.
+
+    A column with the name of metadata and another value is metadata.
+    """
+    indices = columns_called(table.columns, INDEX_COLUMNS)
     return [
         name
         for name in table.columns
         if name not in skipped
-        and name.lower() not in _INDEX_COLUMNS
+        and name not in indices
         and len(table)
         and 2 * int((table.binary(name) >= 0).sum()) >= len(table)
+        and (_is_binary(table, name) or not looks_like_metadata(name))
     ]
 
 
-def _infer_labels(table: Table, text: str) -> Columns:
-    lists = _labels_columns(table, text)
-    binary = _binary_columns(table, text)
-    if lists and binary:
+def _intensity_columns(table: Table, skipped: set[str], most: float) -> list[str]:
+    """Columns of small whole numbers, or of numbers up to 1, that may be strengths of labels."""
+    found = []
+    for name, values in table.columns.items():
+        if name in skipped or looks_like_metadata(name):
+            continue
+        levels = [number(value) for value in values if binary_value(value) is None]
+        if levels and all(level is not None and 0 <= level <= most for level in levels):
+            found.append(name)
+    return found
+
+
+def _infer_labels(table: Table, arguments: DataArguments, skipped: set[str], text: str) -> Columns:
+    label_format = arguments.label_format
+    most = _MOST_INTENSE if arguments.positive_from is None else _MOST_GIVEN
+    lists = [] if label_format == "columns" else _cell_columns(table, skipped)
+    taken = skipped | set(lists)
+    binary = _binary_columns(table, taken)
+    strengths = [name for name in _intensity_columns(table, taken, most) if name not in binary]
+    if label_format in CELL_FORMATS:
+        lists = lists or _cell_columns(table, skipped, binary_too=True)
+        binary = strengths = []
+    by_name = columns_called(lists, LABELS_COLUMNS)
+    doubted = [name for name in binary if not looks_like_metadata(name)]
+    if lists and doubted and not by_name:  # a column such as `topic_label` beside 0/1 columns
+        lists = []
+    if lists and doubted:
         raise DataError(
             f"{table.source}: the labels may be the column{'s' if len(lists) > 1 else ''} of "
             f"names {quoted(lists)}, or the 0/1 columns {quoted(binary)}. "
             "Set --labels_column or --label_columns."
         )
     if lists:
-        return Columns(text, names=_only_labels_column(table, lists))
-    unused = [
-        f"{name!r} ({', '.join(shorten(value, 20) for value in sorted(few, key=str))})"
-        for name, values in table.columns.items()
-        if name not in binary
-        and name != text
-        and name.lower() not in _INDEX_COLUMNS
-        and len(few := {str(value) for value in values[:1000]}) <= 3
-    ]
-    if not binary:
+        return Columns(text, names=_only_cell_column(table, lists))
+    single = columns_called(binary, LABELS_COLUMNS | MORE_LABELS_COLUMNS)
+    if single and single == binary + strengths and label_format != "columns":
+        raise DataError(
+            f"{table.source}: column {single[0]!r} holds 0 and 1 only and is ambiguous: it can be "
+            f"one label of its own (--label_columns {single[0]}), or class numbers, which need "
+            f"the names of the labels (--labels_column {single[0]} --label_names …)."
+        )
+    labels = [name for name in table.columns if name in (*binary, *strengths)]
+    unused = _unused(table, text, labels, skipped)
+    if not labels:
         hint = f" Labels must be 0 or 1; these are not: {'; '.join(unused)}." if unused else ""
         error = unlabeled_error(table, "no column holds 0 and 1, or is called 'labels'")
         raise DataError(f"{error}{hint}")
+    for name in labels:
+        if reason := why_no_name(name):
+            raise DataError(
+                f"{table.source}: the column {name!r} holds 0 and 1, but {reason}. Rename the "
+                "columns, leave this one out by --ignore_columns, or name the labels by "
+                "--label_columns."
+            )
     if unused:
-        logger.warning(
-            "%s: not read as labels, because they do not hold 0 and 1: %s. "
-            "If they are labels, mend them and set --label_columns.",
-            table.source,
-            "; ".join(unused),
+        table.problems.notes.append(
+            f"{table.source}: not read as labels, because they do not hold 0 and 1: "
+            f"{'; '.join(unused)}. If they are labels, fix them and set --label_columns."
         )
-    return Columns(text, labels=tuple(binary), inferred=True)
+    return Columns(text, labels=tuple(labels), inferred=True)
 
 
-def _check_no_further_label(table: Table, text: str, label_names: Sequence[str]) -> None:
-    for name in _binary_columns(table, text):
+def _unused(table: Table, text: str, labels: Sequence[str], skipped: set[str]) -> list[str]:
+    """Columns of few different values that are not labels, with their values."""
+    known = {text, *labels, *skipped, *columns_called(table.columns, INDEX_COLUMNS)}
+    return [
+        f"{name!r} ({', '.join(shorten(value, 20) for value in sorted(few))})"
+        for name, values in table.columns.items()
+        if name not in known
+        and not looks_like_metadata(name)
+        and len(few := {str(value) for value in values[:1000]}) <= 3
+    ]
+
+
+def _check_no_further_label(table: Table, skipped: set[str], label_names: Sequence[str]) -> None:
+    for name in _binary_columns(table, skipped | set(_cell_columns(table, skipped))):
         if name not in label_names:
             row = int(np.argmax(table.binary(name) == 1))
             raise DataError(
@@ -223,5 +317,6 @@ def _check_no_further_label(table: Table, text: str, label_names: Sequence[str])
                 f"set, which has {quoted(label_names)} ({table.problems.unit} "
                 f"{table.row_numbers[row]}, column {name!r}: value "
                 f"{shorten(table.columns[name][row])}). Remove the column, add it to the training "
-                "file, or set --label_columns to the columns that are labels."
+                "file, leave it out by --ignore_columns, or set --label_columns to the columns "
+                "that are labels."
             )

@@ -1,4 +1,4 @@
-"""Labeled texts from a Hub data set or from files, checked row by row."""
+"""Labeled texts from a data set or from files, checked row by row."""
 
 from __future__ import annotations
 
@@ -6,31 +6,35 @@ import hashlib
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from ..common.errors import DataError, did_you_mean, quoted, shorten
+from ..common.errors import DataError, quoted, shorten
 from .arguments import DataArguments, check_names, check_same_set
-from .checks import check_texts, read_label_columns, read_label_lists
-from .columns import ID_COLUMNS, find_column, find_columns, find_text_column
-from .files import Table, read_table, table_from_arrow
+from .columns import find_columns
+from .inventory import Inventory, metadata_message, plain_text
+from .label_columns import read_label_columns
+from .label_kinds import read_label_cells
+from .names import clean_name, near_equal_names
+from .tables import Table, read_table, table_from_arrow
 
 __all__ = [
     "DataArguments",
     "LabeledTexts",
     "Split",
+    "labeled_table",
     "load_labeled_texts",
-    "load_texts",
     "warn_about_overlap",
 ]
 
 logger = logging.getLogger(__name__)
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 Split = Literal["train", "validation", "test"]
+
+_VISIBLE = re.compile("[^\\s\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass
@@ -41,9 +45,10 @@ class LabeledTexts:
         texts: The texts, exactly as in their source.
         labels: 0 and 1, shape (rows, labels), int8.
         label_names: Names of the columns of `labels`.
-        ids: One identifier a text, if the source has them.
+        ids: One identifier per text, if the source has them.
         source: Where the texts come from.
         notes: What was noticed while they were read, such as rows left out.
+        inventory: What the source was read as.
     """
 
     texts: list[str]
@@ -52,6 +57,7 @@ class LabeledTexts:
     ids: list[str] | None = None
     source: str = ""
     notes: list[str] = field(default_factory=list)
+    inventory: Inventory | None = None
 
     def __post_init__(self) -> None:
         self.labels = np.asarray(self.labels, dtype=np.int8)
@@ -68,7 +74,7 @@ class LabeledTexts:
         """Return the rows at `indices` (or where a boolean mask is true), in that order."""
         chosen = np.asarray(indices)
         chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
-        return LabeledTexts(
+        part = LabeledTexts(
             texts=[self.texts[index] for index in chosen],
             labels=self.labels[chosen],
             label_names=list(self.label_names),
@@ -76,6 +82,10 @@ class LabeledTexts:
             source=self.source,
             notes=list(self.notes),
         )
+        if self.inventory is not None:
+            part.inventory = replace(self.inventory)
+            part.inventory.count(part.texts, part.labels, part.label_names)
+        return part
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of texts, label names and labels, the same on every machine."""
@@ -96,7 +106,7 @@ def load_labeled_texts(
     """Return the checked texts and labels of a split, or None if there is none.
 
     Args:
-        arguments: Where the texts are and which columns are read.
+        arguments: Where the texts are and how they are read.
         split: `train`, `validation` or `test`.
         label_names: The label set that the texts must have, that of the training texts or of a
             finished model, and its order.
@@ -106,7 +116,7 @@ def load_labeled_texts(
 
     Raises:
         DataError: Something is wrong with a file, a column, a row or a value; the message says
-            what, where and how to mend it.
+            what, where and how to fix it.
     """
     if arguments.label_names and label_names is not None:
         check_same_set("--label_names", arguments.label_names, "the label set", label_names)
@@ -126,7 +136,9 @@ def load_labeled_texts(
         if split == "train":
             raise DataError("There are no training texts. Set --train_file or --dataset_name.")
         return None
-    texts = _checked(table, arguments, label_names, split)
+    texts = labeled_table(table, arguments, label_names, closed_set=split != "train")
+    if texts.inventory and texts.inventory.metadata_columns:
+        raise DataError(metadata_message(texts.source, texts.inventory.metadata_columns))
     if holds_out:
         held_out = _held_out(texts, arguments.validation_fraction or 0.0)
         texts = texts.select(held_out if split == "validation" else ~held_out)
@@ -134,164 +146,170 @@ def load_labeled_texts(
     limit = {"train": arguments.max_train_samples, "validation": arguments.max_validation_samples}
     if limit.get(split) is not None:
         texts = texts.select(range(min(len(texts), limit[split] or 0)))
-    if split == "train":
-        _note_constant_labels(texts)
+    if split == "train" and texts.inventory:
+        texts.notes += texts.inventory.warnings()
     for note in texts.notes:
         logger.warning("%s", note)
     return texts
 
 
-def load_texts(
-    path: str | Path,
-    text_column: str | None = None,
-    id_column: str | None = None,
-    on_bad_rows: Literal["error", "skip"] = "error",
-    delimiter: str | None = None,
-    quoting: Literal["auto", "csv", "none"] = "auto",
+def labeled_table(
+    table: Table,
+    arguments: DataArguments,
+    label_names: Sequence[str] | None = None,
+    closed_set: bool = False,
 ) -> LabeledTexts:
-    """Return the texts of a file without any label, for prediction.
+    """Return the texts and labels of a table, with the inventory of what was read.
 
-    Labels have shape (rows, 0). The arguments are those of `DataArguments`.
+    Columns that look like metadata are read as labels here, and named in the inventory.
+
+    Args:
+        table: The table.
+        arguments: How it is read.
+        label_names: The label set, if it is known.
+        closed_set: Whether a further 0/1 column is an error, where the columns are inferred.
 
     Raises:
-        DataError: Something is wrong with the file or a text.
+        DataError: See `load_labeled_texts`.
     """
-    table = read_table(path, delimiter, quoting)
-    _stop_if_all_bad(table)
-    column = find_text_column(table, text_column)
-    values, _ = check_texts(table, column)
-    no_labels = np.zeros((len(values), 0), dtype=np.int8)
-    ids = _read_ids(table, id_column, column)
-    texts = _usable_rows(table, LabeledTexts(values, no_labels, [], ids), on_bad_rows)
-    for note in texts.notes:
-        logger.warning("%s", note)
-    return texts
+    if not len(table):
+        raise DataError(f"{table.problems.describe('cannot be used')}\nNo row is left.")
+    if label_names is not None:
+        label_names = [clean_name(name) for name in label_names]
+    order = label_names
+    if arguments.label_names and label_names and set(arguments.label_names) == set(label_names):
+        label_names = arguments.label_names  # class numbers and vectors count these
+    inferred = not (arguments.label_names or arguments.label_columns or arguments.labels_column)
+    for name in arguments.ignore_columns or ():
+        if name not in table.columns and label_names is None:
+            raise DataError(
+                f"{table.source}: there is no column {name!r}. The columns are "
+                f"{quoted(table.columns)}. Fix --ignore_columns."
+            )
+    columns = find_columns(table, arguments, label_names, closed_set and inferred)
+    values, empty = _check_texts(table, columns.text)
+    if columns.names is None:
+        labels = read_label_columns(table, columns, arguments.positive_from)
+        names, kind = list(columns.labels), "columns"
+    else:
+        labels, names, kind = read_label_cells(table, columns.names, arguments, label_names)
+    if order is not None and names != order and set(names) == set(order):
+        labels = labels[:, [names.index(name) for name in order]]
+        names = list(order)
+    ids = None
+    if columns.id is not None:
+        ids = ["" if value is None else str(value) for value in table.columns[columns.id]]
+    inventory = Inventory(
+        source=table.source, facts=dict(table.facts), rows=len(table),
+        empty_texts=empty, text_column=columns.text, id_column=columns.id, label_format=kind,
+        ignored_columns=columns.ignored(table), metadata_columns=list(columns.metadata),
+        near_equal_labels=near_equal_names(names), bad_rows=dict(table.problems.kinds),
+    )  # fmt: skip
+    inventory.rows += table.problems.kinds["unreadable row"]
+    inventory.count(values, labels.clip(0), names)
+    texts = LabeledTexts(values, labels, names, ids, inventory=inventory)
+    return _usable_rows(table, texts, arguments.on_bad_rows)
 
 
-def warn_about_overlap(train: LabeledTexts, other: LabeledTexts) -> int:
-    """Warn if texts of `other` are training texts too (white space aside), and count them.
+def warn_about_overlap(train: LabeledTexts, other: LabeledTexts, name: str = "train") -> np.ndarray:
+    """Warn if texts of `other` are texts of an earlier split too, white space aside.
+
+    The number is noted in the inventory of `other`.
+
+    Args:
+        train: The earlier split.
+        other: The split that is scored.
+        name: The name of the earlier split, for the inventory.
 
     Returns:
-        The number of rows of `other` whose text occurs in `train`.
+        A mask (rows of `other`,) of the texts that occur in `train`.
     """
-    known = {" ".join(text.split()) for text in train.texts}
-    rows = [i for i, text in enumerate(other.texts) if " ".join(text.split()) in known]
-    if rows:
+    known = {plain_text(text) for text in train.texts}
+    mask = np.array([plain_text(text) in known for text in other.texts], dtype=bool)
+    if mask.any():
+        if other.inventory is not None:
+            other.inventory.leaked = other.inventory.leaked | {name: int(mask.sum())}
         logger.warning(
             "%s: %s of %s texts are training texts of %s too, such as %s. Scores on them are too "
-            "good: remove them from one of the two.",
+            "good: remove them from one of the two, or set --drop_leaked.",
             other.source,
-            f"{len(rows):,}",
+            f"{mask.sum():,}",
             f"{len(other):,}",
             train.source,
-            shorten(other.texts[rows[0]]),
+            shorten(other.texts[int(mask.argmax())]),
         )
-    return len(rows)
+    return mask
 
 
 def _has_validation(arguments: DataArguments) -> bool:
-    if arguments.train_file or arguments.validation_file:
-        return bool(arguments.validation_file)
+    if arguments.train_file is not None or arguments.validation_file is not None:
+        return arguments.validation_file is not None
     return _read_hub_split(arguments, "validation") is not None
 
 
 def _read_split(arguments: DataArguments, split: Split) -> Table | None:
-    path = getattr(arguments, f"{split}_file")
-    if path:
-        return read_table(path, arguments.delimiter, arguments.quoting)
-    return None if arguments.train_file else _read_hub_split(arguments, split)
+    given = getattr(arguments, f"{split}_file")
+    if given is not None and not (isinstance(given, str) and not given):
+        return read_table(given, arguments)
+    return None if arguments.train_file is not None else _read_hub_split(arguments, split)
 
 
 def _read_hub_split(arguments: DataArguments, split: Split) -> Table | None:
     if not arguments.dataset_name:
         return None
-    import datasets
+    from .files.arrow_rows import load_hub_split
 
-    name, config = arguments.dataset_name, arguments.dataset_config_name
-    described = f"{name} ({config})" if config else name
-    try:
-        splits = datasets.load_dataset(name, config, revision=arguments.dataset_revision)
-    except Exception as error:  # the library raises a dozen kinds, from requests' to pyarrow's
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise DataError(
-            f"The data set {described} cannot be loaded: {reason[0]} Check --dataset_name, "
-            "--dataset_config_name, --dataset_revision and the network, or give files by "
-            "--train_file, --validation_file and --test_file."
-        ) from error
     option = f"{split}_split"
     wanted = getattr(arguments, option)
-    if wanted not in splits:
-        default = next(known.default for known in fields(arguments) if known.name == option)
-        if split != "train" and wanted in (default, "", None):
-            return None
-        raise DataError(
-            f"The data set {described} has no split {wanted!r}{did_you_mean(wanted, splits)}. "
-            f"Its splits are {quoted(splits)}. Set --{option} to one of them."
-        )
-    _check_commit(splits[wanted], described, arguments.dataset_revision)
-    arrow_table = splits[wanted].with_format("arrow")[:]
-    features = splits[wanted].features.arrow_schema.metadata
-    return table_from_arrow(
-        arrow_table.replace_schema_metadata(features), f"{described}, split {wanted}"
-    )
+    default = next(known.default for known in fields(arguments) if known.name == option)
+    found = load_hub_split(
+        arguments.dataset_name, arguments.dataset_config_name, wanted,
+        arguments.dataset_revision, split != "train" and wanted in (default, "", None),
+    )  # fmt: skip
+    return None if found is None else table_from_arrow(*found)
 
 
-def _check_commit(rows: Any, described: str, revision: str | None) -> None:
-    """Refuse rows of another commit than the one that is pinned.
+def _check_texts(table: Table, column: str) -> tuple[list[str], int]:
+    """Return the texts as they stand, and the number of empty ones.
 
-    Without the Hub, `datasets` takes the newest rows of its cache, whatever revision is asked for;
-    the folder they are in is named after their commit.
+    An unpaired surrogate (JSON's `"\\ud83d"` alone), which no UTF-8 can hold, is replaced by U+FFFD
+    and noted. Texts that are not strings, without a visible character or with a NUL character are
+    added to `table.problems`.
     """
-    files = [Path(entry["filename"]) for entry in rows.cache_files]
-    if not (files and revision and _COMMIT.fullmatch(revision)):
-        return
-    found = files[0].parent.name
-    if _COMMIT.fullmatch(found) and found != revision:
-        raise DataError(
-            f"The data set {described} is in the cache at the commit {found}, not at {revision}, "
-            "and the Hub cannot be reached. Set --dataset_revision to that commit, or load the "
-            "other one once with a network."
+    texts = []
+    empty = 0
+    replaced: list[int] = []
+    for index, value in enumerate(table.columns[column]):
+        reason, kind = _why_no_text(value)
+        if reason is not None:
+            table.problems.add(table.row_numbers[index], reason, column, kind)
+            empty += kind == "empty text"
+            value = ""
+        elif not value.isascii() and _SURROGATE.search(value):
+            replaced.append(index)
+            value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        texts.append(value)
+    if replaced:
+        shown = ", ".join(str(table.row_numbers[index]) for index in replaced[:5])
+        table.problems.notes.append(
+            f"{table.source}: unpaired surrogates (half an emoji) were replaced by U+FFFD in "
+            f"{len(replaced):,} texts, column {column!r}, {table.problems.unit}s {shown}"
+            f"{' …' if len(replaced) > 5 else ''}."
         )
+    return texts, empty
 
 
-def _checked(
-    table: Table, arguments: DataArguments, label_names: Sequence[str] | None, split: Split
-) -> LabeledTexts:
-    _stop_if_all_bad(table)
-    inferred = not (arguments.label_names or arguments.label_columns or arguments.labels_column)
-    columns = find_columns(
-        table,
-        text_column=arguments.text_column,
-        label_columns=arguments.label_columns,
-        labels_column=arguments.labels_column,
-        label_names=label_names,
-        closed_set=inferred and split != "train",
-    )
-    values, _ = check_texts(table, columns.text)
-    if columns.names is None:
-        labels = read_label_columns(table, columns)
-        names = list(columns.labels)
-    else:
-        labels, names = read_label_lists(
-            table, columns.names, arguments.label_separator, label_names
-        )
-    ids = _read_ids(table, arguments.id_column, columns.text)
-    return _usable_rows(table, LabeledTexts(values, labels, names, ids), arguments.on_bad_rows)
-
-
-def _read_ids(table: Table, id_column: str | None, text: str) -> list[str] | None:
-    if id_column is None:
-        found = [name for name in table.columns if name.lower() in ID_COLUMNS and name != text]
-        if len(found) != 1:
-            return None
-        id_column = found[0]
-    column = find_column(table, id_column, "id_column")
-    return ["" if value is None else str(value) for value in table.columns[column]]
-
-
-def _stop_if_all_bad(table: Table) -> None:
-    if not len(table):
-        raise DataError(f"{table.problems.describe('cannot be used')}\nNo row is left.")
+def _why_no_text(value: Any) -> tuple[str | None, str]:
+    if value is None:
+        return "the text is missing (null)", "empty text"
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        return f"the text is {shorten(value)}, a {kind} and no string", "text that is no string"
+    if _VISIBLE.search(value) is None:
+        return f"the text {shorten(value)} is empty", "empty text"
+    if "\0" in value:
+        return f"the text {shorten(value)} holds a NUL character", "text with a NUL character"
+    return None, ""
 
 
 def _usable_rows(table: Table, texts: LabeledTexts, on_bad_rows: str) -> LabeledTexts:
@@ -308,7 +326,7 @@ def _usable_rows(table: Table, texts: LabeledTexts, on_bad_rows: str) -> Labeled
     if on_bad_rows != "skip":
         raise DataError(
             f"{problems.describe('cannot be used')}\n"
-            "Mend them, or leave them out by --on_bad_rows skip."
+            "Fix them, or leave them out by --on_bad_rows skip."
         )
     good = [i for i, row in enumerate(table.row_numbers) if row not in problems.rows]
     if len(good) < len(problems.rows):
@@ -318,15 +336,14 @@ def _usable_rows(table: Table, texts: LabeledTexts, on_bad_rows: str) -> Labeled
             "columns (--text_column, --label_columns, --labels_column) and the file."
         )
     texts = texts.select(good)
-    texts.notes.append(problems.describe("were left out"))
+    verb = "was" if len(problems.rows) == 1 else "were"
+    texts.notes.append(problems.describe(f"{verb} left out"))
     return texts
 
 
 def _held_out(texts: LabeledTexts, fraction: float) -> np.ndarray:
     """Return a mask (rows,) of the texts with the smallest hashes; equal texts stay together."""
-    hashes = [
-        hashlib.sha256(" ".join(text.split()).encode("utf-8")).digest() for text in texts.texts
-    ]
+    hashes = [hashlib.sha256(plain_text(text).encode("utf-8")).digest() for text in texts.texts]
     distinct = sorted(set(hashes))
     if len(distinct) < 2:
         raise DataError(
@@ -336,16 +353,3 @@ def _held_out(texts: LabeledTexts, fraction: float) -> np.ndarray:
     count = min(max(1, round(fraction * len(distinct))), len(distinct) - 1)
     last = distinct[count - 1]
     return np.array([digest <= last for digest in hashes], dtype=bool)
-
-
-def _note_constant_labels(texts: LabeledTexts) -> None:
-    positives = texts.labels.sum(axis=0, dtype=np.int64)
-    for count, described in ((0, "no positive row"), (len(texts), "positive rows only")):
-        constant = [
-            name for name, n in zip(texts.label_names, positives, strict=True) if n == count
-        ]
-        if constant:
-            texts.notes.append(
-                f"{texts.source}: {described} for {quoted(constant)}: nothing can be learned for "
-                "it. Add examples, or leave the label out by --label_names."
-            )

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from ..common.errors import UserError
 from .arguments import DataArguments
 from .label_statistics import LabelStatistics
@@ -32,6 +34,12 @@ class DataSplits:
         """The splits that are only scored."""
         return [split for split in ("validation", "test") if split in self.splits]
 
+    @property
+    def report(self) -> str:
+        """What each split was read as, for people."""
+        found = [texts.inventory for texts in self.splits.values() if texts.inventory]
+        return "\n".join(inventory.to_text() for inventory in found)
+
     @cached_property
     def statistics(self) -> LabelStatistics:
         """Label statistics of the training split."""
@@ -42,7 +50,9 @@ class DataSplits:
 def load_splits(
     arguments: DataArguments, label_names: Sequence[str] | None = None
 ) -> dict[str, LabeledTexts]:
-    """Read and check every split; texts of the training split that occur in another are told.
+    """Read and check every split, and count the texts that occur in an earlier one.
+
+    With `arguments.drop_leaked` these texts are left out; else the inventories note them.
 
     Args:
         arguments: where the texts are.
@@ -57,7 +67,23 @@ def load_splits(
     splits = {"train": train}
     for split in ("validation", "test"):
         texts = load_labeled_texts(arguments, split, label_names or train.label_names)
-        if texts is not None:
-            warn_about_overlap(train, texts)
-            splits[split] = texts
+        if texts is None:
+            continue
+        leaked = np.zeros(len(texts), dtype=bool)
+        for earlier, known in splits.items():
+            leaked |= warn_about_overlap(known, texts, earlier)
+        if arguments.drop_leaked and leaked.any():
+            if leaked.all():
+                raise UserError(
+                    f"{texts.source}: every text also occurs in an earlier split, so that "
+                    "--drop_leaked leaves none. Give other texts."
+                )
+            texts = texts.select(~leaked)
+            assert texts.inventory is not None
+            texts.inventory.leaked = {}
+            texts.notes.append(
+                f"{texts.source}: {leaked.sum():,} texts that occur in an earlier split were left "
+                "out (--drop_leaked)."
+            )
+        splits[split] = texts
     return splits

@@ -6,27 +6,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOMES = {
-    "CardContent": "card",
+    "CardContent": "card.content",
     "Publication": "publishing",
     "RunRecord": "run_record",
-    "card_content": "card",
+    "card_content": "card.content",
     "demo_app": "space.publishing",
     "plot_run": "plots",
     "publish": "publishing",
     "publish_metric": "metric_publishing",
     "publish_space": "space.publishing",
-    "terms_of": "terms",
+    "terms_of": "card.terms",
     "verify_published": "verification",
 }
 
 if TYPE_CHECKING:
-    from .card import CardContent, card_content
+    from .card.content import CardContent, card_content
+    from .card.terms import terms_of
     from .metric_publishing import publish_metric
     from .plots import plot_run
     from .publishing import Publication, publish
     from .run_record import RunRecord
     from .space.publishing import demo_app, publish_space
-    from .terms import terms_of
     from .verification import verify_published
 
 __all__ = [

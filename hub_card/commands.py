@@ -1,9 +1,8 @@
-"""The commands `publish`, `publish-metric` and `verify` of the command line."""
+"""The commands `publish`, `publish-metric` and `verify`."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +21,14 @@ def add_publishing_commands(commands: Any) -> None:
     )
     publish.add_argument("--repo-id", required=True, metavar="USER/NAME")
     publish.add_argument(
-        "--license", help="license of the weights; there is no default: without it the terms of "
-        "base models and data are listed",
+        "--license", help="license of the weights; there is no default, and without it you see the "
+        "terms of base models and data",
     )  # fmt: skip
     publish.add_argument("--license-name", help="name of a license called other")
-    publish.add_argument("--license-link", help="where to read it")
-    publish.add_argument("--private", action="store_true", help="if the repository is made now")
+    publish.add_argument("--license-link", help="address of its text")
+    publish.add_argument(
+        "--private", action="store_true", help="make the repository private, if it is new"
+    )
     publish.add_argument(
         "--dry-run", action="store_true", help="gather, draw, check and list; upload nothing"
     )
@@ -35,7 +36,7 @@ def add_publishing_commands(commands: Any) -> None:
     publish.add_argument("--branch", default="main", help="the branch to commit to")
     publish.add_argument(
         "--language", action="append", metavar="CODE",
-        help="ISO 639 code of the texts, if the data set does not tell; may be repeated",
+        help="ISO 639 code of the texts, if the data do not say; may be repeated",
     )  # fmt: skip
     publish.add_argument(
         "--definitions", type=Path, metavar="FILE", help="JSON with a definition by label"
@@ -45,7 +46,7 @@ def add_publishing_commands(commands: Any) -> None:
     )
     publish.add_argument(
         "--base-model", action="append", default=[], metavar="ENCODER=USER/NAME",
-        help="the Hub id of an encoder that was trained from a local copy; may be repeated",
+        help="Hub ID of an encoder that was trained from a local copy; may be repeated",
     )  # fmt: skip
     publish.add_argument(
         "--teacher", metavar="USER/NAME", help="of a student: the stack it was distilled from"
@@ -53,7 +54,13 @@ def add_publishing_commands(commands: Any) -> None:
     publish.add_argument(
         "--student", metavar="USER/NAME", help="of a stack: the student distilled from it"
     )
-    publish.add_argument("--no-plots", action="store_true", help="go without matplotlib")
+    publish.add_argument(
+        "--responsible-use", type=Path, metavar="FILE",
+        help="Markdown in place of the card's own words on responsible use",
+    )  # fmt: skip
+    publish.add_argument(
+        "--no-plots", action="store_true", help="draw no pictures (needs no matplotlib)"
+    )
     publish.set_defaults(run=_publish)
 
     metric = commands.add_parser("publish-metric", help="put the metric on the Hub, for evaluate")
@@ -64,7 +71,7 @@ def add_publishing_commands(commands: Any) -> None:
     metric.set_defaults(run=_publish_metric)
 
     verify = commands.add_parser(
-        "verify", help="download a repository, unless its code or weights were altered"
+        "verify", help="download a repository, unless its code or weights were changed"
     )
     verify.add_argument("repo_id", metavar="USER/NAME")
     verify.add_argument("--revision", required=True, help="the 40-hex commit")
@@ -76,9 +83,8 @@ def _publish(options: argparse.Namespace) -> int:
     from .publishing import choose_license, publish
 
     base_models = _pairs(options.base_model)
-    definitions = None
-    if options.definitions:
-        definitions = json.loads(options.definitions.read_text(encoding="utf-8"))
+    definitions = _definitions(options.definitions) if options.definitions else None
+    use = options.responsible_use
     publication = publish(
         options.folder,
         options.repo_id,
@@ -94,6 +100,7 @@ def _publish(options: argparse.Namespace) -> int:
         student=options.student,
         license_name=options.license_name,
         license_link=options.license_link,
+        responsible_use=_text(use) if use else None,
         plots=not options.no_plots,
         branch=options.branch,
         report=lambda line: print(f"{line} …", flush=True),
@@ -136,6 +143,25 @@ def summary(publication: Publication) -> str:
         lines.append(f"page     {publication.url}")
     lines.append(f"digest   {publication.digest}")
     return "\n".join(lines)
+
+
+def _text(file: Path) -> str:
+    from ..common.errors import UserError
+
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read ({error}).") from error
+
+
+def _definitions(file: Path) -> dict[str, str]:
+    from ..common.errors import UserError
+    from ..common.files import read_json
+
+    found: Any = read_json(file)
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise UserError(f'{file} must hold a JSON object such as {{"joy": "its definition"}}.')
+    return found
 
 
 def _pairs(words: Sequence[str]) -> dict[str, str]:

@@ -1,17 +1,19 @@
-"""Handler for Hugging Face Inference Endpoints; needs torch and transformers alone.
+"""Handler for Hugging Face Inference Endpoints. It needs torch and transformers only.
 
-A request is `{"inputs": "…" | ["…", …], "parameters": {…}}`, all parameters being optional:
+A request is `{"inputs": "…" | ["…", …], "parameters": {…}}`. All parameters are optional:
 
-* `top_k`: that many labels a text, most likely first; all by default.
-* `threshold`: a probability from which on a label is listed, or `"stored"` for the model's own
-  decision; all labels by default.
-* `explain`: true to add to each label the words of the text, each with the label's score minus its
-  score without the word, and with the trust in each encoder there.
-* `function_to_apply`: `"sigmoid"`, the only one that fits several labels a text.
+* `top_k`: how many labels per text, most likely first; all by default.
+* `threshold`: list labels from this probability on, or `"stored"` for the model's own decision; all
+  labels by default.
+* `explain`: true to add the words of the text to each label. A word has the label's score minus the
+  score without the word, and the trust in each encoder there.
+* `function_to_apply`: `"sigmoid"`, the only function that fits several labels per text.
 
-The answer has a list for each text, of `{"label": …, "score": …}`, as a text-classification
-pipeline gives for a list of texts. A bad request raises `ValueError`, which the endpoint answers
-with 400 and the message.
+The answer has one list per text, of `{"label": …, "score": …}`, as a text-classification pipeline
+gives for a list of texts. A bad request raises `ValueError`; the endpoint answers it with status
+400 and the message.
+
+An endpoint does not have the package, so words are left out here as `inference.explanations` does.
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 MAX_TEXTS = 1024
-"""Texts a request may hold."""
+"""Most texts per request."""
 MAX_EXPLAINED = 32
-"""Texts a request may hold with `explain`, which runs every text once more for each word."""
+"""Most texts per request with `explain`, which runs every text once more for each word."""
 BATCH_TEXTS = 64
-"""Texts that are run at once."""
+"""Texts per batch."""
 WAIT_S = 0.005
-"""How long a request waits for others to share a batch with."""
+"""How long a request waits for others to share its batch."""
 _PARAMETERS = ("top_k", "threshold", "explain", "function_to_apply")
 
 
@@ -72,7 +74,7 @@ class EndpointHandler:
         threading.Thread(target=self._work, name="batches", daemon=True).start()
 
     def __call__(self, data: dict[str, Any]) -> list[list[dict[str, Any]]]:
-        """Answer one request; may be called from many threads at once.
+        """Answer one request. Many threads may call it at once.
 
         Args:
             data: the decoded body of the request.
@@ -81,7 +83,7 @@ class EndpointHandler:
             For each text its labels with their scores, most likely first.
 
         Raises:
-            ValueError: what is wrong with the request, and what it has to be.
+            ValueError: the request is malformed; the message says what it must be.
         """
         texts = _texts(data)
         options = _options(data.get("parameters"))
@@ -112,7 +114,7 @@ class EndpointHandler:
         return answers
 
     def _work(self) -> None:
-        """Take what has arrived, run it in batches, hand each request its part."""
+        """Take the jobs that have arrived, run them in batches, give each its answers."""
         while True:
             jobs = [self._jobs.get()]
             try:
@@ -128,11 +130,11 @@ class EndpointHandler:
             return
         try:
             rows = self._run([text for job in jobs for text in job.texts], explain)
-        except Exception as error:  # the worker must live on, whatever a batch does
+        except Exception as error:  # the worker must survive any batch
             if len(jobs) == 1:
                 jobs[0].answer.set_exception(error)
                 return
-            for job in jobs:  # one request may not spoil those that shared its batch
+            for job in jobs:  # one request must not spoil the others in its batch
                 self._answer([job], explain)
             return
         start = 0
@@ -175,7 +177,7 @@ class EndpointHandler:
         """Each word, and for every label the score minus the score without the word."""
         if not spans:
             return []
-        seen = text[: spans[-1][1]]  # what truncation leaves out must not move in
+        seen = text[: spans[-1][1]]  # what was cut off must stay out
         occluded = self._run([_without(seen, start, end) for start, end in spans], explain=False)
         names = self.model.config.encoder_names
         found = []
@@ -193,7 +195,7 @@ class EndpointHandler:
 
 
 def _without(text: str, start: int, end: int) -> str:
-    """The text without `[start, end)`, its neighbors neither joined nor parted."""
+    """The text without `[start, end)`; its neighbors stay apart."""
     left, right = text[:start], text[end:]
     spaced_left = not left or left[-1].isspace()
     spaced_right = not right or right[0].isspace()
@@ -228,7 +230,7 @@ def _options(parameters: Any) -> Options:
     top_k, threshold = parameters.get("top_k"), parameters.get("threshold")
     explain, function = parameters.get("explain"), parameters.get("function_to_apply")
     if top_k is not None and (type(top_k) is not int or top_k < 1):
-        raise ValueError(f'"top_k" is {top_k!r}; it must be a whole number from 1 on.')
+        raise ValueError(f'"top_k" is {top_k!r}; it must be a whole number from 1 up.')
     number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
     if not (threshold is None or threshold == "stored" or (number and 0 <= threshold <= 1)):
         raise ValueError(f'"threshold" is {threshold!r}; it must be in 0..1, or "stored".')

@@ -1,4 +1,4 @@
-"""What can go wrong between here and the Hub, told in one sentence."""
+"""What can go wrong between here and the Hub, in one sentence each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def hub_errors() -> tuple[type[Exception], ...]:
 
 
 def hub_problem(error: Exception, repo_id: str, doing: str) -> UserError:
-    """A message for the user: what failed, and how to mend it.
+    """A message for the user: what failed, and how to fix it.
 
     Args:
         error: what the Hub call raised.
@@ -46,10 +46,10 @@ def hub_problem(error: Exception, repo_id: str, doing: str) -> UserError:
         advice = "check the name, and that your token may see it"
     elif status == 403:
         advice = (
-            "your token may not write there, or an upload address expired: with a token that may "
-            "write, the same command goes on where it was"
+            "your token may not write there, or an upload address expired; run the same command "
+            "again with a token that may write, and it continues"
         )
     else:
-        advice = "the same command goes on where it was: what is uploaded is not sent again"
+        advice = "run the same command again to continue; what has arrived is not sent again"
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return UserError(f"{doing} {repo_id} failed: {first} Advice: {advice}.")

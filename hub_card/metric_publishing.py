@@ -29,7 +29,7 @@ def gather_metric(repo_id: str, folder: Path) -> None:
     """Write the metric's repository into a folder.
 
     Args:
-        repo_id: `user/name`; `evaluate` wants the file to be called `name.py`.
+        repo_id: `user/name`; `evaluate` looks for a file `name.py`.
         folder: an existing folder.
 
     Raises:
@@ -60,8 +60,8 @@ def publish_metric(
     """Publish the metric as the Space that `evaluate.load` looks for.
 
     Args:
-        repo_id: `user/name`; made if it is not there.
-        private: make it private, if it is made.
+        repo_id: `user/name`; created if it does not exist.
+        private: make it private, if it is created.
         revision_tag: a tag for this version.
         dry_run: list the files only.
         token: by default the one you are logged in with.

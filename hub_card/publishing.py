@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
 
+from ..common.environment import git_state
 from ..common.errors import UserError
-from .card import card_content, card_languages
+from .card.content import CardContent, card_content, card_languages
+from .card.known_data import definitions, known_data
+from .card.terms import Term, terms_of
 from .hub_errors import hub_errors, hub_problem
-from .label_definitions import EXAMPLES
-from .repository import (
-    RepositoryFile,
-    digest_of,
-    gather,
-    list_files,
-    outdated,
-    refuse_secrets,
-)
+from .packaged_files import PACKAGE
+from .privacy import refuse_secrets
+from .repository import RepositoryFile, digest_of, gather, list_files, outdated
 from .run_model import RunModel
 from .run_record import RunRecord
-from .terms import Term, terms_of
 from .verification import check_loads
 
 STAGING = "repository"
@@ -40,7 +38,7 @@ class Publication:
         digest: SHA-256 over code and weights, for `verify_published`.
         folder: where the files were gathered.
         commit: the 40-hex commit; None for a dry run.
-        url: of that commit.
+        url: address of that commit.
         tag: the tag that was set.
     """
 
@@ -69,6 +67,7 @@ def publish(
     student: str | None = None,
     license_name: str | None = None,
     license_link: str | None = None,
+    responsible_use: str | None = None,
     plots: bool = True,
     token: str | None = None,
     commit_message: str | None = None,
@@ -78,47 +77,49 @@ def publish(
     """Publish the model of a finished run, a stack or a distilled student.
 
     The files are gathered in `<run>/repository`, loaded from there in a fresh process without this
-    package, and go up in one commit. A broken upload is continued by the same call: files that
-    arrived are not sent again, and no commit is made before all are there.
+    package, and uploaded in one commit. The same call continues a broken upload: files that arrived
+    are not sent again, and there is no commit before all have arrived.
 
     Args:
         run: the `--output_dir` of a training or a distillation.
-        repo_id: `user/name`; made if it is not there.
+        repo_id: `user/name`; created if it does not exist.
         license: identifier of the license of the weights; there is no default.
-        private: make the repository private, if it is made.
+        private: make the repository private, if it is created.
         revision_tag: a tag for this version.
         dry_run: do everything but touch the repository.
-        languages: ISO 639 codes; by default those of the recipe's data, where they are known.
-        label_definitions: definitions of labels that are not SemEval's.
-        examples: texts for the card; by default invented ones in the card's languages.
+        languages: ISO 639 codes; by default those of the data, where they are known.
+        label_definitions: definition by label; by default those of the data, where they are known.
+        examples: texts for the card; by default invented ones, where the data is known.
         base_models: Hub id by encoder name, for encoders that were trained from local copies.
-        teacher: Hub id of the stack that a student was distilled from; by default the one it was
-            distilled from, if that had one.
+        teacher: Hub id of the stack that a student was distilled from; by default the one that the
+            run recorded.
         student: Hub id of the student that was distilled from a stack.
         license_name: name of a license called "other".
-        license_link: where to read it.
+        license_link: address of its text.
+        responsible_use: Markdown in place of the card's own words on responsible use.
         plots: draw the pictures.
         token: by default the one you are logged in with.
-        commit_message: by default a plain one.
-        branch: the branch to commit to; made if it is not there.
+        commit_message: by default "Publish model, card and code".
+        branch: the branch to commit to; created if it does not exist.
         report: called with a line at each step.
 
     Raises:
-        UserError: no license was chosen (with the terms of base models and data), the run is not
-            finished, the folder does not load back, or the Hub refused.
+        UserError: something is missing (one message lists all of it, with the terms of base models
+            and data if there is no license), the run is not finished, the folder does not load
+            back, or the Hub refused.
     """
     say = report or (lambda line: None)
-    _check_names(repo_id, teacher, student)
     record = RunRecord.from_folder(run, base_models)
-    for name, given, kind in (("teacher", teacher, "student"), ("student", student, "stack")):
-        if given and record.kind != kind:
-            raise UserError(f"A {name} is given, but the model in {run} is a {record.kind}.")
-    languages = card_languages(record, languages)
     terms = terms_of(record, token)
-    if not license:
-        raise UserError(_license_question(terms))
-    if license == "other" and not (license_name and license_link):
-        raise UserError("--license other needs --license-name and --license-link.")
+    missing = [
+        *_wrong_names(record, repo_id, teacher, student),
+        *_missing_license(terms, license, license_name, license_link),
+        *_missing_words(record, languages, label_definitions, plots),
+    ]
+    if missing:
+        raise UserError(_listed([*missing, *_unnamed(record)]))
+    for line in _unnamed(record):
+        say(line)
     api = HfApi(token=token)
     if not dry_run:
         _check_account(api, repo_id, revision_tag, branch)
@@ -127,24 +128,29 @@ def publish(
     say(f"gathering the files in {folder}")
     gather(record, folder)
     model = RunModel.load(record)
-    texts = list(examples or [text for code in languages for text in EXAMPLES.get(code, [])])
+    texts = dict.fromkeys(examples) if examples else _swapped(known_data(record).examples)
     names = []
     if plots:
         from .plots import plot_run
 
         say("drawing the plots")
         names = plot_run(record, folder / "plots")
-    digest = digest_of(list_files(folder))
+    files = list_files(folder)
     card = card_content(
         record,
         repo_id,
-        license,
+        str(license),
         terms,
         languages,
         label_definitions,
-        examples=model.answers(texts),
+        examples=[
+            {**answer, "caption": caption}
+            for answer, caption in zip(model.answers(list(texts)), texts.values(), strict=True)
+        ],
         plots=names,
-        digest=digest,
+        digest=digest_of(files),
+        code_digest=digest_of(file for file in files if file.path.endswith(".py")),
+        code_version=_code_version(),
         has_onnx=(folder / "onnx").is_dir(),
         tag=revision_tag,
         parameters=model.parameters,
@@ -153,20 +159,13 @@ def publish(
         student=student,
         license_name=license_name,
         license_link=license_link,
+        responsible_use=responsible_use,
     )
-    (folder / "README.md").write_text(card.render(), encoding="utf-8")
-    refuse_secrets(folder)
-    say("loading them in a fresh process without this package")
-    probes = (
-        [*texts, "a b c", "😍 ✨", ""] if record.kind == "stack" else [*texts, "a b c", "😍 ✨"]
-    )
-    check_loads(folder, probes, model.logits(probes), remote_code=record.kind == "stack")
-    files = list_files(folder)
-    publication = Publication(repo_id, files, digest, folder, tag=revision_tag)
+    publication = _checked(card, model, folder, say)
     if dry_run:
         return publication
-    say(f"uploading {sum(file.size for file in files):,} bytes to {repo_id}")
-    message = commit_message or f"Publish {record.folder.name}"
+    say(f"uploading {sum(file.size for file in publication.files):,} bytes to {repo_id}")
+    message = commit_message or "Publish model, card and code"
     try:
         commit, url = _upload(api, publication, private, branch, message)
     except hub_errors() as error:
@@ -175,7 +174,20 @@ def publish(
         if not isinstance(error.__cause__, hub_errors()):
             raise
         raise hub_problem(error.__cause__, repo_id, "uploading to") from error
-    return Publication(repo_id, files, digest, folder, commit, url, revision_tag)
+    return replace(publication, commit=commit, url=url)
+
+
+def _checked(
+    card: CardContent, model: RunModel, folder: Path, say: Callable[[str], Any]
+) -> Publication:
+    """Write the card, and load the folder as its users will."""
+    (folder / "README.md").write_text(card.render(), encoding="utf-8")
+    refuse_secrets(folder)
+    say("loading them in a fresh process without this package")
+    stack = card.record.kind == "stack"
+    probes = [*(example["text"] for example in card.examples), "a b c", "😍 ✨", *([""] * stack)]
+    check_loads(folder, probes, model.logits(probes), remote_code=stack)
+    return Publication(card.repo_id, list_files(folder), str(card.digest), folder, tag=card.tag)
 
 
 def _upload(
@@ -201,8 +213,8 @@ def _upload(
         tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(repo_id).tags}
         if tags.get(publication.tag, commit.oid) != commit.oid:
             raise UserError(
-                f"{repo_id} was published as {commit.oid}, but the tag {publication.tag!r} is "
-                f"that of {tags[publication.tag]}: publish again with another tag."
+                f"{repo_id} was published as {commit.oid}, but the tag {publication.tag!r} already "
+                f"names {tags[publication.tag]}. Publish again with another tag."
             )
         if publication.tag not in tags:
             api.create_tag(repo_id, tag=publication.tag, revision=commit.oid)
@@ -210,7 +222,7 @@ def _upload(
 
 
 def _check_account(api: HfApi, repo_id: str, revision_tag: str | None, branch: str) -> None:
-    """Find out now, not after an hour, that the token or the tag will not do."""
+    """Find out before the work starts that the token or the tag cannot be used."""
     try:
         api.whoami()
         if revision_tag and api.repo_exists(repo_id):
@@ -219,17 +231,75 @@ def _check_account(api: HfApi, repo_id: str, revision_tag: str | None, branch: s
             heads = [ref.target_commit for ref in refs.branches if ref.name == branch]
             if revision_tag in tags and tags[revision_tag] not in heads:
                 raise UserError(
-                    f"{repo_id} has a tag {revision_tag!r} already, at {tags[revision_tag]}. "
-                    "Choose another: a tag that moves is no version."
+                    f"{repo_id} has the tag {revision_tag!r} already, at {tags[revision_tag]}. "
+                    "Choose another one: a tag that moves does not name a version."
                 )
     except hub_errors() as error:
         raise hub_problem(error, repo_id, "asking about") from error
 
 
-def _check_names(repo_id: str, *others: str | None) -> None:
-    for name in (repo_id, *others):
-        if name is not None and (name.count("/") != 1 or not all(name.split("/"))):
-            raise UserError(f"{name!r} is no repository id: give user/name or organization/name.")
+def _wrong_names(
+    record: RunRecord, repo_id: str, teacher: str | None, student: str | None
+) -> list[str]:
+    found = [
+        f"{name!r} is not a repository ID: give user/name or organization/name."
+        for name in (repo_id, teacher, student)
+        if name is not None and (name.count("/") != 1 or not all(name.split("/")))
+    ]
+    for name, given, kind in (("teacher", teacher, "student"), ("student", student, "stack")):
+        if given and record.kind != kind:
+            found.append(f"A {name} is given, but the model in {record.folder} is a {record.kind}.")
+    return found
+
+
+def _missing_license(
+    terms: Sequence[Term], license: str | None, name: str | None, link: str | None
+) -> list[str]:
+    if not license:
+        return [_license_question(terms)]
+    if license == "other" and not (name and link):
+        return ["--license other needs --license-name and --license-link."]
+    return []
+
+
+def _missing_words(
+    record: RunRecord,
+    languages: Sequence[str] | None,
+    label_definitions: Mapping[str, str] | None,
+    plots: bool,
+) -> list[str]:
+    """What the card still needs from the publisher."""
+    found = []
+    for check in (
+        lambda: card_languages(record, languages),
+        lambda: definitions(record.labels, {}, label_definitions),
+    ):
+        try:
+            check()
+        except ValueError as error:  # a UserError is one
+            found.append(str(error))
+    if plots and find_spec("matplotlib") is None:
+        found.append(
+            "The plots need matplotlib: pip install 'stacked_emotion[plots]', or use --no-plots."
+        )
+    return found
+
+
+def _unnamed(record: RunRecord) -> list[str]:
+    """One line about all encoders whose Hub id is not known."""
+    names = [] if record.synthetic else record.unnamed_encoders
+    if not names:
+        return []
+    options = " ".join(f"--base-model {name}=USER/NAME" for name in names)
+    advice = f"If they are copies of Hub models, name them: {options}"
+    return [f"These encoders came from local folders: {', '.join(names)}. {advice}"]
+
+
+def _listed(problems: Sequence[str]) -> str:
+    if len(problems) == 1:
+        return problems[0]
+    lines = "\n".join(f"{place}. {problem}" for place, problem in enumerate(problems, 1))
+    return f"Nothing was published yet. {len(problems)} things to settle:\n{lines}"
 
 
 def _license_question(terms: Sequence[Term]) -> str:
@@ -243,9 +313,26 @@ def _license_question(terms: Sequence[Term]) -> str:
     )
 
 
+def _code_version() -> str:
+    """Version of this package, and its commit where it runs from a repository."""
+    name = f"`stacked_emotion` {version('stacked_emotion')}"
+    state = git_state(PACKAGE) if (PACKAGE / ".git").exists() else None
+    if state is None:
+        return name
+    return f"{name}, commit `{state['commit']}`{' with changes' if state['dirty'] else ''}"
+
+
+def _swapped(examples: Mapping[str, str]) -> dict[str, str]:
+    """Caption by text."""
+    return {text: caption for caption, text in examples.items()}
+
+
 def choose_license(run: str | Path, base_models: Mapping[str, str] | None = None) -> str | None:
-    """Ask on the terminal, after showing the terms; None where nobody can answer."""
+    """Ask on the terminal, after showing the terms; None where nobody answers."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
     print(_license_question(terms_of(RunRecord.from_folder(run, base_models))), file=sys.stderr)
-    return input("license of the weights: ").strip() or None
+    try:
+        return input("license of the weights: ").strip() or None
+    except EOFError:
+        return None

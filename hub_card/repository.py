@@ -1,13 +1,13 @@
 """What goes into a Hub repository: an explicit list of files, gathered in one folder.
 
-Nothing is uploaded because it happens to lie in a folder. Each file is on the list by its own name
-or by the name that the model's own files give it, and every text file is searched for secrets.
+No file is uploaded because it happens to be in a folder. Each one is listed by its own name or
+named by the model's own files.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import re
 import shutil
 from collections.abc import Iterable
@@ -15,23 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from huggingface_hub import get_token
-from transformers.dynamic_module_utils import get_relative_import_files
-
 from ..common.errors import UserError
+from ..common.files import read_json, write_json
 from ..configuration_stacked_emotion import AUTO_MAP
 from ..inference.model_files import ONNX_REPORT, ModelFiles
-from .run_record import RunRecord, public_values
+from .packaged_files import needed_files, needed_requirements, remote_code
+from .run_record import RunRecord
 
-PACKAGE = Path(__file__).parent.parent
-ENTRY_POINTS = ("configuration", "modeling", "tokenization")
+HANDLER = "hub_card/handler.py"
 STOCK_TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model",
     "spm.model",
 )  # fmt: skip
-REQUIREMENTS = ("torch>=2.6", "transformers>=5.5", "safetensors>=0.5", "numpy>=1.26")
-"""What `handler.py` needs on an endpoint."""
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _ONNX = re.compile(r"[\w.-]+\.(onnx|onnx\.data|onnx_data|json)")
 _OURS = re.compile(
@@ -40,11 +36,7 @@ _OURS = re.compile(
     r"|plots/[^/]+\.(png|svg)|onnx/.+"
 )
 _REPORTS = re.compile(r"README\.md|results\.json|training_args\.json|\.gitattributes|plots/.+")
-_SECRET = re.compile(
-    r"hf_[A-Za-z0-9]{16,}|hf_oauth_\w+|ghp_[A-Za-z0-9]{20,}|github_pat_\w{20,}|sk-[A-Za-z0-9_-]{20,}"
-    r"|AKIA[A-Z0-9]{16}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-)
-_TEXTS = (".json", ".md", ".py", ".txt", ".svg")
+_PLACES = ("_name_or_path", "name_or_path", "tokenizer_file", "vocab_file")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 
 
@@ -66,11 +58,11 @@ class RepositoryFile:
 def gather(record: RunRecord, folder: Path) -> None:
     """Put model, tokenizers, code, `handler.py` and the run's figures into an empty folder.
 
-    Weights are linked, not copied. `README.md` and `plots/` are not made here.
+    Large files are hard links where possible. `README.md` and `plots/` are not made here.
 
     Args:
         record: the run.
-        folder: is emptied if it is there.
+        folder: emptied if it exists.
 
     Raises:
         UserError: a file of the model is missing, or there are no safetensors.
@@ -81,34 +73,29 @@ def gather(record: RunRecord, folder: Path) -> None:
     model = record.model_folder
     for name in weight_files(model):
         _link(model / name, folder / name)
-    _write_json(folder / "config.json", _public_config(record))
+    write_json(folder / "config.json", _public_config(record))
     if record.kind == "stack":
-        _write_json(folder / "tokenizer_config.json", _read(model / "tokenizer_config.json"))
+        write_json(folder / "tokenizer_config.json", _model_json(model / "tokenizer_config.json"))
         for name in record.encoder_names:
             place = Path("tokenizers") / name / "tokenizer.json"
-            _link(_existing(model / place), folder / place)
-        for file in code_files():
+            (folder / place).parent.mkdir(parents=True)
+            shutil.copyfile(_existing(model / place), folder / place)
+        code = [*remote_code(), *needed_files([HANDLER], packages=False)]
+        for file in code:
             shutil.copyfile(file, folder / file.name)
-        shutil.copyfile(Path(__file__).with_name("handler.py"), folder / "handler.py")
-        (folder / "requirements.txt").write_text("\n".join(REQUIREMENTS) + "\n", encoding="utf-8")
+        requirements = "\n".join(needed_requirements(code)) + "\n"
+        (folder / "requirements.txt").write_text(requirements, encoding="utf-8")
     else:
         _existing(model / "tokenizer.json")
         for name in STOCK_TOKENIZER_FILES:
-            if (model / name).is_file():
+            if name == "tokenizer_config.json" and (model / name).is_file():
+                write_json(folder / name, _model_json(model / name))
+            elif (model / name).is_file():
                 shutil.copyfile(model / name, folder / name)
     for file in onnx_files(record):
         _link(file, folder / "onnx" / file.name)
-    _write_json(folder / "results.json", record.public_results())
-    _write_json(folder / "training_args.json", record.public_training_args())
-
-
-def code_files() -> list[Path]:
-    """The files of the remote code: the entry points and all that they import."""
-    found: set[Path] = set()
-    for name in ENTRY_POINTS:
-        file = PACKAGE / f"{name}_stacked_emotion.py"
-        found |= {file, *map(Path, get_relative_import_files(str(file)))}
-    return sorted(found)
+    write_json(folder / "results.json", record.public_results())
+    write_json(folder / "training_args.json", record.public_training_args())
 
 
 def weight_files(model: Path) -> list[str]:
@@ -122,15 +109,15 @@ def weight_files(model: Path) -> list[str]:
     if (model / "model.safetensors").is_file():
         return ["model.safetensors"]
     if index.is_file():
-        shards = sorted(set(_read(index)["weight_map"].values()))
+        shards = sorted(set(read_json(index)["weight_map"].values()))
         for shard in shards:
             if not _SHARD.fullmatch(shard):
-                raise UserError(f"{index} names {shard!r}, which is no shard of this model.")
+                raise UserError(f"{index} names {shard!r}, which is not a shard of this model.")
             _existing(model / shard)
         return [index.name, *shards]
     pickles = sorted(file.name for file in model.glob("*") if file.suffix in _PICKLES)
     advice = (
-        f"Only {pickles} are there, which are pickles: load the model and save_pretrained it again."
+        f"It has only {pickles}, which are pickles: load the model and save_pretrained it again."
         if pickles
         else "Save the model there with save_pretrained."
     )
@@ -153,8 +140,8 @@ def onnx_files(record: RunRecord) -> list[Path]:
         files = ModelFiles(record.model_folder)
         if files.find(ONNX_REPORT) is None or files.onnx_report() is None:
             raise UserError(
-                f"{folder} is no export of these weights: run stacked-emotion export "
-                f"{record.model_folder} --format onnx again, or remove it."
+                f"{folder} is not an export of these weights: run stacked-emotion export "
+                f"{record.model_folder} again, or remove it."
             )
     return found
 
@@ -188,31 +175,9 @@ def outdated(present: Iterable[str], wanted: Iterable[str]) -> list[str]:
     return sorted(path for path in set(present) - set(wanted) if _OURS.fullmatch(path))
 
 
-def refuse_secrets(folder: Path) -> None:
-    """Refuse to publish a text file that holds a token or a private key.
-
-    Raises:
-        UserError: with the file and the kind of secret, never the secret itself.
-    """
-    own = get_token()
-    for file in sorted(folder.rglob("*")):
-        if not file.is_file() or file.suffix not in _TEXTS:
-            continue
-        if file.name == "tokenizer.json" or file.stat().st_size > 50_000_000:
-            continue  # vocabularies hold all kinds of strings
-        text = file.read_text(encoding="utf-8", errors="replace")
-        found = _SECRET.search(text)
-        if found or (own and len(own) > 6 and own in text):
-            kind = found[0][:4] + "…" if found else "your own Hub token"
-            raise UserError(
-                f"{file.relative_to(folder)} would publish what looks like a secret ({kind}). "
-                "Take it out of the run's folder (and revoke it), then publish again."
-            )
-
-
 def _public_config(record: RunRecord) -> dict[str, Any]:
     """`config.json` with the full `auto_map` and without local paths."""
-    config = {key: value for key, value in record.config.items() if key != "_name_or_path"}
+    config = _model_json(record.model_folder / "config.json")
     if record.kind == "stack":
         config["auto_map"] = dict(AUTO_MAP)
     elif "auto_map" in config:
@@ -220,14 +185,25 @@ def _public_config(record: RunRecord) -> dict[str, Any]:
             f"{record.model_folder / 'config.json'} has an auto_map: a student must be a stock "
             "model without custom code."
         )
-    return config if record.kind == "stack" else public_values(config)
+    return config
+
+
+def _model_json(file: Path) -> dict[str, Any]:
+    """A JSON file of a model without the places it was loaded from."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: clean(entry) for key, entry in value.items() if key not in _PLACES}
+        return [clean(entry) for entry in value] if isinstance(value, list) else value
+
+    return clean(read_json(_existing(file)))
 
 
 def _link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        target.symlink_to(source.resolve(strict=True))
-    except OSError:  # no links on this file system
+    try:  # not a symbolic link: what leads out of a model's folder is not loaded
+        os.link(source.resolve(strict=True), target)
+    except OSError:  # another file system, or one without links
         shutil.copyfile(source, target)
 
 
@@ -235,18 +211,6 @@ def _existing(file: Path) -> Path:
     if not file.is_file():
         raise UserError(f"{file} is missing: save model and tokenizer there with save_pretrained.")
     return file
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(_existing(file).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{file} is no JSON ({error}).") from error
-
-
-def _write_json(file: Path, value: dict[str, Any]) -> None:
-    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False)
-    file.write_text(text + "\n", encoding="utf-8")
 
 
 def _sha256(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""The model of a run, loaded by this package: its answers to texts, for the card and for checks."""
+"""The model of a run and its answers to texts, for the card and for checks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RunModel:
         """Load the model folder of a run.
 
         Raises:
-            OSError: model and tokenizer are not whole.
+            OSError: a file of model or tokenizer is missing.
             ValueError: they do not belong together.
         """
         folder = record.model_folder
@@ -53,7 +53,7 @@ class RunModel:
 
     @property
     def max_length(self) -> int:
-        """Sub-words after which a text is cut."""
+        """The longest text in sub-words; what is longer is cut."""
         return min(
             int(self.tokenizer.model_max_length),
             int(getattr(self.model.config, "max_position_embeddings", None) or 10**9),

@@ -1,8 +1,7 @@
-"""A finished training run, read back from its folder for the model card and for publishing."""
+"""A finished run, read from its folder for the model card and for publishing."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..common.errors import UserError
+from ..common.files import read_json
+from ..common.settings import by_path
+from .privacy import LOCAL, is_hub_id, public_values
 
 FORMAT = 1
 SPLITS = ("test", "validation")
@@ -21,10 +23,7 @@ RESULTS = (
     "seconds_by_part", "seconds", "seeds", "teacher", "student_source", "lead_kept", "note",
 )  # fmt: skip
 """The parts of `results.json` that are published."""
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_LOCAL_PATH = re.compile(r"(?:~|\.{1,2})?[/\\]|[A-Za-z]:[/\\]|.*[/\\].*[/\\]")
-_ASSIGNED = re.compile(r"([a-z][a-z0-9_]*=)(.+)", re.DOTALL)
-_SECRET_KEY = re.compile(r"(^|_)(token|api_key|password|secret)s?$", re.IGNORECASE)
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class RunRecord:
         """Read `<folder>/model/config.json`, `results.json` and what else there is.
 
         Args:
-            folder: the `--output_dir` of a training or a distillation.
+            folder: the `--output_dir` of a training or a distillation, or the `model` in it.
             base_models: Hub id by encoder name, for encoders that were trained from local copies.
 
         Raises:
@@ -65,22 +64,24 @@ class RunRecord:
                 two are of different labels.
         """
         run = Path(folder)
+        if (run / "config.json").is_file() and (run.resolve().parent / "results.json").is_file():
+            run = run.resolve().parent
         model = run / "model"
         if not (model / "config.json").is_file():
             raise UserError(
-                f"{run} is no finished run: there is no model/config.json in it. Give the "
-                "--output_dir of a training that went through."
+                f"{run} is not a finished run: it has no model/config.json. Give the --output_dir "
+                "of a training that went through."
             )
-        config = _read_json(model / "config.json")
-        results = _read_json(run / "results.json")
+        config = _object(model / "config.json")
+        results = _object(run / "results.json")
         if results.get("format") != FORMAT:
             raise UserError(
-                f"{run / 'results.json'} has the format {results.get('format')!r}, this version "
-                f"reads {FORMAT}: publish with the version that trained the model."
+                f"{run / 'results.json'} has format {results.get('format')!r}, but this version "
+                f"reads {FORMAT}. Publish with the version that trained the model."
             )
         arguments = run / "training_args.json"
         training_args = (
-            _read_json(arguments) if arguments.is_file() else dict(results.get("recipe") or {})
+            _object(arguments) if arguments.is_file() else dict(results.get("recipe") or {})
         )
         predictions = {}
         for split in SPLITS:
@@ -97,11 +98,13 @@ class RunRecord:
             )
         for name, source in record.given_base_models.items():
             if not _HUB_ID.fullmatch(source):
-                raise UserError(f"The base model of {name}, {source!r}, is no Hub id (user/name).")
+                raise UserError(
+                    f"The base model of {name}, {source!r}, is not a Hub ID (user/name)."
+                )
         trained = results.get("labels") or record.labels
         if list(trained) != record.labels:
             raise UserError(
-                f"results.json is about the labels {trained}, the model in {model} has "
+                f"results.json has the labels {trained}, but the model in {model} has "
                 f"{record.labels}: they are not of one run."
             )
         return record
@@ -140,10 +143,11 @@ class RunRecord:
 
     @property
     def encoder_sources(self) -> dict[str, str]:
-        """Where each encoder came from: a Hub id, or the name of a local folder."""
+        """Where each encoder came from: a Hub id, or that it was a local folder."""
+        hub = self.base_models
         return {
-            name: self.given_base_models.get(name) or plain_value(source or "not recorded")
-            for name, source in self._sources().items()
+            name: hub.get(name) or (LOCAL if source else "not recorded")
+            for name, (source, _) in self._sources().items()
         }
 
     @property
@@ -151,57 +155,86 @@ class RunRecord:
         """The encoders that came from the Hub: id by name."""
         return {
             name: source
-            for name, source in self._sources().items()
-            if _HUB_ID.fullmatch(source) and not Path(source).exists()
+            for name, (source, state) in self._sources().items()
+            if is_hub_id(source, state)
         } | self.given_base_models
 
-    def _sources(self) -> dict[str, str]:
+    @property
+    def unnamed_encoders(self) -> list[str]:
+        """The encoders that came from local folders and that no `base_models` names."""
+        hub = self.base_models
+        return [name for name, (source, _) in self._sources().items() if source and name not in hub]
+
+    @property
+    def local_sources(self) -> list[str]:
+        """Every folder that a model or data set came from, as the run wrote it."""
+        data = _source({"source": self.setting("dataset_name")})
+        sources = [*self._sources().values(), self._teacher(), data]
+        return [source for source, state in sources if source and not is_hub_id(source, state)]
+
+    def _sources(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Of each encoder: its source as the run wrote it, and the state that was used."""
         known = dict(self.results.get("encoders") or {})
         if self.kind == "student":
             known.setdefault("student", {"source": self.results.get("student_source")})
-        return {
-            name: str((known.get(name) or {}).get("source") or "") for name in self.encoder_names
-        }
+        return {name: _source(known.get(name)) for name in self.encoder_names}
 
     @property
     def teacher_source(self) -> str:
-        """What a student was distilled from: a Hub id, or the name of a local folder."""
-        source = self._teacher()
-        return plain_value(source) if source else "a stack that was not recorded"
+        """What a student was distilled from: a Hub id, or that it was a local folder."""
+        return self.teacher_id or (LOCAL if self._teacher()[0] else "a stack that was not recorded")
 
     @property
     def teacher_id(self) -> str | None:
         """Hub id of what a student was distilled from; None for a local folder."""
-        source = self._teacher()
-        is_id = _HUB_ID.fullmatch(source) and not Path(source).exists()
-        return source if is_id else None
+        source, state = self._teacher()
+        return source if is_hub_id(source, state) else None
 
-    def _teacher(self) -> str:
-        teacher = self.results.get("teacher") or {}
-        source = teacher.get("source") if isinstance(teacher, Mapping) else teacher
-        return str(source or "")
+    def _teacher(self) -> tuple[str, dict[str, Any]]:
+        return _source(self.results.get("teacher"))
 
     @property
     def note(self) -> str | None:
         """A remark on the figures, if the run left one."""
         return self.results.get("note")
 
+    def setting(self, name: str) -> Any:
+        """A setting of the recipe, at its top or in one of its groups; None where there is none."""
+        recipe = self.results.get("recipe") or {}
+        for group in (recipe, *(group for group in recipe.values() if isinstance(group, Mapping))):
+            if group.get(name) is not None:
+                return group[name]
+        return None
+
     @property
     def dataset_name(self) -> str | None:
-        """Hub id of the data set, where the recipe names one."""
+        """Hub id of the data set, where the recipe names one and reads no files instead."""
         data = self.results.get("data") or {}
-        return data.get("dataset_name") or (self.results.get("recipe") or {}).get("dataset_name")
+        name = str(data.get("dataset_name") or self.setting("dataset_name") or "")
+        return name if is_hub_id(name) and not self.setting("train_file") else None
 
     @property
     def dataset_config(self) -> str | None:
         """Configuration of the data set, where the recipe names one."""
-        return (self.results.get("recipe") or {}).get("dataset_config_name")
+        return self.setting("dataset_config_name")
+
+    def data_file(self, split: str) -> str | None:
+        """Name of the file that the texts of a split were read from; None for a Hub data set."""
+        entry = (self.results.get("data") or {}).get(split) or {}
+        source = self.setting(f"{split}_file") or (
+            None if self.dataset_name else entry.get("source") or self.setting("train_file")
+        )
+        return re.split(r"[/\\]", str(source).rstrip("/\\"))[-1] if source else None
+
+    @property
+    def text_column(self) -> str | None:
+        """The column of texts in the data, where the recipe names one."""
+        return self.setting("text_column")
 
     @property
     def synthetic(self) -> bool:
-        """Whether it was trained on the embedded synthetic sample."""
-        train = (self.results.get("recipe") or {}).get("train_file") or ""
-        return Path(train).parts[-3:-1] == ("recipes", "sample")
+        """Whether it was trained on the bundled synthetic sample."""
+        return Path(self.setting("train_file") or "").parts[-3:-1] == ("recipes", "sample")
 
     @property
     def splits(self) -> list[str]:
@@ -222,8 +255,10 @@ class RunRecord:
     @property
     def seeds(self) -> list[int]:
         """The seeds of the layers on top; the first one's weights are in `model/`."""
-        recipe = self.results.get("recipe") or {}
-        return list(self.results.get("seeds") or recipe.get("head_seeds") or [0])
+        seeds = self.results.get("seeds")
+        if isinstance(seeds, Mapping):
+            seeds = seeds.get("layers_on_top")
+        return list(seeds or self.setting("head_seeds") or [0])
 
     def score(self, system: str, split: str, metric: str) -> Score | None:
         """One metric of one system, or None where it was not computed."""
@@ -237,11 +272,29 @@ class RunRecord:
 
     def public_results(self) -> dict[str, Any]:
         """The known parts of `results.json`, without local paths and secrets."""
-        return public_values({key: self.results[key] for key in RESULTS if key in self.results})
+        return self.public({key: self.results[key] for key in RESULTS if key in self.results})
 
     def public_training_args(self) -> dict[str, Any]:
         """`training_args.json` without local paths and secrets."""
-        return public_values(self.training_args)
+        return self.public(self.training_args)
+
+    def public(self, value: Any) -> Any:
+        """Anything of this run without local paths and secrets; see `public_values`."""
+        kept = {*self.labels, *self.encoder_names, *self.systems}
+        return public_values(value, self.local_sources, kept)
+
+    def public_settings(self) -> dict[str, Any]:
+        """The same by paths such as `head.learning_rate`.
+
+        Of an encoder's settings only those that differ from `encoder_defaults`.
+        """
+        settings = by_path(self.public_training_args())
+        return {
+            key: value
+            for key, value in settings.items()
+            if not key.startswith("encoders.")
+            or value != settings.get(re.sub(r"^encoders\.\w+", "encoder_defaults", key))
+        }
 
 
 @dataclass(frozen=True)
@@ -264,38 +317,17 @@ class Score:
         return f"{self.mean:.3f}"
 
 
-def public_values(value: Any) -> Any:
-    """A JSON value without local paths (their last part stays) and without secrets."""
-    if isinstance(value, Mapping):
-        return {
-            str(key): public_values(entry)
-            for key, entry in value.items()
-            if not _SECRET_KEY.search(str(key))
-        }
-    if isinstance(value, list | tuple):
-        return [public_values(entry) for entry in value]
-    return plain_value(value) if isinstance(value, str) else value
+def _source(entry: Any) -> tuple[str, dict[str, Any]]:
+    """Source and state in an entry such as `{"source": …, "source_state": …}`."""
+    if isinstance(entry, Mapping):
+        return str(entry.get("source") or ""), dict(entry.get("source_state") or {})
+    return str(entry or ""), {}
 
 
-def plain_value(text: str) -> str:
-    """A path cut to its last part, also behind `name=`; any other text as it is.
-
-    Hub ids (`user/name`) and web addresses are no paths.
-    """
-    if assigned := _ASSIGNED.fullmatch(text):
-        return assigned[1] + plain_value(assigned[2])
-    if "://" in text or not _LOCAL_PATH.match(text) or "\n" in text:
-        return text
-    return re.split(r"[/\\]", text.rstrip("/\\"))[-1]
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing: train to the end first.") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}).") from error
+def _object(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"{path} is missing: train to the end first.")
+    value = read_json(path)
     if not isinstance(value, dict):
         raise UserError(f"{path} must hold a JSON object.")
     return value

@@ -1,4 +1,4 @@
-"""Proof that a repository works alone, and that it is the one that was published."""
+"""Checks that a repository works alone, and that it is the one that was published."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ classify = pipeline("text-classification", model=folder, top_k=None, dtype="floa
 scores = [{s["label"]: s["score"] for s in row} for row in classify(texts)]
 labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
 found = torch.tensor([[row[label] for label in labels] for row in scores])
-assert torch.allclose(found, torch.sigmoid(logits), atol=1e-4), "the pipeline answers otherwise"
+assert torch.allclose(found, torch.sigmoid(logits), atol=1e-4), "the pipeline gives other scores"
 print(json.dumps(logits.tolist()))
 """
 
@@ -44,16 +44,16 @@ print(json.dumps(logits.tolist()))
 def check_loads(
     folder: Path, texts: Sequence[str], logits: np.ndarray, remote_code: bool = True
 ) -> None:
-    """Load a folder in a fresh process that cannot import this package, and compare its logits.
+    """Load a folder in a fresh process without this package, and compare its logits.
 
     Args:
         folder: what is going to be published.
         texts: texts to compare with.
-        logits: (texts, labels) of the model that it has to be.
-        remote_code: load with `trust_remote_code`; a stock model has to do without.
+        logits: (texts, labels) of the model in the run.
+        remote_code: load with `trust_remote_code`; a stock model must load without it.
 
     Raises:
-        UserError: it does not load, or answers otherwise.
+        UserError: it does not load, or gives other logits.
     """
     with tempfile.TemporaryDirectory() as home:
         environment = os.environ | {"HF_HOME": home, "HF_HUB_OFFLINE": "1"}
@@ -89,10 +89,10 @@ def check_loads(
 
 
 def verify_published(repo_id: str, revision: str, digest: str, token: str | None = None) -> Path:
-    """Download a repository and refuse it if code or weights are not those that were published.
+    """Download a repository, and refuse it if its code or weights were changed.
 
-    A commit id alone is a promise of the host. The digest is that of the files themselves, which
-    `publish` returned and the card names; keep it where the host cannot change it.
+    A commit id alone is a promise of the host. The digest covers the files themselves. `publish`
+    returns it and the card names it; keep it where the host cannot change it.
 
     Args:
         repo_id: the repository.

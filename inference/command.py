@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
+
+from ..data.arguments import FILE_OPTIONS, add_reading_options
 
 _READ_AHEAD = 4096
 _EXPLANATION_FORMATS = ("auto", "bars", "jsonl", "html")
@@ -27,7 +28,11 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--format", choices=_EXPLANATION_FORMATS, default="auto",
-        help="bars on a terminal, one JSON object a line elsewhere; html (with --explain): a page",
+        help="bars on a terminal, JSON lines elsewhere; html (with --explain): a page",
+    )  # fmt: skip
+    parser.add_argument(
+        "--long_texts", choices=("truncate", "window"), default="truncate",
+        help="texts longer than the encoders: read their beginning, or all in overlapping windows",
     )  # fmt: skip
     why = parser.add_argument_group("explanations")
     why.add_argument(
@@ -42,7 +47,8 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
     bulk = parser.add_argument_group("files and data sets")
     bulk.add_argument(
         "--input",
-        help="a .csv, .tsv, .jsonl or .parquet file, a folder or a Hub id that `datasets` loads",
+        help="a .csv, .tsv, .txt, .jsonl, .json, .parquet or .xlsx file, a folder of a data set, "
+        "or the ID of one on the Hub",
     )
     bulk.add_argument(
         "--output",
@@ -52,11 +58,7 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
     bulk.add_argument("--text_column", help="the column of texts of --input")
     bulk.add_argument("--prefix", default="", help="put before the names of the new columns")
     bulk.add_argument("--part_rows", type=int, help="rows that are done, and kept, at a time")
-    bulk.add_argument("--delimiter", help="one character between two fields, or 'tab'")
-    bulk.add_argument(
-        "--quoting", choices=("auto", "csv", "none"), default="auto",
-        help="whether fields may stand in double quotes; auto: in .csv, not in .tsv",
-    )  # fmt: skip
+    add_reading_options(bulk, FILE_OPTIONS)
     bulk.add_argument("--dataset_config_name", help="configuration of the data set")
     bulk.add_argument("--dataset_split", help="split of the data set; default: the only one")
     bulk.add_argument("--dataset_revision", help="commit, tag or branch of the data set")
@@ -80,6 +82,8 @@ def run_predict(options: argparse.Namespace) -> int:
         raise UserError("--format html shows explanations: add --explain.")
     if options.label is not None and not options.explain:
         raise UserError("--label says which label to explain: add --explain.")
+    if options.long_texts == "window" and options.explain:
+        raise UserError("--explain is about what is read at once: leave out --long_texts window.")
     texts = _texts(options.texts)
     return _explain(options, texts) if options.explain else _predict_texts(options, texts)
 
@@ -87,8 +91,7 @@ def run_predict(options: argparse.Namespace) -> int:
 def _predict_file(options: argparse.Namespace) -> int:
     from .bulk import PART_ROWS, predict_file
 
-    source_options = ("delimiter", "quoting", "dataset_config_name", "dataset_split",
-                      "dataset_revision")  # fmt: skip
+    source_options = (*FILE_OPTIONS, "dataset_config_name", "dataset_split", "dataset_revision")
     report = predict_file(
         options.model,
         options.input,
@@ -101,6 +104,7 @@ def _predict_file(options: argparse.Namespace) -> int:
         source_options={name: getattr(options, name) for name in source_options},
         dtype=options.dtype,
         backend=options.backend,
+        long_texts=options.long_texts,
     )
     if report is not None:
         print(report)
@@ -124,6 +128,8 @@ def _texts(given: list[str]) -> Iterator[str]:
 
 
 def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
+    from ..common.terminal import printable
+    from .predictions import prediction_line
     from .predictor import StackedEmotionPredictor
     from .score_bars import bars
 
@@ -132,21 +138,32 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
         revision=options.revision,
         dtype=options.dtype,
         backend=options.backend,
+        long_texts=options.long_texts,
     )
+    truncated = 0
     show_bars = options.format == "bars" or (options.format == "auto" and sys.stdout.isatty())
     texts = iter(texts)
-    while window := list(islice(texts, _READ_AHEAD)):
-        for text, answer in zip(window, predictor.predict(window), strict=True):
+    while chunk := list(islice(texts, _READ_AHEAD)):
+        for text, answer in zip(chunk, predictor.predict(chunk), strict=True):
+            truncated += answer.truncated
             if show_bars:
-                print(f"\n  {text}\n{bars(answer.scores, answer.labels)}")
+                print(f"\n  {printable(text)}\n{bars(answer.scores, answer.labels)}")
+                if not answer.has_words:
+                    print("    (no words: no label)")
             else:
-                row = {"text": text, "labels": list(answer.labels), "scores": answer.scores}
-                print(json.dumps(row, ensure_ascii=False))
+                print(prediction_line(text, answer))
+    if truncated:
+        print(
+            f"Texts that were too long and were truncated: {truncated:,}. To read all of them, use "
+            "--long_texts window.",
+            file=sys.stderr,
+        )
     return 0
 
 
 def _explain(options: argparse.Namespace, texts: Iterable[str]) -> int:
-    from .explanations.explanation import explain
+    from ..common.terminal import json_line
+    from .explanations.explain import explain
     from .explanations.rendering import html_page
     from .predictor import StackedEmotionPredictor
 
@@ -160,7 +177,7 @@ def _explain(options: argparse.Namespace, texts: Iterable[str]) -> int:
         return 0
     for explanation in explanations:
         if options.format == "jsonl":
-            print(json.dumps(explanation.to_dict(), ensure_ascii=False))
+            print(json_line(explanation.to_dict()))
         else:
             print(explanation.to_text() + "\n")
     return 0

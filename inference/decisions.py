@@ -1,8 +1,8 @@
-"""From probabilities to labels, in numpy: the same answers as the model's own `decide`."""
+"""From logits to labels, in numpy: the twin of `decisions_stacked_emotion`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,47 +10,7 @@ import numpy as np
 
 from ..common.numerics import logit, sigmoid
 
-
-@dataclass(frozen=True)
-class Decision:
-    """How a model turns probabilities into labels; read from its `config.json`.
-
-    Attributes:
-        labels: the labels in the order of the scores.
-        thresholds: one probability a label.
-        rule: "threshold" or "expected_jaccard", see `StackedEmotionConfig.decision`.
-        scale: slope of the log-odds in "expected_jaccard".
-    """
-
-    labels: list[str]
-    thresholds: list[float]
-    rule: str = "threshold"
-    scale: float = 1.0
-
-    def __call__(self, scores: np.ndarray) -> np.ndarray:
-        """The labels given for (texts, labels) probabilities, as (texts, labels) bool."""
-        scores = np.asarray(scores, np.float64)
-        if self.rule == "threshold":
-            return scores >= np.asarray(self.thresholds)
-        return by_expected_jaccard(scores, self.thresholds, self.scale)
-
-
-def by_expected_jaccard(
-    scores: np.ndarray, thresholds: Sequence[float], scale: float = 1.0
-) -> np.ndarray:
-    """The k most likely labels, for the k >= 1 of the highest expected Jaccard.
-
-    The numpy form of `decisions_stacked_emotion.decide_by_expected_jaccard`.
-
-    Args:
-        scores: (texts, labels) probabilities.
-        thresholds: (labels,) probabilities at which a label is as likely as not.
-        scale: slope of the log-odds.
-
-    Returns:
-        (texts, labels) bool, at least one label a text.
-    """
-    return decide(logit(scores, 1e-9), thresholds, "expected_jaccard", scale)
+RULES = ("threshold", "expected_jaccard")
 
 
 def decide(
@@ -104,3 +64,81 @@ def largest_expected_jaccard(likely: np.ndarray) -> np.ndarray:
     given = np.zeros(likely.shape, bool)
     np.put_along_axis(given, order, np.arange(likely.shape[-1]) <= best[..., None], -1)
     return given
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How a model turns logits into labels.
+
+    Attributes:
+        labels: the labels in the order of the logits.
+        thresholds: one probability per label.
+        rule: one of `RULES`, see `decide`.
+        scale: slope of the log-odds in "expected_jaccard".
+
+    Raises:
+        ValueError: a value that does not fit, with the name of its field in `config.json`.
+    """
+
+    labels: list[str]
+    thresholds: list[float]
+    rule: str = "threshold"
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            raise ValueError("id2label has no label.")
+        if len(self.thresholds) != len(self.labels):
+            raise ValueError(
+                f"thresholds has {len(self.thresholds)} values for {len(self.labels)} labels."
+            )
+        for label, value in zip(self.labels, self.thresholds, strict=True):
+            if not (_is_number(value) and 0 <= value <= 1):
+                raise ValueError(f"thresholds[{label!r}] is {value!r}; it must be in [0, 1].")
+        if self.rule not in RULES:
+            raise ValueError(f"decision is {self.rule!r}; it must be one of {RULES}.")
+        if not (_is_number(self.scale) and self.scale > 0):
+            raise ValueError(f"decision_scale is {self.scale!r}; it must be above 0.")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Decision:
+        """Read the fields of a model's `config.json`.
+
+        Raises:
+            ValueError: a field that is missing or does not fit, with its name.
+        """
+        names = config.get("id2label", {0: "LABEL_0", 1: "LABEL_1"})  # transformers' default
+        if not isinstance(names, Mapping) or sorted(map(str, names)) != sorted(
+            map(str, range(len(names)))
+        ):
+            raise ValueError(f"id2label must map 0, 1, … to the labels, not be {names!r:.100}.")
+        by_index = {int(index): str(label) for index, label in names.items()}
+        labels = [by_index[index] for index in range(len(by_index))]
+        thresholds = config.get("thresholds")
+        if thresholds is None:
+            thresholds = [0.5] * len(labels)
+        if not isinstance(thresholds, Sequence) or isinstance(thresholds, str):
+            raise ValueError(f"thresholds must be a list of numbers, not {thresholds!r:.100}.")
+        rule, scale = config.get("decision"), config.get("decision_scale")
+        return cls(
+            labels,
+            list(thresholds),
+            "threshold" if rule is None else rule,
+            1.0 if scale is None else scale,
+        )
+
+    def __call__(self, logits: Any, has_words: np.ndarray | None = None) -> np.ndarray:
+        """The labels given for (…, labels) logits, as (…, labels) bool; see `decide`."""
+        return decide(logits, self.thresholds, self.rule, self.scale, has_words)
+
+    def of_probabilities(self, scores: Any, has_words: np.ndarray | None = None) -> np.ndarray:
+        """As the call, for probabilities; a score equal to its threshold counts as given."""
+        scores = np.asarray(scores, np.float64)
+        if self.rule != "threshold":
+            return self(logit(scores, 1e-9), has_words)
+        given = scores >= np.asarray(self.thresholds)
+        return given if has_words is None else given & np.asarray(has_words, bool)[..., None]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30

@@ -1,107 +1,334 @@
-"""Files of a model, in a folder or on the Hub, found without transformers."""
+"""The one door to a model's files, in a folder or on the Hub. Needs neither torch nor transformers.
+
+A folder may come from anyone. Every file that is read is inside it, weights are safetensors and
+never pickles, and whatever is malformed gives one `ModelError` that names the file.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..common.errors import UserError, shorten
 from .decisions import Decision
 
 CONFIG = "config.json"
+TOKENIZER = "tokenizer_config.json"
 WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
 ONNX_REPORT = "onnx/report.json"
-_SAMPLES, _SAMPLE_BYTES = 64, 4096
+MAX_JSON_BYTES = 64 << 20
+MAX_SIZE = 10_000_000
+"""The largest vocabulary, width or number of positions that is taken for sane."""
+_SIZE_FIELD = re.compile(r"(size|dim|layers|heads|embeddings|positions)$")
+_HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?")
+_FILE_NAME = re.compile(r"[\w-][\w.-]*")
+_SAMPLES, _SAMPLE_BYTES, _WHOLE_BYTES = 64, 4096, 16 << 20
+
+
+class ModelError(UserError, OSError):
+    """A model's files are missing, malformed or unsafe; the message names the file."""
 
 
 class ModelFiles:
     """The files of one model.
 
     Args:
-        path_or_id: a folder, or a Hub id (which needs `huggingface_hub`).
-        revision: commit, tag or branch of a Hub id.
+        path_or_id: a model's folder, the folder of a run (its `model/` is taken), or a Hub id
+            (which needs `huggingface_hub`).
+        revision: commit, tag or branch of a Hub id; all files come from the commit it names now.
         **hub_options: `token`, `cache_dir`, `local_files_only`.
+
+    Attributes:
+        location: the folder or Hub id.
+        folder: the folder, None for a Hub id.
+        options: `revision` and the Hub options, as `from_pretrained` takes them.
+
+    Raises:
+        ModelError: there is no such folder, or no such model on the Hub.
     """
 
     def __init__(
         self, path_or_id: str | Path, revision: str | None = None, **hub_options: Any
     ) -> None:
-        self.location = str(path_or_id)
-        self.folder = Path(path_or_id) if Path(path_or_id).is_dir() else None
-        self.options = {"revision": revision, **hub_options}
+        self.folder = local_folder(path_or_id, revision)
+        self.location = str(path_or_id if self.folder is None else self.folder)
+        self.options: dict[str, Any] = {"revision": revision or "main", **hub_options}
+        if self.folder is None:
+            snapshot = Path(self._download(CONFIG)).parent  # one try; it fails at once
+            if snapshot.parent.name == "snapshots":
+                self.options["revision"] = snapshot.name
 
     def __call__(self, name: str) -> str:
         """The path of a file on this machine; a Hub file is downloaded.
 
         Raises:
-            OSError: there is no such file.
+            ModelError: there is no such file, or it is outside the model's folder.
         """
-        if self.folder is not None:
-            path = self.folder / name
-            if not path.is_file():
-                raise OSError(f"{self.location} has no {name}.")
-            return str(path)
+        if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name:
+            raise ModelError(f"{self.location}: {shorten(name)} is not the name of a file in it.")
+        if self.folder is None:
+            return self._download(name)
+        path = self.folder / name
+        if not path.is_file():
+            raise ModelError(f"{self.location} has no {name}.")
+        inside = self.folder.resolve()
+        if inside.parent.name == "snapshots":  # a folder of the Hub's cache has links to its blobs
+            inside = inside.parent.parent
+        if not path.resolve().is_relative_to(inside):
+            raise ModelError(f"{path} is a link to a file outside the model's folder: copy it in.")
+        return str(path)
+
+    def _download(self, name: str) -> str:
+        if find_spec("huggingface_hub") is None:
+            raise ModelError(
+                f"There is no folder {self.location}. To load a Hub id, install huggingface_hub."
+            )
+        from huggingface_hub import hf_hub_download
+
         try:
-            from huggingface_hub import hf_hub_download
-        except ImportError as error:
-            raise OSError(
-                f"There is no folder {self.location}; to load a Hub id, install huggingface_hub."
+            return str(hf_hub_download(self.location, name, **self.options))
+        except (OSError, ValueError) as error:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            where = f"{self.location}@{self.options['revision']}"
+            raise ModelError(
+                f"There is no folder {self.location}, and {name} of {where} cannot be fetched from "
+                f"the Hub: {first}"
+                if name == CONFIG
+                else f"{name} of {where} cannot be fetched from the Hub: {first}"
             ) from error
-        return hf_hub_download(self.location, name, **self.options)
 
     def find(self, name: str) -> str | None:
         """As the call, but None where there is no such file."""
+        if self.folder is not None and not os.path.lexists(self.folder / name):
+            return None
         try:
             return self(name)
-        except OSError:
+        except ModelError:
+            if self.folder is not None:
+                raise
             return None
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A JSON file's object.
 
         Raises:
-            OSError: it is missing, or not JSON.
+            ModelError: it is missing, too large, or not a JSON object.
+        """
+        path = Path(self(name))
+        with self.reading(name):
+            if path.stat().st_size > MAX_JSON_BYTES:
+                raise ValueError(f"it is larger than {MAX_JSON_BYTES >> 20} MB")
+            value = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(value, dict):
+                raise ValueError(f"it holds {type(value).__name__}, not an object")
+        return value
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[None]:
+        """Turn whatever a malformed file causes into one error that names the file.
+
+        Args:
+            name: of the file that is read, or what to call several.
+
+        Raises:
+            ModelError: in place of any other error.
         """
         try:
-            return dict(json.loads(Path(self(name)).read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise OSError(f"{name} of {self.location} is not a JSON object: {error}") from error
+            yield
+        except (UserError, ImportError, KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except MemoryError as error:
+            raise ModelError(f"{name} of {self.location} needs more memory than there is.") from (
+                error
+            )
+        except BaseException as error:  # libraries raise many kinds; Rust's panics are no Exception
+            kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+            text = " ".join(str(error).split())[:600]
+            where = "" if self.location in text else f"{name} of {self.location} cannot be used: "
+            raise ModelError(f"{where}{kind}{text}") from error
+
+    def config(self) -> dict[str, Any]:
+        """`config.json`, with the sizes and the decision in it checked.
+
+        Raises:
+            ModelError: it is not that of a stack, or a field does not fit, with its name.
+        """
+        config = self.read_json(CONFIG)
+        with self.reading(CONFIG):
+            if config.get("model_type") != "stacked_emotion":
+                raise ValueError(
+                    f"model_type is {config.get('model_type')!r}, not 'stacked_emotion'"
+                )
+            for name, encoder in _object(config, "encoders").items():
+                if not isinstance(encoder, Mapping):
+                    raise ValueError(f"encoders[{name!r}] is not an object")
+                _check_fields(encoder, f"encoders[{name!r}].")
+            _check_fields(config, "")
+            Decision.from_config(config)
+        return config
+
+    def tokenizer_settings(self) -> dict[str, Any]:
+        """`tokenizer_config.json`, with what decides which files are read checked.
+
+        Raises:
+            ModelError: it is not that of a stack's tokenizer.
+        """
+        settings = self.read_json(TOKENIZER)
+        with self.reading(TOKENIZER):
+            names, length = settings.get("encoder_names"), settings.get("model_max_length")
+            if not isinstance(names, list) or not names:
+                raise ValueError(f"encoder_names is {shorten(names)}, not a list of names")
+            for name in names:
+                _plain_name(name, "encoder_names", "")
+            if type(length) is not int or not 2 <= length <= MAX_SIZE:
+                raise ValueError(f"model_max_length is {shorten(length)}, not a whole number")
+        return settings
 
     def decision(self) -> Decision:
-        """Labels, thresholds and rule from `config.json`."""
-        config = self.read_json(CONFIG)
-        try:
-            names = {int(index): str(label) for index, label in config["id2label"].items()}
-            labels = [names[index] for index in range(len(names))]
-        except (KeyError, ValueError, AttributeError) as error:
-            raise OSError(
-                f"{CONFIG} of {self.location} is not that of a StackedEmotion model: {error!r}."
-            ) from error
-        return Decision(
-            labels,
-            list(config.get("thresholds") or [0.5] * len(labels)),
-            config.get("decision") or "threshold",
-            float(config.get("decision_scale") or 1.0),
-        )
+        """Labels, thresholds and rule from `config.json`.
+
+        Raises:
+            ModelError: a field does not fit, with its name.
+        """
+        return Decision.from_config(self.config())
+
+    def weight_files(self) -> list[Path]:
+        """The safetensors files of the weights.
+
+        Raises:
+            ModelError: there are none, or the index names files outside the folder.
+        """
+        if (whole := self.find(WEIGHTS)) is not None:
+            return [Path(whole)]
+        if self.find(WEIGHTS_INDEX) is None:
+            raise ModelError(
+                f"{self.location} has no {WEIGHTS}. Pickled weights, such as pytorch_model.bin, "
+                "are never loaded: save the model as safetensors."
+            )
+        index = self.read_json(WEIGHTS_INDEX)
+        with self.reading(WEIGHTS_INDEX):
+            names = sorted(set(_object(index, "weight_map").values()), key=str)
+            for name in names:
+                _plain_name(name, "weight_map", ".safetensors")
+        return [Path(self(name)) for name in names]
 
     def onnx_report(self) -> dict[str, Any] | None:
-        """What the export measured; None if there is no export, or one of other weights."""
+        """What the export measured; None if there is no export, or one of other weights.
+
+        Raises:
+            ModelError: the report or a graph is not what `stacked-emotion export` wrote.
+        """
         if self.find(ONNX_REPORT) is None:
             return None
-        report = self.read_json(ONNX_REPORT)
-        weights = self.folder / WEIGHTS if self.folder is not None else None
-        if weights is None or not weights.is_file():
-            return report
-        return report if report.get("weights") == weights_fingerprint(weights) else None
+        report = {"files": {}, "digests": {}, "differences": {}} | self.read_json(ONNX_REPORT)
+        weights = (self.folder or Path()) / WEIGHTS
+        pinned = self.folder is not None and weights.is_file()
+        if pinned and report.get("weights") != weights_fingerprint(weights):
+            return None
+        with self.reading(ONNX_REPORT):
+            for names in _object(report, "files").values():
+                if not isinstance(names, list) or not names:
+                    raise ValueError("files must have a list of names per dtype")
+                for name in names:
+                    _plain_name(name, "files", ".onnx", ".onnx.data")
+            _object(report, "digests")
+            for name, found in _object(report, "differences").items():
+                for field in ("label_agreement", "jaccard_difference"):
+                    value = found.get(field, 0.0) if isinstance(found, dict) else None
+                    if not (isinstance(value, int | float) and abs(value) <= 1):
+                        raise ValueError(f"differences[{name!r}].{field} is {shorten(value)}")
+        return report
+
+    def graph(self, report: Mapping[str, Any], dtype: str) -> str:
+        """The path of an exported graph, with its external data beside it.
+
+        Args:
+            report: of the export.
+            dtype: which graph.
+
+        Raises:
+            UserError: it was not exported.
+            ModelError: a file is not the one that was exported.
+        """
+        names = report["files"].get(dtype)
+        if names is None:
+            raise UserError(
+                f"dtype={dtype!r} was not exported to {self.location}/onnx; there are "
+                f"{sorted(report['files'])}. Run stacked-emotion export with --quantize int8."
+            )
+        paths = [self(f"onnx/{name}") for name in sorted(names, key=len)]  # the graph first
+        for name, path in zip(sorted(names, key=len), paths, strict=True):
+            if report["digests"].get(name) != weights_fingerprint(Path(path)):
+                raise ModelError(
+                    f"{path} is not the file that was exported. Run: {export_command(self)}"
+                )
+        return paths[0]
+
+
+def local_folder(path_or_id: str | Path, revision: str | None = None) -> Path | None:
+    """The folder of a model: the one given, or `model/` in that of a run; None for a Hub id.
+
+    Raises:
+        ModelError: what can only be a path, and is not a folder.
+    """
+    path = Path(path_or_id).expanduser()
+    if str(path_or_id) and path.is_dir():
+        if not (path / CONFIG).is_file() and (path / "model" / CONFIG).is_file():
+            return path / "model"
+        return path
+    text = str(path_or_id)
+    if path.is_file():
+        raise ModelError(f"{text} is a file: give the folder of the model.")
+    beside = revision is None and len(path.parts) > 1 and path.parent.is_dir()
+    if isinstance(path_or_id, Path) or beside or not _HUB_ID.fullmatch(text):
+        raise ModelError(f"There is no such folder: {text or repr(text)}.")
+    return None
 
 
 def weights_fingerprint(path: Path) -> str:
-    """A digest of a file's size and of samples over its whole length; reads 256 KB at most."""
+    """A digest of a file: of all of it up to 16 MB, else of its size and 64 samples of 4 KB."""
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as stream:
-        for sample in range(_SAMPLES):
-            stream.seek(max(0, size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
-            digest.update(stream.read(_SAMPLE_BYTES))
+        if size <= _WHOLE_BYTES:
+            digest.update(stream.read())
+        else:
+            for sample in range(_SAMPLES):
+                stream.seek((size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
+                digest.update(stream.read(_SAMPLE_BYTES))
     return digest.hexdigest()
+
+
+def export_command(files: ModelFiles) -> str:
+    """The command that writes a model's ONNX graphs."""
+    return f"stacked-emotion export {files.location}"
+
+
+def _object(value: Mapping[str, Any], field: str) -> dict[str, Any]:
+    found = value.get(field)
+    if not isinstance(found, dict):
+        raise ValueError(f"{field} is not an object, but {shorten(found)}")
+    return found
+
+
+def _check_fields(fields: Mapping[str, Any], where: str) -> None:
+    for name, value in fields.items():
+        if "attn_implementation" in name and "/" in str(value):  # transformers would fetch its code
+            raise ValueError(f"{where}{name} is {shorten(value)}: code from the Hub is never run")
+        if not _SIZE_FIELD.search(name) or isinstance(value, bool):
+            continue
+        if isinstance(value, int | float) and not 0 <= value <= MAX_SIZE:
+            raise ValueError(f"{where}{name} is {value}; it must be in 0..{MAX_SIZE:,}")
+
+
+def _plain_name(name: Any, field: str, *suffixes: str) -> None:
+    if not (isinstance(name, str) and _FILE_NAME.fullmatch(name) and name.endswith(suffixes)):
+        raise ValueError(f"{field} names {shorten(name)}, which is not a file of this model")

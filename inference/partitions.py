@@ -1,4 +1,4 @@
-"""Emotions of a cluster's partitions: one callable for Ray Data, Spark and whatever has batches."""
+"""Prediction on a cluster: one callable for Ray Data, Spark and anything else with batches."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 import pyarrow
 
 from ..common.errors import UserError, did_you_mean, quoted
-from ..configuration_stacked_emotion import StackedEmotionConfig
 from .bulk.predictions import Answers, Columns, answer
 from .bulk.rows import python_values
+from .model_files import ModelFiles
 from .predictor import StackedEmotionPredictor
 
 Batch = TypeVar("Batch")
 
 
 class PartitionPredictor:
-    """Adds labels and scores to batches of rows; loads the model once a process, when first used.
+    """Adds labels and scores to batches of rows; loads the model once per process, on first use.
 
     A batch is a pandas DataFrame, an Arrow table or record batch, or a mapping of columns to numpy
     arrays; the answer is of the same kind. It has all columns and rows of the batch, and
@@ -37,7 +37,7 @@ class PartitionPredictor:
         revision: commit, tag or branch of a Hub id; give a commit, so that every process loads the
             same model.
         prefix: put before the names of the new columns.
-        batch_tokens: positions a batch of the model; None for the backend's own choice.
+        batch_tokens: positions per batch of the model; None for the backend's choice.
         **predictor_options: of `StackedEmotionPredictor.from_pretrained`, such as `dtype`.
 
     Example:
@@ -101,8 +101,7 @@ class PartitionPredictor:
         """
         from pyspark.sql.types import ArrayType, FloatType, StringType, StructField, StructType
 
-        config = StackedEmotionConfig.from_pretrained(self.model, revision=self.revision or "main")
-        columns = Columns.of(config.label_names, self.prefix)
+        columns = Columns.of(ModelFiles(self.model, self.revision).decision().labels, self.prefix)
         new = [StructField(columns.labels, ArrayType(StringType()))]
         new += [StructField(name, FloatType()) for name in columns.scores]
         return StructType([*schema.fields, *new, StructField(self._problem, StringType())])

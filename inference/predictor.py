@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..alignment_stacked_emotion import AlignedBatchEncoder
+from ..common.errors import UserError
 from ..common.precision import native_dtype
 from ..configuration_stacked_emotion import StackedEmotionConfig
 from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
+from ..tokenizer_files_stacked_emotion import read_tokenizers
 from .backends.fastest import fastest
-from .backends.onnx import ONNX_DTYPES, OnnxRunner, graph_path, missing_export
+from .backends.onnx import ONNX_DTYPES, OnnxRunner, exported
 from .backends.openvino import OPENVINO_DTYPES, OpenVinoRunner
-from .backends.weight_conversion import converted_weights
+from .backends.weight_conversion import check_finite, converted_weights
 from .decisions import Decision
-from .encoding import TextEncoder
-from .model_files import ModelFiles
-from .text_predictor import BATCH_TOKENS, WINDOW, Prediction, Runner, TextPredictor
-
-__all__ = [
-    "BATCH_TOKENS",
-    "WINDOW",
-    "Prediction",
-    "StackedEmotionPredictor",
-    "TorchRunner",
-]
+from .model_files import CONFIG, TOKENIZER, ModelError, ModelFiles
+from .text_predictor import BATCH_TOKENS, Runner, TextPredictor
 
 BACKENDS = ("auto", "torch", "onnx", "openvino")
 GPU_BATCH_TOKENS = 32768
+_TORCH_DTYPES = {
+    "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16,
+}  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +41,7 @@ class TorchRunner:
 
     def __init__(self, model: StackedEmotionForSequenceClassification) -> None:
         self.model = model
+        self.device = str(model.device)
         self.batch_tokens = BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS
         self.dtype = str(model.dtype).removeprefix("torch.")
 
@@ -64,12 +63,13 @@ class StackedEmotionPredictor(TextPredictor):
         model: the stack.
         tokenizer: its tokenizer; one made for other encoders is refused.
         device: where the model runs.
+        long_texts, pooling: see `TextPredictor`.
 
     Example:
         >>> predictor = StackedEmotionPredictor.from_pretrained("user/name")  # doctest: +SKIP
         >>> predictor.backend  # doctest: +SKIP
         'torch bfloat16'
-        >>> predictor.predict(["فرحان جدا"])[0].labels  # doctest: +SKIP
+        >>> predictor.predict("فرحان جدا")[0].labels  # doctest: +SKIP
         ['joy']
     """
 
@@ -78,34 +78,41 @@ class StackedEmotionPredictor(TextPredictor):
         model: StackedEmotionForSequenceClassification,
         tokenizer: StackedEmotionTokenizer,
         device: str | torch.device = "cpu",
+        long_texts: str = "truncate",
+        pooling: str = "mean",
+        source: str = "",
     ) -> None:
-        tokenizer.check_model(model.config)
-        self._source: tuple[ModelFiles, dict[str, Any]] | None = None
+        self._files: ModelFiles | None = None
         self._model: StackedEmotionForSequenceClassification | None = model.to(device).eval()
+        decision = Decision.from_config(model.config.to_dict())
+        self._set_up(tokenizer, model.config, decision, TorchRunner(self._model), long_texts,
+                     pooling, source)  # fmt: skip
+
+    def _set_up(
+        self, tokenizer: StackedEmotionTokenizer, config: StackedEmotionConfig,
+        decision: Decision, runner: Runner, *options: str,
+    ) -> None:  # fmt: skip
+        tokenizer.check_model(config)
         self.tokenizer = tokenizer
-        config = model.config
-        decision = Decision(
-            config.label_names,
-            list(config.thresholds or [0.5] * config.num_labels),
-            config.decision,
-            config.decision_scale,
-        )
-        super().__init__(TextEncoder.of(tokenizer), decision, TorchRunner(self._model))
+        encoder = AlignedBatchEncoder.from_settings(tokenizer._settings(), tokenizer.backends)
+        super().__init__(encoder, decision, runner, *options)
 
     @classmethod
     def from_pretrained(
         cls,
-        path_or_id: str,
+        path_or_id: str | Path,
         dtype: str | torch.dtype = "auto",
         device: str = "auto",
         revision: str | None = None,
         backend: str = "auto",
+        long_texts: str = "truncate",
+        pooling: str = "mean",
         **hub_options: Any,
     ) -> StackedEmotionPredictor:
         """Load a folder or a Hub repository.
 
         Args:
-            path_or_id: the folder, or the id.
+            path_or_id: the folder of a model or of its run, or the Hub id.
             dtype: "float32", "bfloat16", "float16" (torch on a GPU), or "int8" (onnx, openvino);
                 "auto" for the fastest that is exact enough: bfloat16 where the device computes in
                 it natively, int8 where the export measured it, float32 elsewhere.
@@ -113,16 +120,17 @@ class StackedEmotionPredictor(TextPredictor):
             revision: commit, tag or branch of a Hub id.
             backend: "torch"; "onnx" or "openvino" for what `stacked-emotion export` wrote; "auto"
                 for the fastest that is installed and that the export found exact enough (see
-                `choice.exact_enough`). With a dtype, or without an export, "auto" is torch. The
+                `fastest.exact_enough`). With a dtype, or without an export, "auto" is torch. The
                 attribute `backend` says which it is.
+            long_texts, pooling: see `TextPredictor`.
             **hub_options: `token`, `cache_dir`, `local_files_only`.
 
         Raises:
-            OSError: what is there is not a whole model, with what is missing.
-            ValueError: a backend or dtype there is none of.
+            ModelError: there is no such model, or a file of it is missing, malformed or unsafe.
+            UserError: an unknown backend or dtype.
         """
         if backend not in BACKENDS:
-            raise ValueError(f"backend={backend!r} is not known; there are {BACKENDS}.")
+            raise UserError(f"backend={backend!r} is not known; there are {BACKENDS}.")
         where = torch.device(
             ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         )
@@ -135,75 +143,107 @@ class StackedEmotionPredictor(TextPredictor):
                 if report is not None:
                     backend, name = fastest(report).split()
                     logger.info("%s: backend %s %s", path_or_id, backend, name)
-        options = {"revision": revision or "main", **hub_options}
+        config = load_config(files)
+        tokenizer = load_tokenizer(files)
         if backend == "torch":
-            model = _load(files, native_dtype(where) if name == "auto" else name, options)
-            tokenizer = StackedEmotionTokenizer.from_pretrained(path_or_id, **options)
-            return cls(model, tokenizer, where)
+            model = load_model(files, native_dtype(where) if name == "auto" else name)
+            with files.reading(TOKENIZER):  # it may be that of another model
+                self = cls(model, tokenizer, where, long_texts, pooling, files.location)
+            return self.verified(files)
         self = cls.__new__(cls)
-        self._source, self._model = (files, options), None
-        self.tokenizer = StackedEmotionTokenizer.from_pretrained(path_or_id, **options)
-        TextPredictor.__init__(
-            self,
-            TextEncoder.of(self.tokenizer),
-            files.decision(),
-            _exported_runner(files, backend, name, where),
-        )
-        return self
+        self._files, self._model = files, None
+        runner = _exported_runner(files, backend, name, where)
+        decision = files.decision()
+        with files.reading(TOKENIZER):
+            self._set_up(tokenizer, config, decision, runner, long_texts, pooling, files.location)
+        return self.verified(files)
 
     @property
     def model(self) -> StackedEmotionForSequenceClassification:
         """The model in torch; with another backend it is loaded, in float32, when first asked."""
         if self._model is None:
-            assert self._source is not None
-            self._model = _load(self._source[0], torch.float32, self._source[1]).eval()
+            assert self._files is not None
+            self._model = load_model(self._files, torch.float32)
         return self._model
 
 
-def _load(
-    files: ModelFiles, dtype: str | torch.dtype, options: dict[str, Any]
+def load_config(files: ModelFiles) -> StackedEmotionConfig:
+    """The configuration of a model.
+
+    Raises:
+        ModelError: it is missing or malformed.
+    """
+    files.config()  # checks the sizes
+    with files.reading(CONFIG):
+        return StackedEmotionConfig.from_pretrained(files.location, **files.options)
+
+
+def load_tokenizer(files: ModelFiles) -> StackedEmotionTokenizer:
+    """The tokenizer of a model.
+
+    Raises:
+        ModelError: a file is missing or malformed.
+    """
+    files.tokenizer_settings()
+    with files.reading(TOKENIZER):
+        settings, backends = read_tokenizers(files, files.location)
+        return StackedEmotionTokenizer(backends=backends, name_or_path=files.location, **settings)
+
+
+def load_model(
+    files: ModelFiles, dtype: str | torch.dtype, **options: Any
 ) -> StackedEmotionForSequenceClassification:
-    """The model in torch; weights in another format are converted as they are read."""
+    """The model in torch, in evaluation mode; weights of another format are converted as read.
+
+    Args:
+        files: of the model.
+        dtype: of the weights.
+        **options: of `from_pretrained`, such as `attn_implementation`.
+
+    Raises:
+        ModelError: a file is missing, malformed or unsafe, or weights are not finite.
+        UserError: an unknown dtype.
+    """
     if isinstance(dtype, str):
-        kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-        if dtype not in kinds:
-            raise ValueError(f"dtype={dtype!r} is not one of torch's; there are {sorted(kinds)}.")
-        dtype = kinds[dtype]
-    weights = converted_weights(files, dtype)
-    source: str | None = files.location
-    given = options
-    if weights is not None:
-        config = StackedEmotionConfig.from_pretrained(files.location, **options)
-        source, given = None, {"config": config, "state_dict": weights}
-    model, report = StackedEmotionForSequenceClassification.from_pretrained(
-        source, dtype=dtype, output_loading_info=True, **given
-    )
+        if dtype not in _TORCH_DTYPES:
+            raise UserError(
+                f"dtype={dtype!r} is not one of torch's; there are {sorted(_TORCH_DTYPES)}."
+            )
+        dtype = _TORCH_DTYPES[dtype]
+    config = load_config(files)
+    with files.reading("the weights"):
+        weights = converted_weights(files, dtype)
+        source = files.location if weights is None else None
+        given = files.options if weights is None else {"state_dict": weights}
+        model, report = StackedEmotionForSequenceClassification.from_pretrained(
+            source, config=config, dtype=dtype, output_loading_info=True, use_safetensors=True,
+            **given, **options,
+        )  # fmt: skip
     if missing := sorted(report["missing_keys"]):
-        raise OSError(
+        raise ModelError(
             f"The weights of {files.location} lack {len(missing)} tensors, such as {missing[0]}: "
             "they are not whole, or not those of this config.json. Fetch or save them again."
         )
-    return model
+    check_finite(model.state_dict(), files.location)
+    return model.eval()
 
 
 def _exported_runner(files: ModelFiles, backend: str, dtype: str, device: torch.device) -> Runner:
     """The runner of what was exported.
 
     Raises:
-        OSError: there is no export.
-        ValueError: a dtype the backend does not have.
+        ModelError: there is no usable export.
+        UserError: a dtype the backend does not have.
     """
     if device.type != "cpu":
-        raise ValueError(f"backend={backend!r} runs on the CPU; for {device} take 'torch'.")
-    report = files.onnx_report()
-    if report is None:
-        raise OSError(missing_export(files))
+        raise UserError(f"backend={backend!r} runs on the CPU; for {device} use 'torch'.")
+    report = exported(files)
     kinds = ONNX_DTYPES if backend == "onnx" else OPENVINO_DTYPES
     if dtype == "auto":
         chosen = fastest(report, installed=lambda module: module.startswith(backend))
         dtype = chosen.split()[1] if chosen.startswith(backend) else "float32"
     if dtype not in kinds:
-        raise ValueError(f"dtype={dtype!r} is not one of {backend}'s; there are {kinds}.")
-    if backend == "onnx":
-        return OnnxRunner(graph_path(files, report, dtype), dtype)
-    return OpenVinoRunner(graph_path(files, report, "float32"), dtype)
+        raise UserError(f"dtype={dtype!r} is not one of {backend}'s; there are {kinds}.")
+    graph = files.graph(report, dtype if backend == "onnx" else "float32")
+    with files.reading("the exported graph"):
+        return OnnxRunner(graph, dtype) if backend == "onnx" else OpenVinoRunner(graph, dtype)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ..common.terminal import printable
+
 
 def bars(scores: Mapping[str, float], labels: Sequence[str], width: int = 30) -> str:
     """Scores as bars, most likely first; `*` marks the labels that are given.
 
     Args:
-        scores: probability by label.
+        scores: probability by label; control characters in names are shown as escapes.
         labels: the labels given.
-        width: of a bar of 1.
+        width: characters of a bar of 1.
     """
-    longest = max(map(len, scores))
+    names = {label: printable(label) for label in scores}
+    longest = max(map(len, names.values()))
     lines = []
     for label, score in sorted(scores.items(), key=lambda entry: -entry[1]):
         mark = "*" if label in labels else " "
-        lines.append(f"  {mark} {label:<{longest}} {score:.2f} {'█' * round(score * width)}")
+        lines.append(f"  {mark} {names[label]:<{longest}} {score:.2f} {'█' * round(score * width)}")
     return "\n".join(lines)

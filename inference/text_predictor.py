@@ -1,33 +1,30 @@
-"""From texts to labels, whatever computes the logits: windows, batches by length, order kept."""
+"""From texts to labels, whatever computes the logits: batches by length, order kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .decisions import Decision, sigmoid
-from .encoding import EncodedTexts, TextEncoder
+from ..alignment_stacked_emotion import AlignedBatch, AlignedBatchEncoder
+from ..common.batching import batches_by_length
+from ..common.errors import UserError
+from .decisions import Decision
+from .long_texts import LONG_TEXTS, POOLINGS, further_windows, pooled
+from .predictions import Prediction, Predictions, TextScores
+from .texts import checked, texts_of
 
-WINDOW = 4096
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .model_files import ModelFiles
+
+CHUNK = 4096
+"""Texts that are encoded together. They are sorted by length, and equal ones computed once."""
 BATCH_TOKENS = 1024
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one text.
-
-    Attributes:
-        labels: the labels given (see `decision` in the config), most likely first.
-        scores: probability of every label, in the model's order.
-    """
-
-    labels: list[str]
-    scores: dict[str, float]
 
 
 class Runner(Protocol):
@@ -36,12 +33,14 @@ class Runner(Protocol):
     Attributes:
         backend: "torch", "onnx" or "openvino".
         dtype: what it computes in.
-        batch_tokens: positions a batch, padding included, at which it is fastest.
+        device: where it runs, such as "cpu".
+        batch_tokens: positions of a batch, padding included, at which it is fastest.
         workers: batches it computes at a time.
     """
 
     backend: str
     dtype: str
+    device: str
     batch_tokens: int
     workers: int
 
@@ -50,27 +49,46 @@ class Runner(Protocol):
         ...
 
 
-@dataclass
-class _Window:
-    """Texts read together: the different ones, encoded, and where each text's answer is."""
-
-    places: np.ndarray
-    encoded: EncodedTexts
-
-
 class TextPredictor:
     """Predicts labels of texts with a runner.
 
     Args:
         encoder: texts to arrays.
-        decision: probabilities to labels.
+        decision: logits to labels.
         runner: arrays to logits.
+        long_texts: "truncate" reads a text up to the encoders' `max_length`; "window" reads all
+            of it in overlapping windows. A text that fits has the same scores in both.
+        pooling: how the logits of windows become those of a text, "mean" or "max".
+        source: where the model came from, for `repr`.
+
+    Raises:
+        UserError: an unknown value of `long_texts` or `pooling`.
     """
 
-    def __init__(self, encoder: TextEncoder, decision: Decision, runner: Runner) -> None:
-        self._text_encoder = encoder
-        self._decision = decision
-        self.runner = runner
+    def __init__(
+        self,
+        encoder: AlignedBatchEncoder,
+        decision: Decision,
+        runner: Runner,
+        long_texts: str = "truncate",
+        pooling: str = "mean",
+        source: str = "",
+    ) -> None:
+        for name, value, known in (
+            ("long_texts", long_texts, LONG_TEXTS), ("pooling", pooling, POOLINGS),
+        ):  # fmt: skip
+            if value not in known:
+                raise UserError(f"{name}={value!r} is not known; there are {known}.")
+        self.encoder, self.decision, self.runner = encoder, decision, runner
+        self.long_texts, self.pooling, self.source = long_texts, pooling, source
+
+    def __repr__(self) -> str:
+        source = f"{self.source!r}, " if self.source else ""
+        return (
+            f"{type(self).__name__}({source}{self.backend} on {self.runner.device}, "
+            f"{len(self.labels)} labels, up to {self.encoder.max_length} positions, long texts: "
+            f"{self.long_texts})"
+        )
 
     @property
     def backend(self) -> str:
@@ -80,187 +98,208 @@ class TextPredictor:
     @property
     def labels(self) -> list[str]:
         """The labels, in the order of the scores."""
-        return list(self._decision.labels)
+        return list(self.decision.labels)
 
     @property
     def thresholds(self) -> list[float]:
         """The probability at which each label is given; 0.5 where none is stored."""
-        return list(self._decision.thresholds)
+        return list(self.decision.thresholds)
 
-    def decide(self, scores: np.ndarray) -> np.ndarray:
-        """The labels given for (texts, labels) probabilities, as the model's config says."""
-        return self._decision(scores)
+    def decide(self, scores: np.ndarray, has_words: np.ndarray | None = None) -> np.ndarray:
+        """The labels given for (texts, labels) probabilities, as the model's config says.
+
+        Args:
+            scores: probabilities.
+            has_words: (texts,) bool; a text without words gets no label. None if all have words.
+        """
+        return self.decision.of_probabilities(scores, has_words)
 
     def predict(
         self,
-        texts: Sequence[str],
+        texts: Any,
         batch_tokens: int | None = None,
         progress: bool | None = None,
-    ) -> list[Prediction]:
+        text: str | None = None,
+    ) -> Predictions:
         """Labels and scores of texts, in their order.
 
         Args:
-            texts: the texts; an empty one is a text without words.
-            batch_tokens: positions a batch, padding included; None for the backend's own choice.
+            texts: one text, or texts in a list, array, pandas Series or DataFrame, or
+                `datasets.Dataset`. An empty text is a text without words, which gets no label.
+            batch_tokens: positions of a batch, padding included; None for the backend's choice.
             progress: show a bar; None for one on a terminal when there are many texts.
+            text: the column of texts of a DataFrame or data set.
+
+        Returns:
+            A list with one `Prediction` per text, also for a single text. `.to_pandas()` makes a
+            DataFrame of it.
 
         Raises:
-            ValueError: something that is not a text, with its position.
+            UserError: something that is not a text, with its position.
         """
-        return self._answers(self.predict_proba(texts, batch_tokens, progress))
+        found, index = texts_of(texts, text)
+        answers = self.score(found, batch_tokens, progress)
+        return Predictions(answers, found, self.labels, index)
 
     def predict_proba(
         self,
-        texts: Sequence[str],
+        texts: Any,
         batch_tokens: int | None = None,
         progress: bool | None = None,
+        text: str | None = None,
     ) -> np.ndarray:
-        """Probabilities of texts, (texts, labels) float32, in their order.
+        """Probabilities of texts, (texts, labels) float32, in their order; see `predict`."""
+        return self.score(texts, batch_tokens, progress, text).probabilities
 
-        Args:
-            texts: the texts.
-            batch_tokens: positions a batch, padding included; None for the backend's own choice.
-            progress: show a bar; None for one on a terminal when there are many texts.
-
-        Raises:
-            ValueError: something that is not a text, with its position.
-        """
-        check_texts(texts)
-        if progress is None and len(texts) <= WINDOW:
+    def score(
+        self,
+        texts: Any,
+        batch_tokens: int | None = None,
+        progress: bool | None = None,
+        text: str | None = None,
+    ) -> TextScores:
+        """Logits, probabilities and labels of texts as arrays, in their order; see `predict`."""
+        found, _ = texts_of(texts, text)
+        if progress is None and len(found) <= CHUNK:
             progress = False
-        scores = np.zeros((len(texts), len(self._decision.labels)), np.float32)
-        done = 0
-        advance, close = _progress_bar(len(texts), progress)
+        description = f"{self.backend} on {self.runner.device}"
+        advance, close = _progress_bar(len(found), progress, description)
         try:
-            for part in self._scores(iter(texts), WINDOW, batch_tokens, advance):
-                scores[done : done + len(part)] = part
-                done += len(part)
+            parts = list(self._scores(iter(found), CHUNK, batch_tokens, advance))
         finally:
             close()
-        return scores
+        return TextScores.joined(parts, self.decision)
 
     def stream(
-        self, texts: Iterable[str], window: int = WINDOW, batch_tokens: int | None = None
+        self, texts: Iterable[str], chunk: int = CHUNK, batch_tokens: int | None = None
     ) -> Iterator[Prediction]:
         """As `predict`, over an iterable of any length in bounded memory.
 
         Args:
-            texts: the texts; up to two windows are read ahead.
-            window: texts read together; they are sorted by length, and equal ones computed once.
-            batch_tokens: positions a batch; None for the backend's own choice.
+            texts: the texts; up to two chunks are read ahead.
+            chunk: texts read together; they are sorted by length, and equal ones computed once.
+            batch_tokens: positions of a batch; None for the backend's choice.
 
         Raises:
-            ValueError: something that is not a text, with its position.
+            UserError: something that is not a text, with its position.
         """
-        for scores in self._scores(_checked(texts), window, batch_tokens):
-            yield from self._answers(scores)
+        for scores in self._scores(checked(texts), chunk, batch_tokens):
+            yield from scores
+
+    def verified(self, files: ModelFiles) -> Self:
+        """This predictor, after a run on two short texts.
+
+        Raises:
+            ModelError: the model that was loaded does not run, or not with these labels.
+        """
+        with files.reading("the model"):
+            logits = self.runner(self._read(["a b", ""]).arrays)
+            if logits.shape != (2, len(self.labels)) or not np.isfinite(logits).all():
+                raise ValueError(
+                    f"its logits of two texts and {len(self.labels)} labels have the shape "
+                    f"{logits.shape} or are not finite numbers"
+                )
+        return self
 
     def _scores(
         self,
         texts: Iterator[str],
-        window: int,
+        chunk: int,
         batch_tokens: int | None,
         advance: Callable[[int], Any] = int,
-    ) -> Iterator[np.ndarray]:
-        """Probabilities window by window; the next one is encoded while this one is computed."""
-        part = list(islice(texts, window))
+    ) -> Iterator[TextScores]:
+        """Scores chunk by chunk; the next one is encoded while this one is computed."""
+        part = list(islice(texts, chunk))
         if not part:
             return
-        following = list(islice(texts, window))
+        following = list(islice(texts, chunk))
         if not following:
-            yield self._compute(self._encode(part), batch_tokens, advance)
+            yield self._compute(part, *self._encode(part), batch_tokens, advance)
             return
         with ThreadPoolExecutor(1, "tokenize") as pool:
             encoded = self._encode(part)
-            while following:
+            while part:
                 ahead = pool.submit(self._encode, following)
-                yield self._compute(encoded, batch_tokens, advance)
-                encoded = ahead.result()
-                following = list(islice(texts, window))
-            yield self._compute(encoded, batch_tokens, advance)
+                yield self._compute(part, *encoded, batch_tokens, advance)
+                part, encoded = following, ahead.result()
+                following = list(islice(texts, chunk))
 
-    def _encode(self, texts: list[str]) -> _Window:
-        row_of = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-        places = np.fromiter((row_of[text] for text in texts), np.int64, len(texts))
-        return _Window(places, self._text_encoder(list(row_of)))
+    def _encode(self, texts: list[str]) -> tuple[list[str], AlignedBatch]:
+        """The different texts, and what the encoders read of them."""
+        different = list(dict.fromkeys(texts))
+        return different, self._read(different)
+
+    def _read(self, texts: list[str]) -> AlignedBatch:
+        return self.encoder.encode(texts, self.encoder.max_length)
 
     def _compute(
-        self, window: _Window, batch_tokens: int | None, advance: Callable[[int], Any]
+        self,
+        texts: list[str],
+        different: list[str],
+        batch: AlignedBatch,
+        batch_tokens: int | None,
+        advance: Callable[[int], Any],
+    ) -> TextScores:
+        row_of = {text: row for row, text in enumerate(different)}
+        places = np.fromiter((row_of[text] for text in texts), np.int64, len(texts))
+        copies = np.bincount(places, minlength=len(different))
+        logits = self._logits(batch, batch_tokens, lambda rows: advance(int(copies[rows].sum())))
+        truncated = batch.truncated
+        if self.long_texts == "window" and truncated.any():
+            long = np.flatnonzero(truncated)
+            logits[long] = self._of_windows(
+                [different[row] for row in long], batch.word_counts[long], logits[long],
+                batch_tokens,
+            )  # fmt: skip
+            truncated = np.zeros_like(truncated)
+        return TextScores(logits[places], truncated[places], batch.has_words[places], self.decision)
+
+    def _of_windows(
+        self, texts: list[str], words: np.ndarray, first: np.ndarray, batch_tokens: int | None
     ) -> np.ndarray:
-        encoded, runner = window.encoded, self.runner
-        scores = np.zeros((len(encoded.lengths), len(self._decision.labels)), np.float32)
-        copies = np.bincount(window.places, minlength=len(scores))
+        """Pooled logits of texts whose first windows are computed."""
+        windows, owners = further_windows(self.encoder, texts, words.tolist())
+        further = [
+            self._logits(self._read(windows[start : start + CHUNK]), batch_tokens)
+            for start in range(0, len(windows), CHUNK)
+        ]
+        return pooled(first, np.concatenate(further or [first[:0]]), owners, self.pooling)
+
+    def _logits(
+        self,
+        batch: AlignedBatch,
+        batch_tokens: int | None,
+        done: Callable[[np.ndarray], Any] = len,
+    ) -> np.ndarray:
+        """(texts, labels) float32 logits, computed in batches by length."""
+        runner = self.runner
+        logits = np.zeros((len(batch.lengths), len(self.decision.labels)), np.float32)
 
         def run(rows: np.ndarray) -> None:
-            logits = runner(encoded.batch(rows)).astype(np.float64)
-            scores[rows] = sigmoid(logits)
-            advance(int(copies[rows].sum()))
+            logits[rows] = runner(batch.rows(rows))
+            done(rows)
 
-        batches = batches_by_length(encoded.lengths, batch_tokens or runner.batch_tokens)
+        batches = batches_by_length(
+            batch.lengths, batch_tokens or runner.batch_tokens, longest_first=True
+        )
         if runner.workers > 1 and len(batches) > 1:
             with ThreadPoolExecutor(runner.workers, "predict") as pool:
                 list(pool.map(run, batches))
         else:
             for rows in batches:
                 run(rows)
-        return scores[window.places]
-
-    def _answers(self, scores: np.ndarray) -> list[Prediction]:
-        names, answers = self._decision.labels, []
-        for row, given in zip(scores.tolist(), self.decide(scores), strict=True):
-            chosen = sorted(np.flatnonzero(given).tolist(), key=lambda index: -row[index])
-            labels = [names[index] for index in chosen]
-            answers.append(Prediction(labels, dict(zip(names, row, strict=True))))
-        return answers
-
-
-def batches_by_length(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
-    """Rows in batches of at most `batch_tokens` padded positions, the longest texts first.
-
-    Args:
-        lengths: (rows,) positions of each row.
-        batch_tokens: positions a batch; a row longer than that is a batch of its own.
-    """
-    order = np.argsort(-lengths, kind="stable")
-    batches, start = [], 0
-    while start < len(order):
-        size = max(1, batch_tokens // int(lengths[order[start]]))
-        batches.append(order[start : start + size])
-        start += size
-    return batches
-
-
-def check_texts(texts: Any) -> None:
-    """Refuse what is no sequence of texts.
-
-    Raises:
-        ValueError: with the position of the first that is not a text.
-    """
-    if isinstance(texts, str):
-        raise ValueError("Give a list of texts: [text] for a single one.")
-    for _ in _checked(texts):
-        pass
-
-
-def _checked(texts: Iterable[str]) -> Iterator[str]:
-    if isinstance(texts, str):
-        raise ValueError("Give a list of texts: [text] for a single one.")
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise ValueError(
-                f"texts[{position}] is {type(text).__name__} ({text!r}), not str: drop it or "
-                "turn it into a text."
-            )
-        yield text
+        return logits
 
 
 def _progress_bar(
-    total: int, progress: bool | None
+    total: int, progress: bool | None, description: str
 ) -> tuple[Callable[[int], Any], Callable[[], Any]]:
     """How to advance a bar and how to close it; None shows it on a terminal only."""
     if progress is False:
         return int, list
     from tqdm.auto import tqdm
 
-    bar = tqdm(total=total, disable=None if progress is None else False, unit="texts")
+    bar = tqdm(
+        total=total, desc=description, disable=None if progress is None else False, unit="texts"
+    )
     return bar.update, bar.close

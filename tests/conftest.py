@@ -18,6 +18,7 @@ pytest_plugins = [
     "tiny_models",
     "tiny_runs",
     "run_folders",
+    "from_wheel",
 ]
 
 

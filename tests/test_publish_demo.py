@@ -23,7 +23,7 @@ def test_publish_demo(finished_run: Path, tmp_path: Path) -> None:
     run = shutil.copytree(finished_run, tmp_path / "run")
     answer = subprocess.run(
         [sys.executable, "-m", "publish_demo", str(run), str(tmp_path / "out")],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests/support")},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr[-3000:]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from ..alignment_stacked_emotion import pad_rows
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
-from ..words_stacked_emotion import pad_rows
 
 ENCODING_KEYS = ("input_ids", "attention_mask", "word_index")
 

@@ -21,7 +21,7 @@ _BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 _ROBERTA_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
 
 
-def make_tiny_encoders(folder: Path, texts: Sequence[str], seed: int = 0) -> dict[str, Path]:
+def make_tiny_encoders(folder: str | Path, texts: Sequence[str], seed: int = 0) -> dict[str, Path]:
     """Write three encoders, each with a tokenizer trained on these texts.
 
     They are an ELECTRA with WordPiece (padding ID 0), a BERT with a Unigram vocabulary and a
@@ -39,7 +39,7 @@ def make_tiny_encoders(folder: Path, texts: Sequence[str], seed: int = 0) -> dic
     makers = {"wordpiece": _wordpiece, "unigram": _unigram, "bytes": _bytes}
     folders = {}
     for name, make in makers.items():
-        target = folder / f"tiny_{name}"
+        target = Path(folder) / f"tiny_{name}"
         tokenizer, config = make(texts)
         tokenizer.save_pretrained(target)
         pooler = {} if config.model_type == "electra" else {"add_pooling_layer": False}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, Sampler
 from transformers import EvalPrediction, Trainer, TrainerCallback
 from transformers.trainer_utils import rotate_checkpoints
-from transformers.utils import logging
 
+from ..common.finished import RECORD
 from ..common.numerics import sigmoid
 from .choosing.thresholds import best_global_threshold
 from .data_collator import EvenRowsSampler, LengthGroupedSampler, RowsWithMask, lengths_of
 from .losses import EmotionLoss
 from .losses.consistency import dropout_consistency
 from .metrics.scores import emotion_scores
-from .running.checkpoints import DIGESTS, newest_checkpoint, write_digests
-
-logger = logging.get_logger(__name__)
+from .running.checkpoints import finish_checkpoint, newest_checkpoint
 
 
 class StackedEmotionTrainer(Trainer):
@@ -47,7 +46,6 @@ class StackedEmotionTrainer(Trainer):
         label_names: names of the labels, for per-class metrics.
         consistency_weight: of `dropout_consistency` between two passes over each batch (R-Drop); 0
             for one pass.
-        publish_options: for `push_to_hub`, as in `{"license": "mit", "languages": ["ar"]}`.
         **kwargs: as `Trainer`. Without `compute_metrics`, the scores at the best single global
             threshold are computed, so that `metric_for_best_model="jaccard"` chooses by it.
     """
@@ -63,10 +61,8 @@ class StackedEmotionTrainer(Trainer):
         optimizer_groups: list[dict[str, Any]] | None = None,
         label_names: Sequence[str] | None = None,
         consistency_weight: float = 0.0,
-        publish_options: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        self.publish_options = dict(publish_options or {})
         kwargs.setdefault("compute_metrics", self.scores_at_best_threshold)
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = False
@@ -241,11 +237,11 @@ class StackedEmotionTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Save, note the digests when everything is written, then remove older checkpoints."""
+        """Save, write the record when everything is written, then remove older checkpoints."""
         run_folder = self._get_output_dir(trial=trial)
         checkpoint = Path(run_folder) / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
-            (checkpoint / DIGESTS).unlink(missing_ok=True)
+            (checkpoint / RECORD).unlink(missing_ok=True)
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
             super()._save_checkpoint(model, trial)
@@ -253,45 +249,17 @@ class StackedEmotionTrainer(Trainer):
             self.args.save_total_limit = limit
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            write_digests(checkpoint)
+            finish_checkpoint(checkpoint)
             best = self.state.best_model_checkpoint
             rotate_checkpoints(os.fspath(run_folder), limit, best)
         self.accelerator.wait_for_everyone()
 
-    def push_to_hub(
-        self,
-        commit_message: str | None = "End of training",
-        blocking: bool = True,
-        token: str | None = None,
-        revision: str | None = None,
-        private: bool | None = None,
-        **options: Any,
-    ) -> Any:
-        """Publish the model with its tokenizers, code and card, as `stacked-emotion publish` does.
-
-        Nothing else of `output_dir` goes up, and it always waits for the upload.
-
-        Args:
-            commit_message: of the commit.
-            blocking: not used.
-            token: in place of `args.hub_token`.
-            revision: the branch.
-            private: make the repository private, if it is made.
-            **options: those of `stacked_emotion.hub_card.publish`, above `publish_options`;
-                `license` is needed.
-        """
-        from ..hub_card.push import push_trainer
-
-        self.callback_handler.on_push_begin(self.args, self.state, self.control)
-        return push_trainer(
-            self, commit_message, token, revision, private, **{**self.publish_options, **options}
-        )
-
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        logger.warning_once(
-            "Checkpoints are not pushed: trainer.push_to_hub(license=…) publishes the finished "
-            "model in one commit."
-        )
+        """As `Trainer`, with the model's code beside the weights, so that what is pushed loads."""
+        if self.is_world_process_zero():
+            for file in Path(checkpoint_folder).glob("*.py"):
+                shutil.copyfile(file, Path(self.args.output_dir) / file.name)
+        super()._push_from_checkpoint(checkpoint_folder)
 
     def scores_at_best_threshold(self, prediction: EvalPrediction) -> dict[str, float]:
         """All metrics at the best single global threshold for Jaccard.

@@ -60,7 +60,7 @@ def encoder_use_figure(
         color = OKABE_ITO[index % len(OKABE_ITO)]
         left.barh(
             places, means[index], 0.76, left=begin, color=color, alpha=0.75,
-            hatch=HATCHES[index % len(HATCHES)], edgecolor="white", label=name,
+            hatch=HATCHES[index % len(HATCHES)], edgecolor="white", label=shaped(name),
         )  # fmt: skip
         for place, start, share in zip(places, begin, means[index], strict=True):
             if share > 0.08:
@@ -78,8 +78,9 @@ def encoder_use_figure(
         frameon=False, fontsize=9, handlelength=1.6, columnspacing=1.2,
     )  # fmt: skip
     texts = weights.mean(2)  # (texts, encoders)
+    names = [shaped(name) for name in encoder_names]
     boxes = right.boxplot(
-        [texts[:, index] for index in range(len(encoder_names))], tick_labels=list(encoder_names),
+        [texts[:, index] for index in range(len(names))], tick_labels=names,
         widths=0.55, patch_artist=True, medianprops={"color": "black", "linewidth": 1.6},
         flierprops={"markersize": 2, "alpha": 0.4},
     )  # fmt: skip
@@ -129,8 +130,8 @@ def _weights_of_texts(record: RunRecord) -> tuple[str, np.ndarray] | None:
     from ...inference.explanations.encoder_weights import encoder_weights
 
     known = {entry.name for entry in fields(DataArguments)}
-    recipe = record.results.get("recipe") or {}
-    data = DataArguments(**{name: value for name, value in recipe.items() if name in known})
+    given = {name: record.setting(name) for name in known}
+    data = DataArguments(**{name: value for name, value in given.items() if value is not None})
     splits: tuple[Literal["test", "validation"], ...] = ("test", "validation")
     for split in splits:
         file = getattr(data, f"{split}_file")

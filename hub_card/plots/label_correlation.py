@@ -23,7 +23,7 @@ def label_correlation(record: RunRecord) -> Any:
     return correlation_figure(
         {
             f"in the data ({split})": correlation(arrays["labels"].astype(float)),
-            f"as given by the {record.published_system}": correlation(
+            f"as the {shaped(str(record.published_system))} gives them": correlation(
                 decided_labels(record, arrays["probabilities"]).astype(float)
             ),
         },
@@ -68,18 +68,16 @@ def correlation_figure(matrices: dict[str, np.ndarray], labels: Sequence[str]) -
 
 
 def correlation(columns: np.ndarray) -> np.ndarray:
-    """Correlation of the columns, NaN for one that does not vary.
+    """Correlation of 0/1 columns (phi coefficients), NaN for one that does not vary.
 
     Args:
         columns: (rows, labels).
 
     Returns:
-        (labels, labels); for 0/1 columns these are phi coefficients.
+        (labels, labels).
     """
-    centered = columns - columns.mean(0)
-    spread = np.sqrt((centered**2).sum(0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (centered.T @ centered) / np.outer(spread, spread)
+        return np.corrcoef(columns, rowvar=False)
 
 
 def _short(value: float) -> str:

@@ -58,7 +58,7 @@ def class_wise_f1(record: RunRecord) -> Any:
     axes.set_yticks(places, [shaped(label) for label, _ in rows])
     axes.set(xlim=(0, 1), ylim=(-0.6, len(rows) - 0.4), xlabel="score")
     axes.grid(axis="y", visible=False)
-    axes.set_title(f"Scores by label — {system}, {split}", loc="left", pad=26)
+    axes.set_title(f"Scores by label — {shaped(system)}, {split}", loc="left", pad=26)
     axes.legend(
         ncols=4, loc="lower left", bbox_to_anchor=(-0.01, 0.995), frameon=False, fontsize=9,
         handletextpad=0.4, columnspacing=1.2,
@@ -67,7 +67,7 @@ def class_wise_f1(record: RunRecord) -> Any:
 
 
 def precision_recall(record: RunRecord) -> Any:
-    """A panel a label: its precision-recall curve, its average precision, and where it is decided.
+    """One panel per label: precision-recall curve, average precision, and where it is decided.
 
     The dotted line is the label's prevalence, which a coin flip reaches. The mark is the label's
     precision and recall as labels are given; with `expected_jaccard` it need not lie on the curve.
@@ -112,7 +112,7 @@ def precision_recall(record: RunRecord) -> Any:
     figure.supylabel("precision", fontsize=11)
     rule = "" if record.decision == "threshold" else ", by expected Jaccard, so not on the curve"
     figure.suptitle(
-        f"Precision and recall by label — {record.published_system}, {split}\n"
+        f"Precision and recall by label — {shaped(str(record.published_system))}, {split}\n"
         f"◆ labels as given{rule};  ····  prevalence",
         fontsize=11, x=0.01, ha="left",
     )  # fmt: skip
@@ -128,8 +128,8 @@ def precision_recall_curve(truth: np.ndarray, scores: np.ndarray) -> tuple[np.nd
         truth: (rows,) of 0 and 1, at least one 1.
         scores: (rows,).
     """
-    order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-    hits = np.cumsum(truth[order])[ends]
-    precision = hits / (ends + 1)
-    return np.append(0.0, hits / truth.sum()), np.append(precision[0], precision)
+    from sklearn.metrics import precision_recall_curve as curve
+
+    precision, recall, _ = curve(truth, scores)
+    precision, recall = precision[::-1], recall[::-1]
+    return recall, np.append(precision[1], precision[1:])

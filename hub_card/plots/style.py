@@ -1,13 +1,15 @@
 """What all plots share: colors, fonts, and text that reads from right to left.
 
-The colors are those of Okabe and Ito (2008), which readers with any common color vision tell
-apart; lines differ in dash and bars in hatch as well.
+The colors are those of Okabe and Ito (2008): readers with any common color vision can tell them
+apart. Lines also differ in dash, and bars in hatch.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from typing import Any
+
+from ..inert_text import in_plot
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 DASHES = ("-", "--", "-.", ":")
@@ -41,13 +43,14 @@ def style() -> dict[str, Any]:
 
 
 def shaped(text: str) -> str:
-    """Text as matplotlib has to be given it so that Arabic joins and reads from right to left.
+    """Foreign text for matplotlib: inert, and with Arabic joined and read from right to left.
 
-    From 3.11 on matplotlib lays text out itself; for older versions the letters are joined and
-    reordered here, by `arabic-reshaper` and `python-bidi` of the extra `plots`.
+    From 3.11 on matplotlib lays text out itself. For older versions `arabic-reshaper` and
+    `python-bidi` of the extra `plots` join and reorder the letters here.
     """
     import matplotlib
 
+    text = in_plot(text)
     if matplotlib.__version_info__[:2] >= _SHAPES_ITSELF or not reads_right_to_left(text):
         return text
     from arabic_reshaper import reshape

@@ -1,4 +1,4 @@
-"""How training went: the loss of each part by step, and the out-of-fold objective by epoch."""
+"""How training went: the losses by step, and the out-of-fold objective by epoch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..inert_text import in_plot
 from ..run_record import RunRecord
 from .style import DASHES, OKABE_ITO
 
@@ -16,6 +17,8 @@ _STAGES = {
     "joint": "All parts, end to end",
 }
 _PARTS = {"loss": "total", "loss_bce": "BCE"}
+Curve = tuple[np.ndarray, np.ndarray]
+"""Steps and values, both (entries,)."""
 
 
 def training_curves(record: RunRecord) -> Any:
@@ -35,16 +38,15 @@ def training_curves(record: RunRecord) -> Any:
     figure = pyplot.figure(figsize=(9.6, 0.4 + 2.7 * rows))
     grid = figure.add_gridspec(rows, 2, width_ratios=(1.45, 1))
     if encoders:
-        every = (record.results.get("recipe") or {}).get("logging_steps")
-        _draw_encoders(figure.add_subplot(grid[0, :]), encoders, every)
+        _draw_encoders(figure.add_subplot(grid[0, :]), encoders)
     for place, name in enumerate(later, bool(encoders)):
         _draw_parts(figure.add_subplot(grid[place, 0]), _STAGES[name], stages[name])
         _draw_epochs(figure.add_subplot(grid[place, 1]), stages[name])
     return figure
 
 
-def loss_parts(stage: Mapping[str, Any]) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
-    """Steps and values of the loss and of its parts: one pair a run that was logged.
+def loss_parts(stage: Mapping[str, Any]) -> dict[str, list[Curve]]:
+    """Steps and values of the loss and of its parts, one pair per logged run.
 
     Args:
         stage: its entry in `results.json`: `log` of the final run and `fold_logs` of those that
@@ -56,52 +58,43 @@ def loss_parts(stage: Mapping[str, Any]) -> dict[str, list[tuple[np.ndarray, np.
     )
     curves = {}
     for name in names:
-        curves[name] = [
-            (
-                np.array([entry["step"] for entry in log if name in entry], float),
-                np.array([entry[name] for entry in log if name in entry], float),
-            )
-            for log in runs
-        ]
+        curves[name] = [_curve(log, name) for log in runs]
     if len(curves) == 2:
         curves.pop("loss", None)  # one part alone is the loss
     return curves
 
 
-def _encoder_losses(stage: Mapping[str, Any]) -> dict[str, list[np.ndarray]]:
+def _curve(log: Sequence[Mapping[str, Any]], name: str = "loss") -> Curve:
+    """Steps and values of one entry of a log."""
+    found = [(entry["step"], entry[name]) for entry in log if name in entry]
+    steps, values = np.array(found, float).reshape(-1, 2).T
+    return steps, values
+
+
+def _encoder_losses(stage: Mapping[str, Any]) -> dict[str, list[Curve]]:
     """Logged losses by encoder: those of the run on all rows last."""
     found = {}
     for name, parts in stage.items():
         order = sorted(parts, key=lambda part: part == "final")
-        losses = [np.array(parts[part].get("losses") or [], float) for part in order]
-        if any(len(values) for values in losses):
-            found[name] = losses
+        curves = [_curve(parts[part].get("log") or []) for part in order]
+        if any(len(steps) for steps, _ in curves):
+            found[name] = curves
     return found
 
 
-def _draw_encoders(
-    axes: Any, encoders: Mapping[str, Sequence[np.ndarray]], every: int | None
-) -> None:
-    """One line a run; the losses were logged every so many steps."""
+def _draw_encoders(axes: Any, encoders: Mapping[str, Sequence[Curve]]) -> None:
+    """One line per run."""
     for index, (name, runs) in enumerate(encoders.items()):
         look = {
             "color": OKABE_ITO[index % len(OKABE_ITO)],
             "linestyle": DASHES[index % len(DASHES)],
         }
-        for values in runs[:-1]:
-            axes.plot(
-                (every or 1) * np.arange(1, len(values) + 1),
-                values,
-                linewidth=0.9,
-                alpha=0.4,
-                **look,
-            )
-        axes.plot(
-            (every or 1) * np.arange(1, len(runs[-1]) + 1), runs[-1], marker="o", markersize=3,
-            linewidth=2, label=name, **look,
-        )  # fmt: skip
+        for steps, values in runs[:-1]:
+            axes.plot(steps, values, linewidth=0.9, alpha=0.4, **look)
+        axes.plot(*runs[-1], marker="o", markersize=3, linewidth=2, label=in_plot(name), **look)
+    axes.locator_params(axis="x", integer=True)
     axes.set_title("Encoders: training loss (thin: the folds)", loc="left")
-    axes.set(xlabel="step" if every else "log entry", ylabel="loss")
+    axes.set(xlabel="step", ylabel="loss")
     axes.legend(frameon=False, fontsize=9)
 
 

@@ -10,12 +10,8 @@ from stacked_emotion.hub_card.space.interface import (
 )
 
 settings = json.loads(Path(__file__).with_name("space.json").read_text(encoding="utf-8"))
-demo = build_interface(
-    load_predictor(settings["model"], settings.get("revision")),
-    title=settings["title"],
-    language=settings["language"],
-    note=settings.get("note"),
-)
+model, revision = settings.pop("model"), settings.pop("revision")
+demo = build_interface(load_predictor(model, revision), **settings)
 
 if __name__ == "__main__":
     demo.launch(**launch_options())

@@ -11,7 +11,7 @@ def add_demo_commands(commands: Any) -> None:
     app = commands.add_parser("demo-app", help="try a model in the browser (extra `space`)")
     app.add_argument("model", metavar="MODEL", help="folder of a model or run, or Hub id")
     app.add_argument("--revision", help="commit, tag or branch of a Hub id")
-    app.add_argument("--language", default="ar", help="of the texts: ar (default), en, es, …")
+    app.add_argument("--language", help="of the texts (ar, en, …); by default the model's")
     app.add_argument("--host", default="127.0.0.1", help="address to listen on")
     app.add_argument("--port", type=int, help="by default the first free one from 7860 on")
     app.set_defaults(run=_demo_app)
@@ -23,8 +23,10 @@ def add_demo_commands(commands: Any) -> None:
     space.add_argument("--model", required=True, metavar="USER/NAME", help="Hub id of the model")
     space.add_argument("--revision", help="commit, tag or branch of the model; pinned as a commit")
     space.add_argument("--title", help="heading; by default the model's name")
-    space.add_argument("--language", default="ar", help="of the texts: ar (default), en, es, …")
-    space.add_argument("--private", action="store_true", help="if the Space is made now")
+    space.add_argument("--language", help="of the texts (ar, en, …); by default the model's")
+    space.add_argument(
+        "--private", action="store_true", help="make the Space private, if it is new"
+    )
     space.set_defaults(run=_publish_space)
 
 

@@ -1,8 +1,8 @@
-"""The Gradio interface: one text with everything that can be said about it, and whole files."""
+"""The Gradio interface: one text with its labels and the reasons for them, and whole files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +11,25 @@ import torch
 from ...common.errors import UserError
 from ...inference import StackedEmotionPredictor, explain
 from ...inference.explanations.encoder_weights import encoder_weights
-from ..label_definitions import DIALECTS, EXAMPLES
+from ..inert_text import in_html, one_line
 from . import rendering
 from .uploads import MAX_ROWS, read_upload, with_answers
 
 MAX_CHARACTERS = 2000
-OCCLUDED_WORDS = 60  # a longer text would be computed too often: its words are told by gradient
+OCCLUDED_WORDS = 60  # longer texts take too many passes: gradients explain their words
 PREVIEW_ROWS = 10
 ROWS_A_STEP = 64
-RIGHT_TO_LEFT = ("ar", "fa", "he", "ur")
+RIGHT_TO_LEFT = ("ar", "arq", "ary", "arz", "ckb", "fa", "he", "ps", "ur")
 _STYLE = Path(__file__).with_name("style.css")
 _HOUR = 3600
-# The direction of what is typed follows its first letter; an empty box keeps the language's own.
+# The direction of a text follows its first letter; an empty box has the model's direction.
 _FOLLOW_DIRECTION = """(text) => {
   const box = document.querySelector("#se-text textarea");
   const first = (text || "").match(/\\p{L}/u);
-  if (box && first) {
-    box.dir = /[\\p{Script=Arabic}\\p{Script=Hebrew}\\p{Script=Syriac}\\p{Script=Thaana}]/u
-      .test(first[0]) ? "rtl" : "ltr";
+  if (box) {
+    box.dir = !first ? "DIRECTION"
+      : /[\\p{Script=Arabic}\\p{Script=Hebrew}\\p{Script=Syriac}\\p{Script=Thaana}]/u
+        .test(first[0]) ? "rtl" : "ltr";
   }
 }"""
 
@@ -38,16 +39,17 @@ class DemoApp:
 
     Args:
         predictor: the model; in float32, so that a word's contribution is not lost in rounding.
+        text_column: the column of texts in the model's data, looked for first in files.
     """
 
-    def __init__(self, predictor: StackedEmotionPredictor) -> None:
-        self.predictor = predictor
+    def __init__(self, predictor: StackedEmotionPredictor, text_column: str | None = None) -> None:
+        self.predictor, self.text_column = predictor, text_column
         self.labels = list(predictor.labels)
         self.thresholds = dict(zip(self.labels, predictor.thresholds, strict=True))
         self.rule = str(predictor.model.config.decision or "threshold")
 
     def analyze(self, text: str) -> tuple[str, str, str, list[str]]:
-        """All about one text: bars, colored words, trust, and the labels, most likely first.
+        """For one text: bars, colored words, trust, and the labels, most likely first.
 
         Raises:
             UserError: an empty text, or one that is too long.
@@ -61,14 +63,17 @@ class DemoApp:
     def explain_label(self, text: str, label: str) -> tuple[str, str]:
         """Colored words and trust in the encoders, for a label of a text.
 
+        A model with a single encoder shows no trust.
+
         Raises:
             UserError: an empty text, or one that is too long.
         """
         text = self._checked(text)
         few = len(text.split()) <= OCCLUDED_WORDS
         explanation = explain(self.predictor, text, label, "occlusion" if few else "gradient")
-        words = rendering.words(explanation)
-        return words, rendering.trust(self.trust(text, label), label)
+        weights = self.trust(text, label)
+        trust = rendering.trust(weights, label) if len(weights) > 1 else ""
+        return rendering.words(explanation), trust
 
     def trust(self, text: str, label: str) -> dict[str, float]:
         """How much each encoder counts for a label of a text, by name; sums to 1."""
@@ -86,7 +91,7 @@ class DemoApp:
         Raises:
             UserError: what is wrong with the file.
         """
-        upload = read_upload(path)
+        upload = read_upload(path, text_column=self.text_column)
         texts = upload.texts
         filled = [row for row, text in enumerate(texts) if text.strip()]
         labels: list[str | None] = [None] * len(texts)
@@ -109,10 +114,10 @@ class DemoApp:
     def _checked(self, text: str | None) -> str:
         text = text or ""
         if not text.strip():
-            raise UserError("There is no text yet: write one, or choose an example.")
+            raise UserError("There is no text yet. Write one, or choose an example.")
         if len(text) > MAX_CHARACTERS:
             raise UserError(
-                f"The text has {len(text)} characters, the app takes {MAX_CHARACTERS}: cut it."
+                f"The text has {len(text)} characters. The app takes at most {MAX_CHARACTERS}."
             )
         return text
 
@@ -120,33 +125,35 @@ class DemoApp:
 def build_interface(
     predictor: StackedEmotionPredictor,
     title: str,
-    language: str = "ar",
+    language: str | None = None,
+    examples: Mapping[str, str] | None = None,
+    text_column: str | None = None,
     note: str | None = None,
-    examples: Sequence[tuple[str, str]] | None = None,
 ) -> Any:
     """The app as `gradio.Blocks`; show it with `launch_options()`.
 
     Args:
         predictor: the model.
         title: the heading, usually the model's name.
-        language: of the texts; it chooses the examples and where the empty box begins.
+        language: ISO 639 code of the texts; it decides where the empty box begins.
+        examples: texts to try, by caption.
+        text_column: the column of texts in the model's data.
         note: a sentence under the heading, such as that the model is a toy.
-        examples: (caption, text) pairs instead of the language's own.
     """
     import gradio as gr
 
-    app = DemoApp(predictor)
+    app = DemoApp(predictor, text_column)
     waiting, hidden = gr.Progress(), gr.update(visible=False)
-    chosen = list(examples if examples is not None else examples_of(language))
+    direction = "auto" if language is None else "rtl" if language in RIGHT_TO_LEFT else "ltr"
 
     def analyze(text: str) -> tuple[Any, ...]:
         try:
             bars, words, trust, ranked = app.analyze(text)
         except UserError as error:
-            told = gr.update(value=rendering.problem(str(error)), visible=True)
-            return told, hidden, hidden, hidden, ""
+            message = gr.update(value=rendering.problem(str(error)), visible=True)
+            return message, hidden, hidden, hidden, ""
         choices = gr.update(choices=ranked, value=ranked[0], visible=True)
-        shown = [gr.update(value=part, visible=True) for part in (bars, words, trust)]
+        shown = [gr.update(value=part, visible=bool(part)) for part in (bars, words, trust)]
         return *shown, choices, text
 
     def explain_again(text: str, label: str) -> tuple[str, str]:
@@ -155,11 +162,11 @@ def build_interface(
     def answer_file(path: str | None, progress: Any = waiting) -> tuple[Any, Any]:
         try:
             if not path:
-                raise UserError("There is no file yet: choose a CSV file first.")
+                raise UserError("There is no file yet. Choose a CSV file first.")
             shown, name, answers = app.answer_file(path, progress)
         except UserError as error:
             return rendering.problem(str(error)), gr.update(visible=False, value=None)
-        # straight into the cache, whose files `delete_cache` removes
+        # in the cache, whose files `delete_cache` removes
         output = gr.processing_utils.save_bytes_to_cache(
             answers.encode("utf-8-sig"), name, download.GRADIO_CACHE
         )
@@ -170,10 +177,10 @@ def build_interface(
         with gr.Tab("One text"):
             text = gr.Textbox(
                 label="Text", lines=1, max_lines=8, elem_id="se-text",
-                rtl=language in RIGHT_TO_LEFT,
+                rtl=direction == "rtl",
                 placeholder="اكتب نصًا هنا" if language == "ar" else "Write a text here",
             )  # fmt: skip
-            go = gr.Button("Which emotions?", variant="primary", elem_id="se-go")
+            go = gr.Button("Find the labels", variant="primary", elem_id="se-go")
             bars = gr.HTML(visible=False, elem_id="se-bars")
             label = gr.Dropdown(
                 [], label="Explain the label", visible=False, interactive=True, elem_id="se-label"
@@ -184,21 +191,25 @@ def build_interface(
             outputs = [bars, words, trusted, label, analyzed]
             limits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
             gr.on([go.click, text.submit], analyze, text, outputs, api_name="analyze", **limits)
-            text.change(None, text, None, js=_FOLLOW_DIRECTION)
+            text.change(None, text, None, js=_FOLLOW_DIRECTION.replace("DIRECTION", direction))
             label.input(
                 explain_again, [analyzed, label], [words, trusted], api_name=False, **limits
             )
-            if chosen:
+            if examples:
                 gr.Examples(
-                    [[example] for _, example in chosen], [text], outputs, analyze,
+                    [[example] for example in examples.values()], [text], outputs, analyze,
                     run_on_click=True, cache_examples=False, elem_id="se-examples",
-                    example_labels=[f"{name}: \u2068{example}\u2069" for name, example in chosen],
-                    label="Invented examples", api_visibility="private",
+                    example_labels=[
+                        f"{one_line(name)}: \u2068{one_line(example)}\u2069"
+                        for name, example in examples.items()
+                    ],
+                    label="Examples", api_visibility="private",
                 )  # fmt: skip
         with gr.Tab("A CSV file"):
             gr.HTML(
-                f'<p class="se-note">A CSV file (UTF-8) with a column <code>text</code>, at most '
-                f"{MAX_ROWS} rows. You get it back with the labels and a score for each.</p>"
+                '<p class="se-note">A CSV file (UTF-8) with a column <code>'
+                f"{in_html(text_column or 'text')}</code> and at most {MAX_ROWS} rows. You get it "
+                "back with the labels and a score for each.</p>"
             )
             file = gr.File(label="CSV file", elem_id="se-file", height=140)
             send = gr.Button("Compute", variant="primary", elem_id="se-send")
@@ -212,7 +223,7 @@ def build_interface(
 
 
 def launch_options() -> dict[str, Any]:
-    """Looks and manners for `Blocks.launch`: nothing is fetched from or told to other hosts."""
+    """Looks and settings for `Blocks.launch`: the page talks to no other host."""
     import gradio as gr
 
     fonts = ["system-ui", "Segoe UI", "Noto Sans", "Noto Sans Arabic", "sans-serif"]
@@ -230,26 +241,19 @@ def launch_options() -> dict[str, Any]:
 
 
 def load_predictor(model: str, revision: str | None = None) -> StackedEmotionPredictor:
-    """The model in torch, whose words can be explained, and in float32."""
+    """The model in torch and float32, so that its words can be explained."""
     return StackedEmotionPredictor.from_pretrained(
         model, dtype=torch.float32, revision=revision, backend="torch"
     )
 
 
-def examples_of(language: str) -> list[tuple[str, str]]:
-    """Captions and invented texts: one a dialect for Arabic, a few for languages there are any."""
-    if language == "ar":
-        return list(DIALECTS.items())
-    return [(str(place), text) for place, text in enumerate(EXAMPLES.get(language, []), 1)]
-
-
 _ABOUT = (
-    '<p class="se-note">Answers are guesses at what a text expresses, not at what its writer is '
-    "like: do not judge persons by them. Irony, dialects and rare emotions are often read wrongly. "
-    "Texts and files are computed here and are not kept; uploads are deleted within two hours.</p>"
+    '<p class="se-note">The answers are guesses about a text, not about its writer: do not judge '
+    "people by them. Irony, dialects and rare labels are often read wrongly. The app computes your "
+    "texts and files here and does not keep them; it deletes uploads within two hours.</p>"
 )
 
 
 def _heading(title: str, note: str | None) -> str:
-    told = f'<p class="se-warning">{rendering.escaped(note)}</p>' if note else ""
-    return f"<h1>{rendering.escaped(title)}</h1>{told}"
+    warning = f'<p class="se-warning">{in_html(note)}</p>' if note else ""
+    return f"<h1>{in_html(one_line(title))}</h1>{warning}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,37 +16,94 @@ import yaml
 
 from ...common.errors import UserError
 from ...configuration_stacked_emotion import StackedEmotionConfig
+from ...inference.model_files import CONFIG, ModelFiles
+from ..card.content import SYNTHETIC_TAG
+from ..card.known_data import known_data
 from ..hub_errors import hub_errors, hub_problem
+from ..inert_text import one_line
+from ..packaged_files import PACKAGE, needed_files, needed_requirements
+from ..run_record import RunRecord
 
 SPACE = Path(__file__).parent
-PACKAGE = SPACE.parent.parent
+INTERFACE = "hub_card/space/interface.py"
+"""What the Space imports; the rest of what it needs follows from it."""
 SYNTHETIC = (
-    "This model was trained on a small synthetic sample with tiny encoders, to prove that "
+    "This model was trained on a small synthetic sample with tiny encoders, to show that "
     "everything works. Its answers mean nothing."
 )
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_PACKAGE_FILES = (
-    "__init__.py",
-    "py.typed",
-    "*_stacked_emotion.py",
-    "inference/*.py",
-    "trainer/__init__.py",
-    "trainer/errors.py",
-    "hub_card/__init__.py",
-    "hub_card/label_definitions.py",
-    "hub_card/space/__init__.py",
-    "hub_card/space/interface.py",
-    "hub_card/space/rendering.py",
-    "hub_card/space/uploads.py",
-    "hub_card/space/style.css",
-)
-"""What of this package a Space needs: that code runs there, not that of the model's repository."""
+_NO_GRADIO = "The demo app needs gradio: pip install 'stacked_emotion[space]'."
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the app knows of its model, apart from the model itself.
+
+    Attributes:
+        title: the heading.
+        language: ISO 639 code of the texts; it decides where the empty box begins.
+        examples: texts to try, by caption.
+        text_column: the column of texts in the model's data.
+        note: a sentence under the heading.
+    """
+
+    title: str
+    language: str | None = None
+    examples: Mapping[str, str] | None = None
+    text_column: str | None = None
+    note: str | None = None
+
+
+def model_facts(model: str, revision: str | None = None, token: str | None = None) -> ModelFacts:
+    """What a model's card and the run beside it say.
+
+    Args:
+        model: folder of a model, perhaps in the folder of its run, or a Hub id.
+        revision: commit, tag or branch of a Hub id.
+        token: for a private repository.
+    """
+    files = ModelFiles(model, revision, **({"token": token} if token else {}))
+    path = files.folder.resolve() if files.folder else None
+    if path is not None and (path.parent / "results.json").is_file():
+        record = RunRecord.from_folder(path.parent)
+        known = known_data(record)
+        return ModelFacts(
+            path.parent.name if path.name == "model" else path.name,
+            next(iter(known.languages), None),
+            known.examples,
+            record.text_column,
+            SYNTHETIC if record.synthetic else None,
+        )
+    card = files.find("README.md")
+    header = _front_matter(Path(card).read_text(encoding="utf-8")) if card else {}
+    recipe = files.read_json("results.json").get("recipe") if files.find("results.json") else {}
+    languages = header.get("language") or [None]
+    widget = [entry for entry in header.get("widget") or [] if entry.get("text")]
+    return ModelFacts(
+        path.name if path else model.split("/")[-1],
+        languages if isinstance(languages, str) else languages[0],
+        {
+            entry.get("example_title") or str(place): entry["text"]
+            for place, entry in enumerate(widget, 1)
+        },
+        (recipe or {}).get("text_column"),
+        SYNTHETIC if SYNTHETIC_TAG in (header.get("tags") or []) else None,
+    )
+
+
+def _front_matter(card: str) -> dict[str, Any]:
+    parts = card.split("---\n", 2)
+    try:
+        found = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else {}
+    except yaml.YAMLError:
+        found = {}
+    return found if isinstance(found, dict) else {}
 
 
 def demo_app(
     model: str | Path,
     revision: str | None = None,
-    language: str = "ar",
+    language: str | None = None,
     host: str = "127.0.0.1",
     port: int | None = None,
     block: bool = True,
@@ -54,7 +113,7 @@ def demo_app(
     Args:
         model: folder of a model or of the run it came from, or a Hub id.
         revision: commit, tag or branch of a Hub id.
-        language: of the texts; it chooses the examples and the empty box's direction.
+        language: ISO 639 code of the texts; by default what the model's card or run says.
         host: address to listen on; only this machine by default.
         port: by default the first free one from 7860 on.
         block: return at once if false; the app then runs in a thread until `.close()`.
@@ -66,13 +125,13 @@ def demo_app(
         UserError: gradio is not installed, there is no such folder, or the port is taken.
     """
     if find_spec("gradio") is None:
-        raise UserError("The demo app needs gradio: pip install 'stacked_emotion[space]'.")
+        raise UserError(_NO_GRADIO)
+    folder = _model_folder(model)
     from .interface import build_interface, launch_options, load_predictor
 
-    folder, note = _model_folder(model)
-    interface = build_interface(
-        load_predictor(folder, revision), title=_title(folder), language=language, note=note
-    )
+    facts = model_facts(folder, revision)
+    options = asdict(facts) | ({"language": language} if language else {})
+    interface = build_interface(load_predictor(folder, revision), **options)
     try:
         interface.launch(
             server_name=host, server_port=port, prevent_thread_lock=True, quiet=True,
@@ -88,29 +147,20 @@ def demo_app(
     return interface
 
 
-def space_folder(
-    folder: Path,
-    model: str,
-    revision: str,
-    title: str | None = None,
-    language: str = "ar",
-    note: str | None = None,
-) -> list[str]:
+def space_folder(folder: Path, model: str, revision: str, facts: ModelFacts) -> list[str]:
     """Write all files of a Space that shows a model.
 
     Args:
-        folder: where; it is made.
+        folder: where; created if it does not exist.
         model: the model's Hub id.
         revision: the commit of the model, 40 hexadecimal digits.
-        title: the heading; by default the model's name.
-        language: of the texts.
-        note: a sentence under the heading.
+        facts: what the app says of the model.
 
     Returns:
         The files, relative to the folder.
 
     Raises:
-        UserError: a revision that is no commit, or gradio is not installed.
+        UserError: a revision that is not a commit, or gradio is not installed.
     """
     if not _COMMIT.fullmatch(revision):
         raise UserError(
@@ -118,25 +168,18 @@ def space_folder(
             f"not {revision!r}."
         )
     if find_spec("gradio") is None:
-        raise UserError(
-            "A Space names the version of gradio it was tried with: "
-            "pip install 'stacked_emotion[space]'."
-        )
-    title = title or _title(model)
+        raise UserError(_NO_GRADIO)
+    code = needed_files([INTERFACE])
+    settings = {"model": model, "revision": revision, **asdict(facts)}
     texts = {
-        "README.md": _readme(model, title),
+        "README.md": _readme(model, facts.title),
         "app.py": (SPACE / "app.py").read_text(encoding="utf-8"),
-        "requirements.txt": _requirements(),
-        "space.json": json.dumps(
-            {"model": model, "revision": revision, "title": title, "language": language,
-             "note": note},
-            indent=1, ensure_ascii=False,
-        ) + "\n",
-    }  # fmt: skip
-    for pattern in _PACKAGE_FILES:
-        for source in sorted(PACKAGE.glob(pattern)):
-            name = f"stacked_emotion/{source.relative_to(PACKAGE).as_posix()}"
-            texts[name] = source.read_text(encoding="utf-8")
+        "requirements.txt": _pinned(needed_requirements(code)),
+        "space.json": json.dumps(settings, indent=1, ensure_ascii=False) + "\n",
+    }
+    for source in code:
+        name = f"stacked_emotion/{source.relative_to(PACKAGE).as_posix()}"
+        texts[name] = source.read_text(encoding="utf-8")
     for name, text in texts.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -149,38 +192,45 @@ def publish_space(
     model: str,
     revision: str | None = None,
     title: str | None = None,
-    language: str = "ar",
+    language: str | None = None,
     note: str | None = None,
     private: bool = False,
     token: str | None = None,
 ) -> str:
-    """Make or renew a Space that shows a published model, in one commit.
+    """Create or renew a Space that shows a published model, in one commit.
 
     Args:
         repo_id: `user/name` of the Space.
         model: the model's Hub id.
-        revision: commit, tag or branch of the model; what it is now is pinned.
+        revision: commit, tag or branch of the model; the Space pins the commit it is now.
         title: the heading; by default the model's name.
-        language: of the texts.
+        language: ISO 639 code of the texts; by default what the model's card says.
         note: a sentence under the heading.
-        private: make the Space private, if it is new.
+        private: make the Space private, if it is created.
         token: for both; by default the one you are logged in with.
 
     Returns:
         The address of the Space.
 
     Raises:
-        UserError: the Hub refuses, with how to mend it.
+        UserError: the Hub refuses; the message says how to fix it.
     """
     from huggingface_hub import HfApi
 
     api = HfApi(token=token)
     try:
-        commit = api.model_info(model, revision=revision).sha
+        commit = str(api.model_info(model, revision=revision).sha)
+        facts = model_facts(model, commit, token)
     except hub_errors() as error:
         raise hub_problem(error, model, "reading") from error
+    facts = replace(
+        facts,
+        title=title or facts.title,
+        language=language or facts.language,
+        note=note or facts.note,
+    )
     with tempfile.TemporaryDirectory() as temporary:
-        files = space_folder(Path(temporary), model, str(commit), title, language, note)
+        files = space_folder(Path(temporary), model, commit, facts)
         try:
             url = api.create_repo(
                 repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True
@@ -194,42 +244,28 @@ def publish_space(
     return str(url)
 
 
-def _model_folder(model: str | Path) -> tuple[str, str | None]:
-    """Folder or Hub id of the model, and what is to be told of it."""
+def _model_folder(model: str | Path) -> str:
+    """The folder with the model of a model or run folder; a Hub id as it is."""
     path = Path(model)
     if not path.exists():
         if str(model).count("/") > 1 or str(model).startswith((".", "/", "~")):
             raise UserError(f"There is no folder {model}.")
-        return str(model), None
-    folder = path if (path / "config.json").is_file() else path / "model"
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{model} is no model: there is no config.json in it, nor in its model/.")
-    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        return str(model)
+    folder = path if (path / CONFIG).is_file() else path / "model"
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"{model} is not a model: neither it nor its model/ has a {CONFIG}.")
+    kind = ModelFiles(folder).read_json(CONFIG).get("model_type")
     if kind != StackedEmotionConfig.model_type:
         raise UserError(
-            f"{model} is a {kind} model; the app shows stacks, with their words and encoders. "
-            "For a distilled student use a plain pipeline."
+            f"{model} is a {kind} model. The app shows stacks, with their words and encoders; for "
+            "a distilled student use a plain pipeline."
         )
-    results = folder.parent / "results.json"
-    if not results.is_file():
-        return str(folder), None
-    from ..run_record import RunRecord
-
-    return str(folder), SYNTHETIC if RunRecord.from_folder(folder.parent).synthetic else None
-
-
-def _title(model: str | Path) -> str:
-    """The model's name; for `runs/arabic/model` that of the run."""
-    path = Path(model)
-    if path.is_dir():
-        path = path.resolve()
-        return f"Emotions: {path.parent.name if path.name == 'model' else path.name}"
-    return f"Emotions: {str(model).split('/')[-1]}"
+    return str(folder)
 
 
 def _readme(model: str, title: str) -> str:
     header = {
-        "title": title,
+        "title": one_line(title),
         "emoji": "💬",
         "colorFrom": "blue",
         "colorTo": "yellow",
@@ -238,14 +274,14 @@ def _readme(model: str, title: str) -> str:
         "app_file": "app.py",
         "models": [model],
         "license": "apache-2.0",
-        "short_description": "Multi-label emotions of a text, with reasons",
+        "short_description": "The labels of a text, with reasons",
     }
     front = yaml.safe_dump(header, allow_unicode=True, sort_keys=False)
     body = (SPACE / "README.md").read_text(encoding="utf-8").replace("{model}", model)
     return f"---\n{front}---\n\n{body}"
 
 
-def _requirements() -> str:
-    """The fixed requirements, with the versions that this machine has."""
-    names = (SPACE / "requirements.txt").read_text(encoding="utf-8").split()
+def _pinned(requirements: list[str]) -> str:
+    """Requirements at the versions that this machine has."""
+    names = [re.split(r"[<>=!~;\[ ]", line)[0] for line in requirements]
     return "".join(f"{name}=={version(name).split('+')[0]}\n" for name in names)

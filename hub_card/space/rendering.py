@@ -1,36 +1,29 @@
 """What the app shows, as HTML: scores with their thresholds, colored words, trusted encoders.
 
-Blue speaks for a label and orange against it, which readers with any common color vision tell
-apart; everything that came from outside is escaped.
+Blue speaks for a label and orange against it; readers with any common color vision can tell them
+apart. Everything from outside is escaped.
 """
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...inference.explanations.rendering import UNITS, text_direction
+from ..inert_text import in_html
 
 if TYPE_CHECKING:
     from ...inference.explanations.explanation import Explanation
 
 FOR, AGAINST = "0,114,178", "213,94,0"
 _SEGMENTS = ("#56B4E9", "#E69F00", "#35B88F", "#E29BC4", "#F0E442", "#BBBBBB")
-_NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _STRONGEST = 0.75
-
-
-def escaped(text: str) -> str:
-    """Text for HTML; characters that HTML does not admit become U+FFFD."""
-    return html.escape(_NOT_IN_HTML.sub("\ufffd", text))
 
 
 def bars(
     scores: Mapping[str, float], given: Sequence[str], thresholds: Mapping[str, float], rule: str
 ) -> str:
-    """A bar a label, most likely first, with the label's threshold.
+    """One bar per label, most likely first, with the label's threshold.
 
     Args:
         scores: probability by label.
@@ -40,7 +33,7 @@ def bars(
     """
     rows = []
     for label, score in sorted(scores.items(), key=lambda entry: -entry[1]):
-        chosen, name = label in given, escaped(label)
+        chosen, name = label in given, in_html(label)
         rows.append(
             f'<div class="se-row{" se-given" if chosen else ""}" data-label="{name}" '
             f'data-given="{str(chosen).lower()}">'
@@ -54,12 +47,12 @@ def bars(
             f'<span class="se-score">{score:.2f}</span>'
             f'<span class="se-threshold">{thresholds[label]:.2f}</span></div>'
         )
-    named = ", ".join(f"<bdi>{escaped(label)}</bdi>" for label in given) or "none"
+    named = ", ".join(f"<bdi>{in_html(label)}</bdi>" for label in given) or "none"
     meaning = (
-        "A label is given (✓) at or above its threshold."
+        "The model gives a label (✓) at or above its threshold."
         if rule == "threshold"
-        else "Labels are given (✓) as a set, the one of the highest expected Jaccard: at least "
-        "one, and also below the thresholds, which only tilt the choice."
+        else "The model gives the set of labels (✓) with the highest expected Jaccard: at least "
+        "one, and perhaps some below their thresholds, which only tilt the choice."
     )
     return (
         '<div class="se-card">'
@@ -76,18 +69,18 @@ def words(explanation: Explanation) -> str:
     largest = max((abs(word.contribution) for word in explanation.words), default=0.0) or 1.0
     pieces, position = [], 0
     for word in explanation.words:
-        pieces.append(escaped(explanation.text[position : word.start]))
+        pieces.append(in_html(explanation.text[position : word.start]))
         strength = _STRONGEST * abs(word.contribution) / largest
         color = FOR if word.contribution >= 0 else AGAINST
         trusted = max(word.gates, key=lambda name: word.gates[name])
         pieces.append(
             f'<span class="se-word" data-contribution="{word.contribution:.5f}" '
             f'style="background:rgba({color},{strength:.2f})" '
-            f'title="{word.contribution:+.3f}; trusts {escaped(trusted)}">'
-            f"{escaped(word.word)}</span>"
+            f'title="{word.contribution:+.3f}; trusts {in_html(trusted)}">'
+            f"{in_html(word.word)}</span>"
         )
         position = word.end
-    pieces.append(escaped(explanation.text[position:]))
+    pieces.append(in_html(explanation.text[position:]))
     unread = explanation.text[position:].strip()
     note = (
         f'<p class="se-warning">The text is long: only its first {len(explanation.words)} words '
@@ -97,7 +90,7 @@ def words(explanation: Explanation) -> str:
     )
     return (
         f'<div class="se-card"><p class="se-note">What speaks <span class="se-for">for</span> and '
-        f'<span class="se-against">against</span> <strong><bdi>{escaped(explanation.label)}</bdi>'
+        f'<span class="se-against">against</span> <strong><bdi>{in_html(explanation.label)}</bdi>'
         f"</strong> ({explanation.score:.2f})</p>"
         f'<p class="se-text" dir="{text_direction(explanation.text)}">{"".join(pieces)}</p>{note}'
         f"{_word_table(explanation)}</div>"
@@ -109,9 +102,9 @@ def _word_table(explanation: Explanation) -> str:
     for word in explanation.words:
         trusted = max(word.gates, key=lambda name: word.gates[name])
         rows.append(
-            f'<tr><td class="se-word-cell"><bdi>{escaped(word.word)}</bdi></td>'
+            f'<tr><td class="se-word-cell"><bdi>{in_html(word.word)}</bdi></td>'
             f"<td>{word.contribution:+.3f}</td>"
-            f"<td><bdi>{escaped(trusted)}</bdi> {word.gates[trusted]:.2f}</td></tr>"
+            f"<td><bdi>{in_html(trusted)}</bdi> {word.gates[trusted]:.2f}</td></tr>"
         )
     return (
         '<details><summary>Word by word</summary><div class="se-scroll"><table><thead><tr>'
@@ -122,7 +115,7 @@ def _word_table(explanation: Explanation) -> str:
 
 
 def trust(weights: Mapping[str, float], label: str) -> str:
-    """How far each encoder counts for a label of one text, as one bar in parts.
+    """How much each encoder counts for a label of one text, as one bar in parts.
 
     Args:
         weights: by encoder, summing to 1.
@@ -132,18 +125,18 @@ def trust(weights: Mapping[str, float], label: str) -> str:
     order = {name: place for place, name in enumerate(weights)}
     parts = "".join(
         f'<span style="width:{100 * share:.2f}%;background:'
-        f'{_SEGMENTS[order[name] % len(_SEGMENTS)]}" title="{escaped(name)} {share:.2f}"></span>'
+        f'{_SEGMENTS[order[name] % len(_SEGMENTS)]}" title="{in_html(name)} {share:.2f}"></span>'
         for name, share in ranked
     )
     names = "".join(
-        f'<li data-encoder="{escaped(name)}"><span class="se-key" style="background:'
-        f'{_SEGMENTS[order[name] % len(_SEGMENTS)]}"></span><bdi>{escaped(name)}</bdi> '
+        f'<li data-encoder="{in_html(name)}"><span class="se-key" style="background:'
+        f'{_SEGMENTS[order[name] % len(_SEGMENTS)]}"></span><bdi>{in_html(name)}</bdi> '
         f"<strong>{100 * share:.1f} %</strong></li>"
         for name, share in ranked
     )
     return (
         f'<div class="se-card"><p class="se-note">Trust in each encoder for <strong><bdi>'
-        f"{escaped(label)}</bdi></strong>, in this text</p>"
+        f"{in_html(label)}</bdi></strong>, in this text</p>"
         f'<div class="se-parts">{parts}</div><ul class="se-names">{names}</ul></div>'
     )
 
@@ -156,8 +149,8 @@ def preview(rows: Sequence[tuple[str, str]], total: int) -> str:
         total: rows of the whole file.
     """
     lines = "".join(
-        f'<tr><td dir="{text_direction(text)}">{escaped(text)}</td>'
-        f"<td><bdi>{escaped(labels)}</bdi></td></tr>"
+        f'<tr><td dir="{text_direction(text)}">{in_html(text)}</td>'
+        f"<td><bdi>{in_html(labels)}</bdi></td></tr>"
         for text, labels in rows
     )
     return (
@@ -169,5 +162,5 @@ def preview(rows: Sequence[tuple[str, str]], total: int) -> str:
 
 
 def problem(message: str) -> str:
-    """What went wrong, and how to mend it."""
-    return f'<div class="se-error" role="alert"><strong>Sorry.</strong> {escaped(message)}</div>'
+    """What went wrong, and how to fix it."""
+    return f'<div class="se-error" role="alert"><strong>Sorry.</strong> {in_html(message)}</div>'

@@ -1,4 +1,4 @@
-"""CSV files from people: read with one clear sentence for each thing that can be wrong."""
+"""CSV files that people upload, with one clear sentence for each thing that can be wrong."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...common.errors import UserError
+from ...common.errors import DataError, UserError
+from ...data.files.delimited import DelimitedRows
+from ...data.files.text import detect_encoding
+from ...data.names import text_columns
+from ..inert_text import in_spreadsheet
 
 MAX_ROWS = 2000
 MAX_BYTES = 5_000_000
-TEXT_COLUMNS = ("text", "tweet", "sentence", "content", "النص", "نص")
-_DELIMITERS = ",;\t"
+_NOT_UTF8 = "not UTF-8. In Excel choose “CSV UTF-8 (comma delimited)” when you save it."
 
 
 @dataclass(frozen=True)
@@ -38,73 +41,94 @@ class Upload:
         return [row[self.text_column] for row in self.rows]
 
 
-def read_upload(path: str | Path, max_rows: int = MAX_ROWS) -> Upload:
+def read_upload(
+    path: str | Path, max_rows: int = MAX_ROWS, text_column: str | None = None
+) -> Upload:
     """Read a CSV file whose header names a column of texts.
 
-    Cells are separated by commas, semicolons or tabs, whichever the header uses. The texts are in
-    the column `text` (or `tweet`, `sentence`, `content`, `نص`).
+    The file is read as everywhere in this package: any delimiter, UTF-8 or UTF-16. The texts are
+    in the column that the model's data has them in, or else in `text` (or `tweet`, `sentence`,
+    `content`, `نص`, …).
 
     Args:
         path: the file.
         max_rows: more are refused.
+        text_column: the column of texts in the model's data.
 
     Raises:
-        UserError: what is wrong with the file, where, and how to mend it.
+        UserError: what is wrong with the file, where, and how to fix it.
     """
     path = Path(path)
     if path.suffix.lower() not in (".csv", ".tsv", ".txt"):
         raise UserError(
-            f"{path.name} is no CSV file. Save the table as “CSV UTF-8 (.csv)” and upload that."
+            f"{path.name} is not a CSV file. Save the table as “CSV UTF-8 (.csv)” and upload that."
         )
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise UserError(
-            f"{path.name} has {size / 1e6:.1f} MB, the app takes {MAX_BYTES / 1e6:.0f} MB. Split "
+            f"{path.name} has {size / 1e6:.1f} MB. The app takes {MAX_BYTES / 1e6:.0f} MB. Split "
             "it, or use `stacked-emotion predict --input` on your own machine."
         )
-    text = _decoded(path)
-    if not text.strip():
-        raise UserError(f"{path.name} is empty. The first line names the columns, one is “text”.")
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    if b"\0" in path.read_bytes() and detect_encoding(path) == "utf-8-sig":
+        raise UserError(f"{path.name} holds binary data. Save the table as “CSV UTF-8 (.csv)”.")
     try:
-        columns = [name.strip() for name in next(lines)]
-        rows = []
-        for row in lines:
-            if not row:
-                continue
-            if len(row) != len(columns):
-                raise UserError(
-                    f"{path.name}, line {lines.line_num}: {len(row)} cells, but the header has "
-                    f"{len(columns)}. A text with a comma in it must stand in “double quotes”."
-                )
-            rows.append(row)
-            if len(rows) > max_rows:
-                raise UserError(
-                    f"{path.name} has more than {max_rows} rows. Split it, or use "
-                    "`stacked-emotion predict --input` on your own machine."
-                )
-    except csv.Error as error:
+        table = DelimitedRows(path, quoting="csv")
+        rows = _rows(table, path.name, max_rows)
+    except UnicodeError:
+        raise UserError(f"{path.name}: {_NOT_UTF8}") from None
+    except DataError as error:
+        reason = str(error).removeprefix(f"{path}: ").split(" If the file has no header")[0]
         raise UserError(
-            f"{path.name}, line {lines.line_num}: not readable as CSV ({error}). Is a quotation "
-            "mark open?"
-        ) from error
-    column = _text_column(path.name, columns)
+            f"{path.name}: {reason} The first line must name the columns; one is “text”."
+        ) from None
+    column = _text_column(path.name, table.columns, text_column)
     if not any(row[column].strip() for row in rows):
-        raise UserError(f"{path.name} has no text in its column “{columns[column]}”.")
-    return Upload(path.name, columns, rows, column)
+        raise UserError(f"{path.name} has no text in its column “{table.columns[column]}”.")
+    return Upload(path.name, table.columns, rows, column)
+
+
+def _rows(table: DelimitedRows, name: str, max_rows: int) -> list[list[str]]:
+    rows = []
+    for row in table.rows():
+        if row.values is None:
+            if row.problem.startswith("not "):
+                raise UserError(f"{name}, line {row.number}: {_NOT_UTF8}")
+            raise UserError(f"{name}, line {row.number}: {row.problem.split('. ')[0]}.")
+        rows.append(row.values)
+        if len(rows) > max_rows:
+            raise UserError(
+                f"{name} has more than {max_rows} rows. Split it, or use "
+                "`stacked-emotion predict --input` on your own machine."
+            )
+    return rows
+
+
+def _text_column(name: str, columns: Sequence[str], preferred: str | None) -> int:
+    lowered = [column.lower() for column in columns]
+    if preferred and preferred.lower() in lowered:
+        return lowered.index(preferred.lower())
+    found = text_columns(columns)
+    if not found:
+        raise UserError(
+            f"{name}: which column holds the texts? It has "
+            f"{', '.join(f'“{column}”' for column in columns)}; call that one "
+            f"“{preferred or 'text'}” in the first line."
+        )
+    return columns.index(found[0])
 
 
 def with_answers(
     upload: Upload, labels: Sequence[str | None], scores: Sequence[dict[str, float] | None]
 ) -> str:
-    """The table with a column of labels and one of scores a label, as CSV.
+    """The table with a column of labels and one of scores per label, as CSV.
 
-    Columns that the file has already are left alone: the new ones are then called `predicted_…`.
+    If the file has such columns already, the new ones are called `predicted_…`. A cell that a
+    spreadsheet would run as a formula gets an apostrophe.
 
     Args:
         upload: the table.
-        labels: labels a row, joined by commas; None where there was no text.
-        scores: probabilities a row by label, in one order; None where there was no text.
+        labels: labels of each row, joined by commas; None where there was no text.
+        scores: probabilities of each row by label, in one order; None where there was no text.
     """
     names = list(next((entry for entry in scores if entry is not None), {}))
     added = ["labels", *(f"score_{name}" for name in names)]
@@ -112,42 +136,8 @@ def with_answers(
         added = [f"predicted_{name}" for name in added]
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*upload.columns, *added])
+    writer.writerow(map(in_spreadsheet, [*upload.columns, *added]))
     for row, given, values in zip(upload.rows, labels, scores, strict=True):
         cells = [""] * len(names) if values is None else [f"{values[name]:.4f}" for name in names]
-        writer.writerow([*row, given or "", *cells])
+        writer.writerow(map(in_spreadsheet, [*row, given or "", *cells]))
     return stream.getvalue()
-
-
-def _decoded(path: Path) -> str:
-    data = path.read_bytes()
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"  # Excel's “Unicode text”
-    elif b"\x00" in data:
-        raise UserError(f"{path.name} holds binary data. Save the table as “CSV UTF-8 (.csv)”.")
-    else:
-        encoding = "utf-8-sig"
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise UserError(
-            f"{path.name}, line {line}: not UTF-8. In Excel choose “CSV UTF-8 (comma delimited)” "
-            "when you save it."
-        ) from error
-
-
-def _delimiter(text: str) -> str:
-    header = text.lstrip("\n\r").splitlines()[0]
-    return max(_DELIMITERS, key=header.count)
-
-
-def _text_column(name: str, columns: Sequence[str]) -> int:
-    lowered = [column.lower() for column in columns]
-    for known in TEXT_COLUMNS:
-        if known in lowered:
-            return lowered.index(known)
-    raise UserError(
-        f"{name}: which column holds the texts? It has {', '.join(f'“{c}”' for c in columns)}; "
-        "call that one “text” in the first line."
-    )

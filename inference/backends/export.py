@@ -18,10 +18,11 @@ import numpy as np
 import torch
 
 from ...common.errors import UserError
+from ...common.files import replace_folder, write_json
 from ...common.precision import native_dtype
-from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..model_files import WEIGHTS, weights_fingerprint
-from ..predictor import StackedEmotionPredictor
+from ..model_files import WEIGHTS, ModelFiles, weights_fingerprint
+from ..predictions import TextScores
+from ..predictor import StackedEmotionPredictor, load_model
 from ..text_predictor import Runner, TextPredictor
 from .fastest import exact_enough
 from .onnx import OnnxRunner
@@ -57,34 +58,34 @@ def export_onnx(
 ) -> dict[str, Any]:
     """Write `onnx/model.onnx`, `onnx/model_int8.onnx` and `onnx/report.json` into a model's folder.
 
-    The weights lie beside each graph as external data, so that no file is bound by protobuf's 2 GB.
-    In int8 are the encoders' linear layers (one scale an output channel; activations are quantized
-    while it runs); what lies on top of the encoders stays float32, and so do those kinds of layers
-    that have to for int8 to be exact enough on the check texts.
+    The weights lie beside each graph as external data, so protobuf's limit of 2 GB does not apply.
+    The int8 graph has the encoders' linear layers in int8, with one scale per output channel;
+    activations are quantized while it runs. What lies on top of the encoders stays float32, and so
+    do the kinds of layers without which int8 is not exact enough on the check texts.
 
     Args:
-        folder: the model's folder.
+        folder: the folder of the model, or of its run.
         quantize: "int8", or None for float32 only.
-        check: texts to compare on; by default the embedded synthetic sample.
-        progress: is told what is being done.
+        check: texts to compare on; by default the bundled synthetic sample.
+        progress: called with a line about each step.
 
     Returns:
         The report: versions, files, `kept_float32`, and for each backend installed the differences
         of its answers from torch in float32.
 
     Raises:
-        UserError: the folder is no model's, a package is missing, or float32 scores differ by more
-            than 1e-5.
+        ModelError: the folder is not that of a model, or a file of it is malformed.
+        UserError: a package is missing, or float32 scores differ by more than 1e-5.
     """
-    source = Path(folder)
-    if not (source / "config.json").is_file():
-        raise UserError(f"{source} is not the folder of a model: it has no config.json.")
+    files = ModelFiles(Path(folder))
+    source = Path(files.location)
+    files.config()
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
             raise UserError(f"The export needs {package}: pip install 'stacked_emotion[onnx]'.")
     if quantize not in (None, "int8"):
         raise UserError(f"--quantize {quantize} is not known; there is int8.")
-    check = check or sample_texts(source)
+    check = check or sample_texts()
     target, partial = source / "onnx", source / "onnx.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -92,11 +93,11 @@ def export_onnx(
         str(source), dtype="float32", device="cpu", backend="torch"
     )
     progress(f"scores of {len(check.texts)} texts ({check.source}) with torch in float32")
-    comparison = _Comparison(check, reference, reference.predict_proba(check.texts))
+    comparison = _Comparison(check, reference, reference.score(check.texts))
     del reference
     gc.collect()
     progress("tracing")
-    write_graph(source, partial / GRAPHS["float32"])
+    write_graph(files, partial / GRAPHS["float32"])
     differences = {"onnx float32": comparison(OnnxRunner(str(partial / "model.onnx"), "float32"))}
     worst = differences["onnx float32"]["largest_score_difference"]
     if worst > MAX_FLOAT32_DIFFERENCE:
@@ -120,6 +121,7 @@ def export_onnx(
             for dtype, name in GRAPHS.items()
             if (partial / name).is_file()
         },
+        "digests": {path.name: weights_fingerprint(path) for path in sorted(partial.iterdir())},
         "texts": {
             "source": check.source,
             "count": len(check.texts),
@@ -128,43 +130,40 @@ def export_onnx(
         "kept_float32": kept,
         "differences": differences,
     }
-    (partial / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(partial / "report.json", report)
     for path in partial.iterdir():
         path.chmod(0o644)  # external data is written for its owner only
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
+    replace_folder(partial, target)
     return report
 
 
-def sample_texts(folder: Path) -> CheckTexts:
-    """The embedded synthetic texts; with their labels if they are the model's."""
+def sample_texts() -> CheckTexts:
+    """The bundled synthetic texts."""
     from ...recipes import RECIPES
 
     rows = [
         json.loads(line)
         for line in (RECIPES / "sample/validation.jsonl").read_text(encoding="utf-8").splitlines()
     ]
-    return CheckTexts([row["text"] for row in rows], None, "embedded synthetic sample")
+    return CheckTexts([row["text"] for row in rows], None, "bundled synthetic sample")
 
 
 class _Comparison:
     """Compares a runner's answers with those of torch in float32."""
 
     def __init__(
-        self, check: CheckTexts, predictor: StackedEmotionPredictor, scores: np.ndarray
+        self, check: CheckTexts, predictor: StackedEmotionPredictor, scores: TextScores
     ) -> None:
         self.texts = check.texts
         self.targets = check.targets
-        self.encoder = predictor._text_encoder
-        self.decision = predictor._decision
-        self.scores = scores
-        self.given = self.decision(scores)
+        self.encoder, self.decision = predictor.encoder, predictor.decision
+        self.scores, self.given = scores.probabilities, scores.given
 
     def __call__(self, runner: Runner) -> dict[str, Any]:
         """Largest and mean difference of the scores, agreement of the labels, Jaccard."""
-        scores = TextPredictor(self.encoder, self.decision, runner).predict_proba(self.texts)
-        given = self.decision(scores)
-        gap = np.abs(scores - self.scores)
+        scores = TextPredictor(self.encoder, self.decision, runner).score(self.texts)
+        given = scores.given
+        gap = np.abs(scores.probabilities - self.scores)
         found: dict[str, Any] = {
             "largest_score_difference": float(gap.max()),
             "mean_score_difference": float(gap.mean()),
@@ -184,14 +183,11 @@ def jaccard(targets: np.ndarray, given: np.ndarray) -> float:
     return float(np.where(union, (targets & given).sum(1) / np.maximum(union, 1), 1.0).mean())
 
 
-def write_graph(source: Path, path: Path) -> None:
-    """Trace the model of a folder and write its float32 graph."""
+def write_graph(files: ModelFiles, path: Path) -> None:
+    """Trace a model and write its float32 graph."""
     import onnx
 
-    model = StackedEmotionForSequenceClassification.from_pretrained(
-        source, dtype=torch.float32, attn_implementation="eager"
-    ).eval()
-    graph = trace(model)
+    graph = trace(load_model(files, torch.float32, attn_implementation="eager"))
     onnx.save_model(
         graph, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=1024
     )

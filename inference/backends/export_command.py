@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 
 def add_export_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `export`; nothing heavy is imported."""
-    parser.add_argument("model", type=Path, help="the model's folder; its onnx/ is written")
-    parser.add_argument("--format", choices=("onnx",), default="onnx")
+    parser.add_argument("model", type=Path, help="the model's folder; onnx/ in it is written")
     parser.add_argument("--quantize", choices=("int8",), help="write an int8 graph too")
     parser.add_argument(
         "--test_file",
-        help="labeled texts to measure the differences on; by default the embedded sample, which "
-        "is no ground for backend='auto' to take int8",
+        help="labeled texts to measure the differences on; default: the bundled sample, with "
+        "which --backend auto never takes int8",
     )
     parser.add_argument("--text_column")
     parser.add_argument("--labels_column")
@@ -25,16 +25,18 @@ def run_export(options: argparse.Namespace) -> int:
     """Run `export` and return its exit code.
 
     Raises:
-        UserError: what `onnx_export.export_onnx` refuses.
+        UserError: what `export.export_onnx` refuses.
     """
+    from ...common.disk import disk_errors
+    from ...common.locks import locked
+    from ..model_files import ModelFiles
     from .export import CheckTexts, export_onnx, report_table
 
-    check = None
+    files, check = ModelFiles(options.model), None
     if options.test_file:
         from ...data.labeled_texts import DataArguments, load_labeled_texts
-        from ..model_files import ModelFiles
 
-        names = ModelFiles(options.model).decision().labels
+        names = files.decision().labels
         data = DataArguments(
             test_file=options.test_file,
             text_column=options.text_column,
@@ -44,10 +46,14 @@ def run_export(options: argparse.Namespace) -> int:
         texts = load_labeled_texts(data, "test", names)
         assert texts is not None
         check = CheckTexts(list(texts.texts), texts.labels, Path(options.test_file).name)
-    report = export_onnx(
-        options.model, options.quantize, check, lambda line: print(line, file=sys.stderr)
-    )
-    print(f"{options.model / 'onnx'}: {', '.join(sorted(report['files']))}")
+    with disk_errors(options.model, "model"), ExitStack() as stack:
+        if options.model.is_dir():
+            lock = Path(files.location) / ".lock"
+            stack.enter_context(locked(lock, options.model, "model"))
+        report = export_onnx(
+            options.model, options.quantize, check, lambda line: print(line, file=sys.stderr)
+        )
+    print(f"{Path(files.location) / 'onnx'}: {', '.join(sorted(report['files']))}")
     if options.quantize:
         kept = ", ".join(report["kept_float32"]) or "none"
         print(f"kinds of encoder layers kept in float32: {kept}")

@@ -28,7 +28,7 @@ def exact_enough(report: Mapping[str, Any] | None, backend: str) -> bool:
         backend: backend and dtype, such as "onnx int8".
     """
     found = ((report or {}).get("differences") or {}).get(backend)
-    if found is None:
+    if found is None or "label_agreement" not in found:
         return False
     dtype = backend.split()[1]
     if found["label_agreement"] < MIN_LABEL_AGREEMENT[dtype]:

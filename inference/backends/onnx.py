@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..encoding import INPUTS, TextEncoder
-from ..model_files import ONNX_REPORT, ModelFiles
+from ...alignment_stacked_emotion import INPUTS, AlignedBatchEncoder
+from ...common.errors import UserError
+from ...tokenizer_files_stacked_emotion import SETTINGS, read_tokenizers
+from ..model_files import ONNX_REPORT, ModelError, ModelFiles, export_command
 from ..text_predictor import TextPredictor
 from .fastest import exact_enough
 
@@ -21,18 +23,22 @@ class OnnxRunner:
     Args:
         path: the graph.
         dtype: "float32" or "int8", what the graph is.
-        threads: threads a batch; None for one a core.
+        threads: threads per batch; None for one per core.
         workers: batches at a time.
+
+    Raises:
+        UserError: ONNX Runtime is not installed.
     """
 
     backend = "onnx"
+    device = "cpu"
     batch_tokens = 512
 
     def __init__(self, path: str, dtype: str, threads: int | None = None, workers: int = 1) -> None:
         try:
             import onnxruntime
         except ImportError as error:
-            raise ImportError(
+            raise UserError(
                 "backend 'onnx' needs ONNX Runtime: pip install 'stacked_emotion[onnx]'."
             ) from error
         options = onnxruntime.SessionOptions()
@@ -53,8 +59,7 @@ class OnnxRunner:
 class OnnxEmotionPredictor(TextPredictor):
     """Predicts emotions with a stack's exported graph, from the folder of the model.
 
-    It has `predict`, `predict_proba`, `stream`, `decide`, `labels` and `thresholds` of
-    `StackedEmotionPredictor`, and gives the same labels.
+    It has the methods of `StackedEmotionPredictor`, and gives the same labels.
 
     Example:
         >>> predictor = OnnxEmotionPredictor.from_pretrained("user/name")  # doctest: +SKIP
@@ -70,53 +75,60 @@ class OnnxEmotionPredictor(TextPredictor):
         revision: str | None = None,
         threads: int | None = None,
         workers: int = 1,
+        long_texts: str = "truncate",
+        pooling: str = "mean",
         **hub_options: Any,
     ) -> OnnxEmotionPredictor:
         """Load a folder, or a Hub repository (which needs `huggingface_hub`).
 
         Args:
-            path_or_id: the folder that was exported, or the id.
+            path_or_id: the folder that was exported, that of its run, or the id.
             dtype: "float32", "int8", or "auto" for int8 where the export found it exact enough.
             revision: commit, tag or branch of a Hub id.
-            threads: threads a batch; None for one a core.
+            threads: threads per batch; None for one per core.
             workers: batches computed at a time.
+            long_texts, pooling: see `TextPredictor`.
             **hub_options: `token`, `cache_dir`, `local_files_only`.
 
         Raises:
-            OSError: there is no export, or it belongs to other weights.
-            ValueError: a dtype that was not exported.
+            ModelError: there is no export, it belongs to other weights, or a file is malformed.
+            UserError: a dtype that was not exported, or ONNX Runtime is not installed.
         """
         files = ModelFiles(path_or_id, revision, **hub_options)
-        report = files.onnx_report()
-        if report is None:
-            raise OSError(missing_export(files))
+        report = exported(files)
         if dtype == "auto":
             dtype = "int8" if exact_enough(report, "onnx int8") else "float32"
-        runner = OnnxRunner(graph_path(files, report, dtype), dtype, threads, workers)
-        return cls(TextEncoder.from_files(files, files.location), files.decision(), runner)
+        path = files.graph(report, dtype)
+        with files.reading(f"onnx/{os.path.basename(path)}"):
+            runner = OnnxRunner(path, dtype, threads, workers)
+        encoder, decision = text_encoder(files), files.decision()
+        self = cls(encoder, decision, runner, long_texts, pooling, files.location)
+        return self.verified(files)
 
 
-def graph_path(files: ModelFiles, report: dict[str, Any], dtype: str) -> str:
-    """The path of an exported graph, its external data beside it.
+def text_encoder(files: ModelFiles) -> AlignedBatchEncoder:
+    """What a model's tokenizer does, read from its files without transformers.
 
     Raises:
-        ValueError: it was not exported.
+        ModelError: a tokenizer file is missing or malformed.
     """
-    names = report["files"].get(dtype)
-    if names is None:
-        raise ValueError(
-            f"dtype={dtype!r} was not exported to {files.location}/onnx; there are "
-            f"{sorted(report['files'])}. Run stacked-emotion export with --quantize int8."
-        )
-    graph, *_ = [files(f"onnx/{name}") for name in names]  # the data has to lie beside it
-    return graph
+    files.tokenizer_settings()
+    with files.reading(SETTINGS):
+        return AlignedBatchEncoder.from_settings(*read_tokenizers(files, files.location))
 
 
-def missing_export(files: ModelFiles) -> str:
-    """What to say where there is no usable export."""
-    stale = files.find(ONNX_REPORT) is not None
-    why = "an export of other weights" if stale else "no ONNX export"
-    return f"{files.location} has {why}. Run: stacked-emotion export {files.location} --format onnx"
+def exported(files: ModelFiles) -> dict[str, Any]:
+    """The report of a model's export.
+
+    Raises:
+        ModelError: there is no usable export.
+    """
+    report = files.onnx_report()
+    if report is None:
+        stale = files.find(ONNX_REPORT) is not None
+        why = "an export of other weights" if stale else "no ONNX export"
+        raise ModelError(f"{files.location} has {why}. Run: {export_command(files)}")
+    return report
 
 
 def available_cores() -> int:

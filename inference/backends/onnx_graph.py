@@ -23,7 +23,7 @@ _TRACED_LENGTHS = (7, 9, 8)
 
 
 class _FlatStack(nn.Module):
-    """The stack with one triple of inputs an encoder, each of its own length, and a word mask."""
+    """The stack with one triple of inputs per encoder, each of its own length, and a word mask."""
 
     def __init__(self, model: StackedEmotionForSequenceClassification) -> None:
         super().__init__()

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..encoding import INPUTS
+from ...alignment_stacked_emotion import INPUTS
+from ...common.errors import UserError
 from .onnx import available_cores
 
 OPENVINO_DTYPES = ("float32", "bfloat16", "int8")
@@ -21,20 +22,24 @@ class OpenVinoRunner:
     Args:
         path: the float32 graph.
         dtype: "float32", "bfloat16", or "int8": the encoders' linear layers in int8, with one scale
-            an output channel for the weights, and one for 128 values of one sub-word for the
+            per output channel for the weights, and one for 128 values of one sub-word for the
             activations; everything else in bfloat16 where the processor has it.
-        threads: threads in all; None for one a core.
+        threads: threads in all; None for one per core.
         workers: batches at a time, which share the threads.
+
+    Raises:
+        UserError: OpenVINO is not installed.
     """
 
     backend = "openvino"
+    device = "cpu"
     batch_tokens = 1024
 
     def __init__(self, path: str, dtype: str, threads: int | None = None, workers: int = 1) -> None:
         try:
             import openvino
         except ImportError as error:
-            raise ImportError(
+            raise UserError(
                 "backend 'openvino' needs OpenVINO: pip install 'stacked_emotion[openvino]'."
             ) from error
         core = openvino.Core()
@@ -68,7 +73,7 @@ class OpenVinoRunner:
 
 
 def compress_weights(graph: Any) -> int:
-    """Put the encoders' linear layers into int8, one scale an output channel, in place.
+    """Put the encoders' linear layers into int8, one scale per output channel, in place.
 
     A layer's weight w becomes round(w / s) with s = max |w| / 127 over its output channel.
 

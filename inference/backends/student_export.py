@@ -50,9 +50,9 @@ def export_student(model: str | Path, output: str | Path, int8: bool = True) -> 
     """Export a stock sequence classifier, check it against PyTorch, and quantize it.
 
     Both graphs take `input_ids` and `attention_mask` (batch, sequence) int64, of any size, and give
-    `logits` (batch, labels). int8 is dynamic: weights of matrix products in 8 bits, one scale a
-    column; activations quantized as they come. The tokenizer and configuration are put beside
-    them.
+    `logits` (batch, labels). int8 is dynamic: weights of matrix products in 8 bits, one scale per
+    column; activations are quantized while the graph runs. The tokenizer and configuration are
+    written beside them.
 
     Args:
         model: folder or Hub id.
@@ -60,7 +60,7 @@ def export_student(model: str | Path, output: str | Path, int8: bool = True) -> 
         int8: quantize too.
 
     Raises:
-        UserError: the packages are not there, or the graph is not equal to the model.
+        UserError: a package is missing, or the graph does not give the model's logits.
     """
     onnxruntime = _onnxruntime()
     folder = Path(output)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..model_files import WEIGHTS, ModelFiles
+from ..model_files import ModelError, ModelFiles
 
-WEIGHTS_INDEX = "model.safetensors.index.json"
 PIECE_BYTES = 1 << 20
 _FORMATS = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -51,13 +50,13 @@ def converted_weights(files: ModelFiles, dtype: torch.dtype) -> dict[str, Tensor
         dtype: the format wanted.
 
     Returns:
-        The weights by name; None where the files need no conversion, are missing or hold a format
-        that is not known here, which `from_pretrained` handles and reports itself.
+        The weights by name; None where the files need no conversion, or hold a format that is
+        not known here, which `from_pretrained` handles itself.
 
     Raises:
-        OSError: a file that is no whole safetensors file.
+        ModelError: there are no weights, or a file is not a whole safetensors file.
     """
-    headers = {path: _header(path) for path in _weight_files(files)}
+    headers = {path: _header(path) for path in files.weight_files()}
     kinds = {entry["dtype"] for _, header in headers.values() for entry in header.values()}
     if kinds - set(_FORMATS) or not any(
         _FORMATS[kind].is_floating_point and _FORMATS[kind] != dtype for kind in kinds
@@ -79,13 +78,25 @@ def converted_weights(files: ModelFiles, dtype: torch.dtype) -> dict[str, Tensor
         return dict(zip(places, workers.map(read, places.values()), strict=True))
 
 
-def _weight_files(files: ModelFiles) -> list[Path]:
-    if (whole := files.find(WEIGHTS)) is not None:
-        return [Path(whole)]
-    if files.find(WEIGHTS_INDEX) is None:
-        return []
-    shards = files.read_json(WEIGHTS_INDEX).get("weight_map", {})
-    return [Path(files(name)) for name in sorted(set(shards.values()))]
+def check_finite(state: Mapping[str, Tensor], location: str) -> None:
+    """Refuse weights with a NaN or an infinity.
+
+    A sum finds them at the speed of memory; only where it is not finite the values are looked at.
+
+    Raises:
+        ModelError: with the name of the tensor.
+    """
+    for name, tensor in state.items():
+        if not tensor.is_floating_point():
+            continue
+        wide = torch.float32 if tensor.dtype == torch.float16 else None  # its sums overflow
+        if torch.isfinite(tensor.sum(dtype=wide)):
+            continue
+        if not torch.isfinite(tensor).all():
+            raise ModelError(
+                f"The weights of {location} have NaN or infinite values, the first in {name}: "
+                "they are damaged or training diverged."
+            )
 
 
 def _header(path: Path) -> tuple[int, dict[str, Any]]:
@@ -94,8 +105,8 @@ def _header(path: Path) -> tuple[int, dict[str, Any]]:
         with safe_open(path, framework="pt"):
             pass
     except SafetensorError as error:
-        raise OSError(
-            f"{path} is no whole safetensors file ({error}); fetch or copy it again."
+        raise ModelError(
+            f"{path} is not a whole safetensors file ({error}); fetch or copy it again."
         ) from error
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
@@ -131,5 +142,5 @@ def _fill(descriptor: int, piece: memoryview, offset: int, file: Path) -> None:
     while filled < len(piece):
         count = os.preadv(descriptor, [piece[filled:]], offset + filled)
         if count == 0:
-            raise OSError(f"{file} ends before its weights do; fetch or copy it again.")
+            raise ModelError(f"{file} ends before its weights do; fetch or copy it again.")
         filled += count

@@ -52,11 +52,13 @@ class Answers:
         labels: the labels given, most likely first; None where there is no answer.
         scores: (values, labels) float32 probabilities, NaN where there is no answer.
         problems: why there is no answer; None where there is one.
+        truncated: how many texts were not read to their end.
     """
 
     labels: list[list[str] | None]
     scores: np.ndarray
     problems: list[str | None]
+    truncated: int = 0
 
     def arrays(self, columns: Columns) -> list[pyarrow.Array]:
         """Arrow columns in the order of `columns.fields`, null where there is no answer."""
@@ -88,10 +90,11 @@ def answer(
     names = list(predictor.labels)
     scores = np.full((len(values), len(names)), np.nan, np.float32)
     labels: list[list[str] | None] = [None] * len(values)
+    truncated = 0
     if places:
-        given = predictor.predict_proba([values[place] for place in places], batch_tokens)
-        scores[places] = given
-        likely = np.argsort(-given, axis=1, kind="stable")
-        for place, order, chosen in zip(places, likely, predictor.decide(given), strict=True):
-            labels[place] = [names[index] for index in order if chosen[index]]
-    return Answers(labels, scores, found)
+        answers = predictor.score([values[place] for place in places], batch_tokens)
+        scores[places] = answers.probabilities
+        truncated = int(answers.truncated.sum())
+        for place, given in zip(places, answers.labels, strict=True):
+            labels[place] = given
+    return Answers(labels, scores, found, truncated)

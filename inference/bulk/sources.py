@@ -1,15 +1,24 @@
-"""What `--input` may be: a file by its suffix, a folder or a data set of the Hub."""
+"""What `--input` may be, cut into chunks: every table that `data` reads."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import pyarrow
 
 from ...common.errors import UserError
-from .arrow_sources import DatasetSource, ParquetSource
-from .parts import FORMATS
-from .rows import Source
-from .text_sources import DelimitedSource, JsonLinesSource
+from ...data.files.arrow_rows import ArrowRows, open_dataset
+from ...data.files.json_rows import JsonLines, JsonRecords
+from ...data.files.opening import FORMATS, Rows, open_rows
+from ...data.files.text import Row, shown
+from .rows import Chunk, JsonRows, Problem, Source, TableRows
+
+CHUNK_CHARACTERS = 1 << 25
+"""A chunk of a text file ends here, however few its rows are."""
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -21,33 +30,143 @@ def open_source(
     dataset_config_name: str | None = None,
     dataset_split: str | None = None,
     dataset_revision: str | None = None,
+    encoding: str | None = None,
+    column_names: Sequence[str] | None = None,
+    sheet: str | None = None,
+    text_column: str | None = None,
 ) -> Source:
     """Open a file or data set for reading.
 
     Args:
-        given: a .csv, .tsv, .jsonl or .parquet file, a folder that `datasets` can load, or the id
-            of a data set on the Hub.
-        delimiter: one character between two fields; a comma in .csv and a tab in .tsv by default.
+        given: a file of any format that `data` reads, a folder of a data set, or the ID of a data
+            set on the Hub.
+        delimiter: one character between two fields; found by default.
         quoting: "csv": a field may stand in double quotes; "none": a quotation mark is text;
-            "auto": csv in .csv, none in .tsv.
+            "auto": csv in .csv, none in .tsv and .txt.
         dataset_config_name: configuration of the data set.
         dataset_split: split of the data set; by default the only one.
         dataset_revision: branch, tag or commit of a Hub data set.
+        encoding: of a text file; UTF-8 or UTF-16 by default.
+        column_names: the columns of a file without a header.
+        sheet: of a workbook; by default the only one.
+        text_column: the column of texts, if the user named it.
 
     Raises:
         UserError: nothing can be read there.
     """
     path = Path(given).expanduser()
-    suffix = path.suffix.lower()
-    if path.is_dir() or (suffix not in FORMATS and not path.exists() and _HUB_ID.fullmatch(given)):
+    known = path.suffix.lower() in FORMATS
+    if path.is_dir() or (not known and not path.exists() and _HUB_ID.fullmatch(given)):
         name = str(path) if path.is_dir() else given
-        return DatasetSource(name, dataset_config_name, dataset_split, dataset_revision)
-    if suffix in (".csv", ".tsv"):
-        quoted = suffix == ".csv" if quoting == "auto" else quoting == "csv"
-        separator = delimiter or ("," if suffix == ".csv" else "\t")
-        return DelimitedSource(path, "\t" if separator in ("tab", "\\t") else separator, quoted)
-    if suffix == ".jsonl":
-        return JsonLinesSource(path)
-    if suffix == ".parquet":
-        return ParquetSource(path)
-    raise UserError(f"{given}: the format must be one of {', '.join(FORMATS)}.")
+        return _ArrowSource(
+            open_dataset(name, dataset_config_name, dataset_split, dataset_revision)
+        )
+    if path.suffix.lower() == ".jsonl" and path.is_file() and not path.stat().st_size:
+        return _NoRows(path)
+    delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
+    rows = open_rows(
+        path, delimiter, quoting, encoding, column_names, sheet,
+        [text_column] if text_column else (),
+    )  # fmt: skip
+    return _RowSource(rows) if isinstance(rows, Rows) else _ArrowSource(rows)
+
+
+class _NoRows:
+    """An empty JSONL file, which has no columns either."""
+
+    schema: pyarrow.Schema | None = None
+    total: int | None = 0
+
+    def __init__(self, path: Path) -> None:
+        self.name, self.columns = str(path), list[str]()
+        self.facts: dict[str, Any] = {"file": str(path.resolve()), "size": 0}
+
+    def chunks(self, part_rows: int) -> Iterator[Chunk]:
+        """See `Source`."""
+        return iter(())
+
+
+class _RowSource:
+    """Rows one at a time; JSON records have no fixed columns."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self.name, self.facts = rows.name, rows.facts
+        self.columns, self.total = rows.columns, rows.total
+        self._json = isinstance(rows, JsonLines | JsonRecords)
+        if self.columns.count("") > 1:
+            raise UserError(f"{self.name}: more than one column has no name. Name them.")
+        fields = [(name, pyarrow.string()) for name in self.columns]
+        self.schema: pyarrow.Schema | None = None if self._json else pyarrow.schema(fields)
+
+    def chunks(self, part_rows: int) -> Iterator[Chunk]:
+        """See `Source`."""
+        number = first_row = characters = 0
+        good: list[Row] = []
+        unreadable: list[Problem] = []
+        for row in self._rows.rows():
+            if row.values is None:
+                unreadable.append(Problem(row.problem, line=row.number, raw=shown(row.raw)))
+            else:
+                good.append(row)
+            characters += len(row.raw)
+            if max(len(good), len(unreadable)) >= part_rows or characters >= CHUNK_CHARACTERS:
+                yield self._chunk(number, first_row, good, unreadable)
+                number, first_row, characters = number + 1, first_row + len(good), 0
+                good, unreadable = [], []
+        if good or unreadable:
+            yield self._chunk(number, first_row, good, unreadable)
+
+    def _chunk(
+        self, number: int, first_row: int, good: list[Row], unreadable: list[Problem]
+    ) -> Chunk:
+        lines = [row.number for row in good] if self._rows.unit == "line" else None
+        rows: TableRows | JsonRows
+        if self._json:
+            raw = [row.raw or json.dumps(row.values, ensure_ascii=False) for row in good]
+            rows = JsonRows(raw, [row.values for row in good])
+        else:
+            columns: list[Any] = list(zip(*(row.values for row in good), strict=True))
+            columns = columns or [()] * len(self.columns)
+            arrays = [pyarrow.array(column, pyarrow.string()) for column in columns]
+            rows = TableRows(pyarrow.Table.from_arrays(arrays, schema=self.schema))
+        return Chunk(number, first_row, rows, unreadable, lines)
+
+
+class _ArrowSource:
+    """Arrow tables, regrouped into chunks of equal size."""
+
+    def __init__(self, rows: ArrowRows) -> None:
+        self._rows = rows
+        self.name, self.facts = rows.name, rows.facts
+        self.columns, self.total = rows.columns, rows.total
+        self.schema: pyarrow.Schema | None = rows.schema
+
+    def chunks(self, part_rows: int) -> Iterator[Chunk]:
+        """See `Source`."""
+        schema = self._rows.schema
+        first_row = 0
+        for number, table in enumerate(_regrouped(self._rows.tables(part_rows), part_rows)):
+            try:
+                rows = TableRows(table.select(schema.names).cast(schema))
+            except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, KeyError) as error:
+                raise UserError(
+                    f"{self.name}: the rows from {first_row + 1} on have other columns or types "
+                    f"than the first ones ({error}). Write it as one Parquet file first."
+                ) from error
+            yield Chunk(number, first_row, rows)
+            first_row += table.num_rows
+
+
+def _regrouped(tables: Iterable[pyarrow.Table], rows: int) -> Iterator[pyarrow.Table]:
+    waiting: list[Any] = []
+    count = 0
+    for table in tables:
+        waiting.append(table)
+        count += table.num_rows
+        while count >= rows:
+            joined = pyarrow.concat_tables(waiting)
+            yield joined.slice(0, rows)
+            waiting, count = [joined.slice(rows)], count - rows
+    if count:
+        yield pyarrow.concat_tables(waiting)

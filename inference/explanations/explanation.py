@@ -1,17 +1,12 @@
-"""Why a text got a label: each word's gates, attention, and contribution to the score."""
+"""An explanation of a text's label, as lines for a terminal and as HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
-
-from ...common.errors import did_you_mean, quoted
-from ..predictor import StackedEmotionPredictor
-from .rendering import explanation_html, explanation_text
+from ...common.terminal import printable
+from .rendering import UNITS, escape, isolated, text_direction
 
 Method = Literal["occlusion", "gradient"]
 METHODS: tuple[Method, ...] = ("occlusion", "gradient")
@@ -48,8 +43,9 @@ class Explanation:
         given: whether the model gives the text this label.
         method: how the contributions were computed, "occlusion" or "gradient".
         encoder_scores: the label's probability by each encoder's own head, by encoder name.
-        words: one entry a word that the model sees, in reading order; what truncation leaves out
-            has none.
+        words: one entry per word that the model reads, in reading order; what truncation leaves
+            out has none.
+        truncated: whether the end of the text was not read.
     """
 
     text: str
@@ -59,169 +55,102 @@ class Explanation:
     method: Method
     encoder_scores: dict[str, float]
     words: list[WordExplanation]
+    truncated: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""
         return asdict(self)
 
     def to_text(self, width: int = 20) -> str:
-        """One line a word for a terminal; see `explanation_text`."""
-        return explanation_text(self, width)
+        """One line per word: contribution, its bar, attention, the most trusted encoder, the word.
+
+        The word stands last, in an isolate, so that neither its direction nor its width moves the
+        other columns. Control characters are shown as escapes.
+
+        Args:
+            width: characters of the longest bar.
+        """
+        given = "given" if self.given else "not given"
+        heads = ", ".join(
+            f"{printable(name)} {score:.2f}" for name, score in self.encoder_scores.items()
+        )
+        lines = [
+            f"{printable(self.label)} {self.score:.3f} ({given}; by encoder: {heads})",
+            f"  {UNITS[self.method]}; attention; most trusted encoder; word",
+        ]
+        largest = _largest(self.words)
+        longest = max(map(len, self.encoder_scores), default=0)
+        for word in self.words:
+            bar = "█" * round(width * abs(word.contribution) / largest)
+            trusted = max(word.gates, key=lambda name: word.gates[name])
+            shown = isolated(printable(word.word))
+            lines.append(
+                f"  {word.contribution:+.3f} {bar:<{width}} {word.attention:.2f}  "
+                f"{printable(trusted):<{longest}} {word.gates[trusted]:.2f}  {shown}"
+            )
+        if not self.words:
+            lines.append("  (no words)")
+        if self.truncated:
+            lines.append("  (the end of the text was not read)")
+        return "\n".join(lines)
 
     def to_html(self) -> str:
-        """A fragment of HTML; see `explanation_html`."""
-        return explanation_html(self)
+        """A `<figure>`: the text with its words colored, and a table of all values.
 
-
-def explain(
-    predictor: StackedEmotionPredictor,
-    text: str,
-    label: str | None = None,
-    method: Method = "occlusion",
-) -> Explanation:
-    """Gates, attention and contributions of the words of a text.
-
-    * "occlusion" (Zeiler & Fergus 2014): the label's probability, minus its probability for
-      `without_word(text, start, end)`, both from `predictor.predict_proba`. One more text is
-      computed for each word.
-    * "gradient", gradient x input (Shrikumar et al. 2016): the gradient of the label's logit by
-      the token embeddings that an encoder reads for the word, times these embeddings, summed over
-      the word's sub-words and over the encoders: the slope of the logit as the word fades. One
-      forward and one backward pass.
-
-    In bfloat16 small contributions drown in rounding: load the predictor with `dtype="float32"`.
-
-    Args:
-        predictor: the predictor. Gates, attention and gradients are always computed by torch.
-        text: the text.
-        label: which label; by default the most likely one.
-        method: "occlusion" or "gradient".
-
-    Raises:
-        ValueError: a label the model does not have, a method there is not, something that is not
-            one text.
-    """
-    if not isinstance(text, str):
-        raise ValueError(f"explain takes one text (str), not {type(text).__name__}.")
-    if method not in METHODS:
-        raise ValueError(f"There is no method {method!r}; use one of {', '.join(METHODS)}.")
-    labels = list(predictor.labels)
-    if label is not None and label not in labels:
-        raise ValueError(
-            f"The model has no label {label!r}{did_you_mean(label, labels)}; it has "
-            f"{quoted(labels)}."
-        )
-    model, tokenizer = predictor.model, predictor.tokenizer
-    encoded = tokenizer([text], padding=True, return_tensors="pt", return_word_offsets=True)
-    spans = encoded.pop("word_offsets")[0]
-    inputs = {name: encoded[name].to(model.device) for name in tokenizer.model_input_names}
-    occluded = _occluded(text, spans) if method == "occlusion" else []
-    scores = predictor.predict_proba([text, *occluded])
-    place = int(scores[0].argmax()) if label is None else labels.index(label)
-    if method == "occlusion":
-        output = _forward(model, inputs)
-        contributions = (scores[0, place].astype(float) - scores[1:, place]).tolist()
-    else:
-        output, by_word = _gradient_times_input(model, inputs, place, len(spans))
-        contributions = by_word.tolist()
-    names = list(model.config.encoder_names)
-    by_head = torch.sigmoid(output.encoder_logits[0, :, place].float()).tolist()
-    gates, attention = _word_values(output, len(spans))
-    words = [
-        WordExplanation(
-            text[start:end],
-            start,
-            end,
-            dict(zip(names, gates[index], strict=True)),
-            attention[index],
-            contributions[index],
-        )
-        for index, (start, end) in enumerate(spans)
-    ]
-    return Explanation(
-        text=text,
-        label=labels[place],
-        score=float(scores[0, place]),
-        given=bool(predictor.decide(scores[:1])[0, place]),
-        method=method,
-        encoder_scores=dict(zip(names, by_head, strict=True)),
-        words=words,
-    )
-
-
-def without_word(text: str, start: int, end: int) -> str:
-    """The text without the characters `[start, end)`, its neighbors neither joined nor parted.
-
-    Where white space stood on both sides, or the text's edge on one, one piece of it goes too;
-    where there was none on either side, a space takes the word's place.
-
-    Example:
-        >>> without_word("not so good", 4, 6)
-        'not good'
-        >>> without_word("good,but", 4, 5)
-        'good but'
-    """
-    left, right = text[:start], text[end:]
-    spaced_left = not left or left[-1].isspace()
-    spaced_right = not right or right[0].isspace()
-    if spaced_left and spaced_right:
-        return left + right[1:] if right else left[:-1]
-    return left + right if spaced_left or spaced_right else f"{left} {right}"
-
-
-def _occluded(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
-    """The text without each of its words; what truncation leaves out does not move in."""
-    seen = text[: spans[-1][1]] if spans else text
-    return [without_word(seen, start, end) for start, end in spans]
-
-
-@torch.no_grad()
-def _forward(model: Any, inputs: dict[str, Tensor]) -> Any:
-    return model(**inputs, output_gates=True, return_dict=True)
-
-
-def _gradient_times_input(
-    model: Any, inputs: dict[str, Tensor], place: int, words: int
-) -> tuple[Any, Tensor]:
-    """The model's output for one text, and gradient x input of each word, (words,) float64."""
-    read: dict[str, list[Tensor]] = {name: [] for name in model.config.encoder_names}
-    hooks = []
-
-    def catch(name: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-            leaf = output.detach().requires_grad_(True)
-            read[name].append(leaf)
-            return leaf
-
-        return hook
-
-    try:
-        for name in read:
-            embeddings = model.get_encoder(name).get_input_embeddings()
-            hooks.append(embeddings.register_forward_hook(catch(name)))
-        # cuDNN's LSTM has no backward pass in evaluation mode
-        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            output = model(**inputs, output_gates=True, return_dict=True)
-            leaves = [leaf for caught in read.values() for leaf in caught]
-            slopes = torch.autograd.grad(
-                output.logits[0, place].float(), leaves, allow_unused=True, materialize_grads=True
+        Green is for the label, red against it; the table gives the signed numbers. The text has
+        the `dir` of its first letter; names and words in the table are isolates (`<bdi>`). All
+        names and texts are escaped; characters that HTML does not admit become U+FFFD. There is
+        no script and no link.
+        """
+        words, names = self.words, list(self.encoder_scores)
+        largest = _largest(words)
+        pieces, position = [], 0
+        for word in words:
+            pieces.append(escape(self.text[position : word.start]))
+            share = abs(word.contribution) / largest
+            color = "0,128,0" if word.contribution >= 0 else "192,0,0"
+            pieces.append(
+                f'<span style="background:rgba({color},{0.6 * share:.2f})" '
+                f'title="{word.contribution:+.4f}">{escape(word.word)}</span>'
             )
-    finally:
-        for handle in hooks:
-            handle.remove()
-    contributions = torch.zeros(words + 1, dtype=torch.float64)  # the first for no word
-    encoders = [index for index, caught in enumerate(read.values()) for _ in caught]
-    for encoder, leaf, slope in zip(encoders, leaves, slopes, strict=True):
-        products = (leaf.detach().double() * slope.double()).sum(-1)[0].cpu()
-        word_index = inputs["word_index"][0, : len(products), encoder].cpu()
-        contributions.index_add_(0, word_index, products)
-    return output, contributions[1:]
+            position = word.end
+        pieces.append(escape(self.text[position:]))
+        given = "given" if self.given else "not given"
+        heads = ", ".join(
+            f"<bdi>{escape(name)}</bdi> {self.encoder_scores[name]:.2f}" for name in names
+        )
+        header = "".join(
+            f'<th scope="col">{title}</th>'
+            for title in ("word", UNITS[self.method], "attention",
+                          *(f"gate <bdi>{escape(name)}</bdi>" for name in names))
+        )  # fmt: skip
+        rows = "\n".join(
+            f'<tr><th scope="row"><bdi dir="{text_direction(word.word)}">{escape(word.word)}</bdi>'
+            "</th>"
+            + "".join(
+                f"<td>{value}</td>"
+                for value in (f"{word.contribution:+.4f}", f"{word.attention:.3f}",
+                              *(f"{word.gates[name]:.3f}" for name in names))
+            )
+            + "</tr>"
+            for word in words
+        )  # fmt: skip
+        return f"""\
+<figure dir="ltr" style="color:#111;background:#fff;margin:0 0 2em">
+<figcaption><strong><bdi>{escape(self.label)}</bdi> {self.score:.3f}</strong> \
+({given}; by encoder: {heads})</figcaption>
+<p dir="{text_direction(self.text)}" lang="" \
+style="font-size:1.3em;line-height:1.8;white-space:pre-wrap">{"".join(pieces)}</p>
+<table style="border-spacing:1em 0;text-align:start">
+<thead><tr>{header}</tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+</figure>"""
+
+    _repr_html_ = to_html
 
 
-def _word_values(output: Any, words: int) -> tuple[list[list[float]], list[float]]:
-    """Gates (words, encoders) and attention (words,); a text stacked as a whole shares its own."""
-    gates = output.gates[0].detach().float().tolist()
-    attention = output.word_attention[0].detach().float().tolist()
-    if len(gates) < words:  # stacking_level "sentence": one vector a text
-        return gates[:1] * words, [1 / words] * words
-    return gates[:words], attention[:words]
+def _largest(words: list[WordExplanation]) -> float:
+    return max((abs(word.contribution) for word in words), default=0.0) or 1.0

@@ -1,4 +1,4 @@
-"""Every bad row and every bad file gets one message: what, where, how to mend it."""
+"""Every bad row and every bad file gets one message: what, where, how to fix it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from labeled_files import (
 )
 
 
-@pytest.mark.parametrize("value", ["2", "yes", "", "nan", "-1", "0.5"])
+@pytest.mark.parametrize("value", ["2", "maybe", "", "nan", "-1", "0.5"])
 def test_label_value_that_is_not_0_or_1(tmp_path, value):
     rows = [["text", "joy", "fear"], ["a", 1, 0], ["b", value, 1], ["c", 0, 1]]
     path = write_csv(tmp_path / "train.csv", rows)
@@ -158,7 +158,8 @@ def test_missing_file_names_the_nearest(tmp_path):
         ("a.jsonl", b"\n", ["no rows"]),
         ("a.json", b"[]", ["no rows"]),
         ("a.csv", b",,\n1,2,3\n", ["line 1", "no column name"]),
-        ("a.xlsx", b"PK", [".xlsx is not known", ".csv", ".parquet"]),
+        ("a.xls", b"PK", [".xls is not known", ".csv", ".parquet"]),
+        ("a.xlsx", b"PK", ["not an Excel workbook"]),
         ("a.csv.gz", b"\x1f\x8b", [".gz is not known", "decompress"]),
         (
             "a.csv",
@@ -167,9 +168,9 @@ def test_missing_file_names_the_nearest(tmp_path):
         ),
         ("a.txt", b"text\tjoy\ncaf\xe9\t1\n", ["not UTF-8", "0xe9 at byte offset 12 (line 2)"]),
         ("a.jsonl", b'{"text": "caf\xe9", "joy": 1}\n', ["not UTF-8", "byte offset 13 (line 1)"]),
-        ("a.csv", "text,joy\na,1\n".encode("utf-16"), ["UTF-16", "iconv -f UTF-16"]),
-        ("a.csv", b"text,joy\na,1\nb\0c,0\n", ["line 3 holds a NUL byte"]),
-        ("a.tsv", b"text\tjoy\nb\0c\t0\n", ["line 2 holds a NUL byte"]),
+        ("a.csv", "text,joy\na,1\n".encode("utf-16")[:-1], ["not UTF-16", "byte offset"]),
+        ("a.csv", b"text,joy\na,1\nb\0c,0\n", ["line 3", "NUL character"]),
+        ("a.tsv", b"text\tjoy\nb\0c\t0\n", ["line 2", "NUL character"]),
         (
             "a.csv",
             b'text,joy\na,1\n"open,1\nb,0\n',
@@ -251,9 +252,10 @@ def test_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
     path = write_csv(tmp_path / "train.csv", [["text", "joy"], ["a", 1]])
 
     def other_bytes(*args):
+        yield from ()
         raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
 
-    monkeypatch.setattr("stacked_emotion.data.files._read_quoted", other_bytes)
+    monkeypatch.setattr("stacked_emotion.data.files.delimited.DelimitedRows.rows", other_bytes)
     assert_in(message(path), str(path), "changed while it was read", "Start again")
 
 

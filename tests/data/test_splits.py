@@ -5,22 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from labeled_files import LABELS, ROWS, assert_in, load, table_rows, write_csv
-from transformers import HfArgumentParser
 
+from stacked_emotion.common.command_line import Parser, add_settings, settings_given
 from stacked_emotion.common.errors import DataError, UserError
+from stacked_emotion.common.settings import build
 from stacked_emotion.data.labeled_texts import (
     DataArguments,
     LabeledTexts,
     load_labeled_texts,
-    load_texts,
 )
 
 
 def test_arguments_on_the_command_line():
-    (arguments,) = HfArgumentParser(DataArguments).parse_args_into_dataclasses(
+    parser = Parser()
+    add_settings(parser, DataArguments)
+    options = parser.parse_args(
         ["--train_file", "a.tsv", "--label_names", "joy", "fear", "--on_bad_rows", "skip",
          "--delimiter", "tab", "--validation_fraction", "0.1"]
     )  # fmt: skip
+    arguments = build(DataArguments, settings_given(parser, options))
     assert arguments.label_names == ["joy", "fear"]
     assert arguments.on_bad_rows == "skip"
     assert arguments.delimiter == "\t"
@@ -106,18 +109,6 @@ def test_select_and_fingerprint():
     assert texts.fingerprint() == expected, "stored caches would no longer be found"
     with pytest.raises(ValueError, match="shape"):
         LabeledTexts(["a"], [[1, 0]], ["joy"])
-
-
-def test_texts_without_labels_for_prediction(tmp_path):
-    path = write_csv(tmp_path / "a.csv", [["id", "text", "joy"], ["x", "NA", 1], ["y", "b", 7]])
-    texts = load_texts(path)
-    assert (texts.texts, texts.ids, texts.labels.shape) == (["NA", "b"], ["x", "y"], (2, 0))
-    path = write_csv(tmp_path / "b.csv", [["نص"], ["مرحبا"]])
-    assert load_texts(path).texts == ["مرحبا"]
-    path = write_csv(tmp_path / "c.csv", [["text"], ["a"], [" "]])
-    with pytest.raises(DataError, match="line 3, column 'text'"):
-        load_texts(path)
-    assert load_texts(path, on_bad_rows="skip").texts == ["a"]
 
 
 # --- Hub data sets --------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from tiny_models import LABELS
 
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.hub_card import RunRecord, card_content, terms_of
+from stacked_emotion.hub_card.card.known_data import NO_DEFINITION, SEMEVAL
 from stacked_emotion.hub_card.run_model import RunModel
 
 TEXTS = ["فرحان جدا 😍", 'a "quoted" <b>text</b> | with a bar']
@@ -33,7 +34,12 @@ def card_of(folder: Path, languages: list[str] | None = None, **options: Any) ->
     }  # fmt: skip
     terms = terms_of(record, ask_hub=False)
     return card_content(
-        record, "user/emotions", "cc-by-nc-4.0", terms, languages or ["ar"], **options
+        record,
+        "user/emotions",
+        "cc-by-nc-4.0",
+        terms,
+        ["ar"] if languages is None else languages,
+        **options,
     ).render()
 
 
@@ -135,7 +141,7 @@ def test_figures_are_those_of_the_run(stack_card: str, run_folder: Path) -> None
             rf"\| {label} \| {support.mean:.0f} \|.*\| {re.escape(str(f1))} \|", stack_card
         )
     assert "| stack − zeta | Jaccard |" in stack_card
-    assert "| anger | anger, annoyance or rage | 0.500 |" in stack_card
+    assert f"| anger | {NO_DEFINITION} | 0.500 |" in stack_card, "the data are somebody's own"
     assert "fear (" in stack_card, "a seldom label is told of"
 
 
@@ -195,6 +201,137 @@ def test_other_license_and_other_languages(run_folder: Path) -> None:
     assert (data["license"], data["license_name"]) == ("other", "my terms")
     assert data["license_link"] == "https://example.org/terms"
     assert "arabic" not in data["tags"]
+
+
+def changed(folder: Path, target: Path, **changes: Any) -> Path:
+    """A copy of a run with other parts in its `results.json`."""
+    copy = Path(shutil.copytree(folder, target))
+    results = json.loads((copy / "results.json").read_text(encoding="utf-8"))
+    (copy / "results.json").write_text(json.dumps(results | changes), encoding="utf-8")
+    return copy
+
+
+def test_a_card_knows_its_data(run_folder: Path, tmp_path: Path) -> None:
+    recipe = {"dataset_name": SEMEVAL, "dataset_config_name": "subtask5.spanish"}
+    card = card_of(changed(run_folder, tmp_path / "run", recipe=recipe), [])
+    assert metadata(card)["language"] == ["es"]
+    assert metadata(card)["datasets"] == [SEMEVAL]
+    assert "| anger | anger, annoyance or rage | 0.500 |" in card
+    assert "### SemEval-2018 Task 1, E-c, validation split" in card
+    assert "mohammad2018semeval" in card
+
+
+def test_the_figures_name_the_file_that_was_scored(run_folder: Path, tmp_path: Path) -> None:
+    recipe = {"train_file": "/x/train_rows.csv", "validation_file": "C:\\data\\held_out.csv"}
+    card = card_of(changed(run_folder, tmp_path / "run", recipe=recipe))
+    assert "### held_out.csv, validation split" in card
+    assert {entry["dataset"]["name"] for entry in metadata(card)["model-index"][0]["results"]} == {
+        "held_out.csv"
+    }
+    assert "data train_rows.csv" in card
+
+
+def test_a_card_of_a_real_run(finished_run: Path) -> None:
+    """What training writes today, not what a fixture made up."""
+    card = card_of(finished_run)
+    assert "Mean ± standard deviation over the seeds 0, 1 of the layers on top" in card
+    assert "A stack of 2 fine-tuned encoders (zeta, alpha)" in card
+    assert "Do not use it" in card
+    assert validate_card(card, "model") == ([], [])
+    assert not re.search(r"\bNone\b", re.sub(r"```.*?```", "", card, flags=re.DOTALL))
+    for stage in ("encoders", "meta", "head"):
+        assert re.search(rf"(?m)^\| {stage} \| .* \| [\d,]+ s \|$", card)
+
+
+def test_one_encoder_is_no_stack_of_encoders(run_folder: Path, tmp_path: Path) -> None:
+    copy = changed(run_folder, tmp_path / "run")
+    config = json.loads((copy / "model/config.json").read_text(encoding="utf-8"))
+    config["encoder_names"] = ["zeta"]
+    (copy / "model/config.json").write_text(json.dumps(config), encoding="utf-8")
+    record = RunRecord.from_folder(copy)
+    terms = terms_of(record, ask_hub=False)
+    card = card_content(record, "user/emotions", "mit", terms, ["ar"]).render()
+    assert "One fine-tuned encoder (zeta)." in card
+    assert "stack of 1" not in card.lower()
+
+
+def test_responsible_use_is_there_and_can_be_replaced(stack_card: str, run_folder: Path) -> None:
+    for part in ("Responsible use", "(EU) 2024/1689", "annotators *perceived*", "biometric",
+                 "applicants", "pupils", "Say where you use it"):  # fmt: skip
+        assert part in stack_card
+    own = card_of(run_folder, responsible_use="Only for our shop's reviews.")
+    assert "Only for our shop's reviews." in own
+    assert "applicants" not in own
+
+
+def test_the_card_names_the_code_that_is_run(run_folder: Path) -> None:
+    card = card_of(
+        run_folder, code_digest="c" * 64, code_version="`stacked_emotion` 9, commit `ab`"
+    )
+    words = " ".join(card.split())
+    assert "`trust_remote_code=True` runs the `*.py` files of this repository" in words
+    assert "`stacked_emotion` 9, commit `ab`" in words
+    assert "c" * 64 in words
+
+
+def test_pictures_are_described_and_details_fold(run_folder: Path) -> None:
+    card = card_of(run_folder, plots=["class_wise_f1", "precision_recall"])
+    texts = re.findall(r"!\[(.*?)\]\(plots/", card)
+    assert len(texts) == 2
+    assert all(len(text.split()) > 7 for text in texts)
+    assert card.index("plots/class_wise_f1.png") < card.index("## How to use it")
+    assert card.count("<details>") == card.count("</details>") >= 4
+
+
+HOSTILE = [
+    "<script>alert(1)</script>", "a|b", "`code`", "](http://evil.example)", "![x](http://y.example)",
+    "=cmd()", "\u202eevil\u2066", "two\nlines\n---\nlicense: mit", "**bold** _x_ ~~y~~",
+    "{{ 7 * 7 }}", "www.evil.example", "me@evil.example", "# head", "$x^2$", "&lt;b&gt;",
+    "a\x1b[31m",
+]  # fmt: skip
+
+
+def test_foreign_names_are_inert(run_folder: Path, tmp_path: Path) -> None:
+    for names in (HOSTILE[start : start + 3] for start in range(0, len(HOSTILE), 3)):
+        labels = [*names, "one", "two"][:3]
+        text = json.dumps(json.loads((run_folder / "results.json").read_text(encoding="utf-8")))
+        config = json.loads((run_folder / "model/config.json").read_text(encoding="utf-8"))
+        for old, new in zip(LABELS, labels, strict=True):
+            escaped = json.dumps(new)[1:-1]
+            text = text.replace(f'"{old}"', f'"{escaped}"').replace(f'_{old}"', f'_{escaped}"')
+        results = json.loads(text)
+        results["recipe"]["train_file"] = f"/home/x/{names[0]}.csv".replace("/", "_")
+        results["data"]["train"]["source"] = names[0]
+        results["note"] = " ".join(labels)
+        config["id2label"] = {str(place): label for place, label in enumerate(labels)}
+        config["label2id"] = {label: place for place, label in enumerate(labels)}
+        folder = tmp_path / str(HOSTILE.index(names[0]))
+        copy = changed(run_folder, folder, **results)
+        (copy / "model/config.json").write_text(json.dumps(config), encoding="utf-8")
+        record = RunRecord.from_folder(copy)
+        examples = [{"text": names[0], "given": labels,
+                     "output": [{"label": label, "score": 0.5} for label in labels]}]  # fmt: skip
+        card = card_content(
+            record, "user/x", "mit", terms_of(record, ask_hub=False), ["ar"],
+            dict.fromkeys(labels, names[0]), examples=examples,
+        ).render()  # fmt: skip
+        data = metadata(card)
+        assert data["license"] == "mit"
+        assert set(data["widget"][0]) == {"text", "output"}
+        body = card.split("---\n", 2)[2]
+        tokens = MarkdownIt("commonmark", {"html": True, "linkify": True}).enable(
+            ["table", "strikethrough"]
+        )
+        html = tokens.render(re.sub(r"(?s)```.*?```", "", body))
+        assert "<script" not in html
+        assert "evil.example" not in "".join(re.findall(r"<a [^>]*>|<img [^>]*>", html))
+        assert "y.example" not in "".join(re.findall(r"<a [^>]*>|<img [^>]*>", html))
+        assert not set("\u202e\u2066\x1b") & set(html)
+        for table in re.findall(r"(?s)<table>(.*?)</table>", html):
+            header = table.split("</tr>")[0].count("<th>")
+            cells = {row.count("<td>") for row in table.split("</tr>")[1:] if "<td>" in row}
+            assert cells <= {header}, "no cell is torn apart"
+            assert not re.search(r"<(strong|em|s|del)>", table)
 
 
 def mistakes() -> list[tuple[Callable[[RunRecord], Any], str]]:

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from sklearn.metrics import average_precision_score
 from tiny_models import LABELS
 
 from stacked_emotion.hub_card import RunRecord, plot_run
+from stacked_emotion.hub_card.plots import PLOTS
 from stacked_emotion.hub_card.plots.encoder_use import _label_trust, label_weights
 from stacked_emotion.hub_card.plots.label_correlation import correlation
 from stacked_emotion.hub_card.plots.label_scores import precision_recall_curve
 from stacked_emotion.hub_card.plots.predictions import decided_labels
 from stacked_emotion.hub_card.plots.style import shaped, style
-from stacked_emotion.hub_card.plots.training_curves import loss_parts
+from stacked_emotion.hub_card.plots.training_curves import loss_parts, training_curves
 from stacked_emotion.inference.explanations.encoder_weights import encoder_weights
 from stacked_emotion.trainer.metrics.scores import emotion_scores
 
@@ -54,7 +56,7 @@ def make_run(folder: Path, model: Path, names: list[str], **changes: Any) -> Run
         "format": 1, "labels": names, "splits": ["validation"], "recipe": {"logging_steps": 20},
         "systems": {"stack": {"validation": system}},
         "stages": {
-            "encoders": {"zeta": {"fold_0": {"losses": [1, 0.5]}, "final": {"losses": [1, 0.4]}}},
+            "encoders": {"zeta": {"fold_0": {"log": log[:2]}, "final": {"log": log}}},
             "meta": {"log": [], "fold_logs": [], "objective_by_epoch": [1.0, 1.1], "epoch": 1},
             "head": {"log": log, "fold_logs": [log[:2]], "objective_by_epoch": [1.1], "epoch": 0},
         },
@@ -80,6 +82,41 @@ def test_every_plot_is_drawn(tmp_path: Path, tiny_stack_folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in (tmp_path / "plots").iterdir()}
     plot_run(record, tmp_path / "plots")
     assert {path.name: path.read_bytes() for path in (tmp_path / "plots").iterdir()} == before
+
+
+def test_the_curves_are_those_of_a_real_run(finished_run: Path) -> None:
+    """Training wrote these records; every encoder's line has a point for each logged step."""
+    record = RunRecord.from_folder(finished_run)
+    figure = training_curves(record)
+    stages = record.results["stages"]
+    encoders, *_ = figure.axes
+    assert "Encoders" in encoders.get_title(loc="left")
+    lines = {line.get_label(): line for line in encoders.lines}
+    assert {"zeta", "alpha"} <= set(lines)
+    for name in ("zeta", "alpha"):
+        log = [entry for entry in stages["encoders"][name]["final"]["log"] if "loss" in entry]
+        assert len(log) > 1
+        np.testing.assert_array_equal(lines[name].get_xdata(), [entry["step"] for entry in log])
+        np.testing.assert_array_equal(lines[name].get_ydata(), [entry["loss"] for entry in log])
+    assert len(encoders.lines) == sum(len(parts) for parts in stages["encoders"].values())
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert any(title.startswith("Meta-learner") for title in titles)
+
+
+def test_a_real_run_has_every_plot(finished_run: Path, tmp_path: Path) -> None:
+    assert plot_run(RunRecord.from_folder(finished_run), tmp_path) == list(PLOTS)
+
+
+def test_foreign_names_are_text_in_pictures(tmp_path: Path, tiny_stack_folder: Path) -> None:
+    names = ["<script>alert(1)</script>", "$x^$ & \u202e|", "two\nlines \x1b[31m"]
+    record = make_run(tmp_path / "run", tiny_stack_folder, names)
+    for name in plot_run(record, tmp_path / "plots"):
+        text = (tmp_path / f"plots/{name}.svg").read_text(encoding="utf-8")
+        root = ElementTree.fromstring(text)
+        assert not [node for node in root.iter() if node.tag.endswith(("}script", "}a"))]
+        links = [value for node in root.iter() for key, value in node.items() if "href" in key]
+        assert all(link.startswith(("#", "data:")) for link in links)
+        assert not set("\x1b\u202e") & set(text)
 
 
 def test_a_run_without_figures_has_no_plots(tmp_path: Path, tiny_stack_folder: Path) -> None:

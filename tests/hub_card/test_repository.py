@@ -11,15 +11,14 @@ from tiny_models import ROOT
 
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.hub_card import RunRecord
+from stacked_emotion.hub_card.packaged_files import remote_code
+from stacked_emotion.hub_card.privacy import refuse_secrets
 from stacked_emotion.hub_card.repository import (
-    REQUIREMENTS,
     RepositoryFile,
-    code_files,
     digest_of,
     gather,
     list_files,
     outdated,
-    refuse_secrets,
 )
 from stacked_emotion.inference.model_files import weights_fingerprint
 
@@ -68,7 +67,7 @@ def test_planted_files_stay(run: Path, tmp_path: Path) -> None:
         (run / REPORT).unlink()
         if report:
             (run / REPORT).write_text(json.dumps(report))
-        with pytest.raises(UserError, match="no export of these weights"):
+        with pytest.raises(UserError, match="not an export of these weights"):
             gather(RunRecord.from_folder(run), tmp_path / "out")
 
 
@@ -82,8 +81,8 @@ def test_the_remote_code_is_whole_and_the_auto_map_full(run: Path, tmp_path: Pat
     assert set(found["auto_map"]) == {
         "AutoConfig", "AutoModel", "AutoModelForSequenceClassification",
     }  # fmt: skip
-    assert code_files() == sorted(ROOT.glob("*_stacked_emotion.py"))
-    for file in code_files():
+    assert remote_code() == sorted(ROOT.glob("*_stacked_emotion.py"))
+    for file in remote_code():
         assert (tmp_path / "out" / file.name).read_bytes() == file.read_bytes()
 
 
@@ -128,7 +127,7 @@ def test_shards_are_those_of_the_index(run: Path, tmp_path: Path) -> None:
     ]
     index["weight_map"]["b"] = "../../secret.safetensors"
     (model / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(UserError, match="no shard"):
+    with pytest.raises(UserError, match="not a shard"):
         gather(RunRecord.from_folder(run), tmp_path / "out")
 
 
@@ -177,6 +176,9 @@ def test_outdated_files_are_ours_only() -> None:
     ]  # fmt: skip
 
 
-def test_an_endpoint_gets_the_versions_the_package_asks_for() -> None:
+def test_an_endpoint_gets_the_versions_the_package_asks_for(run: Path, tmp_path: Path) -> None:
+    gather(RunRecord.from_folder(run), tmp_path / "out")
+    lines = (tmp_path / "out/requirements.txt").read_text().splitlines()
     setup = (ROOT / "setup.py").read_text()
-    assert all(f'"{requirement}"' in setup for requirement in REQUIREMENTS)
+    assert {"torch>=2.6", "transformers>=5.5"} <= set(lines)
+    assert all(f'"{requirement}"' in setup for requirement in lines)

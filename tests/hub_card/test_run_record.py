@@ -10,7 +10,7 @@ import pytest
 
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.hub_card import RunRecord
-from stacked_emotion.hub_card.run_record import public_values
+from stacked_emotion.hub_card.privacy import public_values
 
 
 def test_of_a_stack(run_folder: Path) -> None:
@@ -30,7 +30,7 @@ def test_of_a_student(student_run_folder: Path) -> None:
     record = RunRecord.from_folder(student_run_folder)
     assert record.kind == "student"
     assert record.base_models == {"student": "lab/mini"}
-    assert record.teacher_source == "model", "a local folder loses its path"
+    assert record.teacher_source == "a local folder", "neither its path nor its name"
     assert record.thresholds == {"joy": 0.4, "anger": 0.5, "fear": 0.6}
     assert record.decision == "threshold"
 
@@ -43,7 +43,7 @@ def test_of_a_student(student_run_folder: Path) -> None:
         ("results.json", "[]", "JSON object"),
         ("results.json", '{"format": 99}', "format 99"),
         ("results.json", '{"format": 1, "labels": ["other"]}', "not of one run"),
-        ("model/config.json", None, "no finished run"),
+        ("model/config.json", None, "not a finished run"),
     ],
 )
 def test_unfinished_and_damaged_runs(
@@ -58,7 +58,7 @@ def test_unfinished_and_damaged_runs(
 
 
 @pytest.mark.parametrize(
-    ("given", "told"), [({"nobody": "lab/x"}, "nobody"), ({"mid": "/folder/x"}, "no Hub id")]
+    ("given", "told"), [({"nobody": "lab/x"}, "nobody"), ({"mid": "/folder/x"}, "not a Hub ID")]
 )
 def test_base_models_that_do_not_fit(given: dict[str, str], told: str, run_folder: Path) -> None:
     with pytest.raises(UserError, match=told):
@@ -82,7 +82,7 @@ def test_paths_and_secrets_stay(run_folder: Path) -> None:
     assert "hf_" not in text
     assert "tweets.csv" in text
     assert public_values({"api_key": "x", "sources": ["a=/b/c", "user/name", "https://x.y/z"]}) == {
-        "sources": ["a=c", "user/name", "https://x.y/z"]
+        "sources": ["a=a local folder", "user/name", "https://x.y/z"]
     }
 
 

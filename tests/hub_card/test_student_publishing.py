@@ -16,7 +16,7 @@ TEXTS = ["فرحان جدا 😍", "لا أعرف ماذا أفعل، خائف",
 PUBLISH = """
 from stacked_emotion.hub_card import publish, verify_published
 
-options = {"license": "cc-by-nc-4.0", "languages": ["ar"], "plots": False}
+options = {"license": "cc-by-nc-4.0", "languages": ["ar"], "plots": False, "examples": ["فرحان"]}
 student = publish(given["student"], "user/mini", teacher="user/emotions", **options)
 stack = publish(given["stack"], "user/emotions", student="user/mini", **options)
 folder = verify_published("user/mini", student.commit, student.digest)

@@ -30,10 +30,12 @@ def test_scores_are_the_models(predictor: StackedEmotionPredictor, tiny_stack: A
         np.testing.assert_allclose(scores, expected.numpy(), atol=1e-5)
     answers = predictor.predict(texts)
     decisions = model.decide(torch.logit(expected))
-    for answer, row in zip(answers, decisions, strict=True):
-        assert set(answer.labels) == {LABELS[i] for i in row.nonzero().flatten().tolist()}
+    for text, answer, row in zip(texts, answers, decisions, strict=True):
+        assert answer.has_words == bool(np.any(tokenizer([text])["word_index"]))
+        expected_labels = {LABELS[i] for i in row.nonzero().flatten().tolist()}
+        assert set(answer.labels) == (expected_labels if answer.has_words else set())
         assert answer.labels == sorted(answer.labels, key=lambda label: -answer.scores[label])
-    streamed = list(predictor.stream(iter(texts), window=4))
+    streamed = list(predictor.stream(iter(texts), chunk=4))
     for one, other in zip(streamed, answers, strict=True):
         assert one.labels == other.labels
         assert one.scores == pytest.approx(other.scores, abs=1e-5)
@@ -43,5 +45,6 @@ def test_what_is_not_a_text_is_refused(predictor: StackedEmotionPredictor) -> No
     with pytest.raises(ValueError, match=r"texts\[1\]"):
         predictor.predict(["a", None])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="list"):
-        predictor.predict("a")
+        predictor.predict(7)
+    assert predictor.predict("a") == predictor.predict(["a"])
     assert predictor.predict([]) == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from transformers import BertConfig, DistilBertConfig
 
-from stacked_emotion import StackedEmotionConfig
+from stacked_emotion import StackedEmotionConfig, StackedEmotionForSequenceClassification
 
 
 def make(**changes: Any) -> StackedEmotionConfig:
@@ -110,3 +110,59 @@ def test_attention_and_dtype_are_passed_down() -> None:
     assert config.zeta._attn_implementation == "eager"
     assert config.alpha._attn_implementation == "sdpa"
     assert set(config.sub_configs) == {"zeta", "alpha"}
+
+
+def test_fields_of_an_encoder_are_changed_while_loading(
+    tiny_stack: Any, tiny_stack_folder: Path, tmp_path: Path
+) -> None:
+    changed, before = {"hidden_dropout_prob": 0.3}, tiny_stack[0].config.to_dict()["encoders"]
+    for options in ({"alpha": changed}, {"encoders": {"alpha": changed}}):
+        model = StackedEmotionForSequenceClassification.from_pretrained(
+            tiny_stack_folder, **options
+        )
+        assert model.config.alpha.hidden_dropout_prob == 0.3
+        assert model.get_encoder("alpha").config.hidden_dropout_prob == 0.3
+        assert model.get_encoder("alpha").embeddings.dropout.p == 0.3
+        assert model.config.to_dict()["encoders"]["zeta"] == before["zeta"]
+        model.save_pretrained(tmp_path)
+        again = StackedEmotionConfig.from_pretrained(tmp_path)
+        assert again.alpha.hidden_dropout_prob == 0.3
+        assert again.encoder_names == ["zeta", "alpha", "mid"]
+    for options in ({"encoders": {"nope": changed}}, {"encoders": 3}, {"encoder_names": ["alpha"]}):
+        with pytest.raises(ValueError, match="encoder"):
+            StackedEmotionForSequenceClassification.from_pretrained(tiny_stack_folder, **options)
+    eager = StackedEmotionForSequenceClassification.from_pretrained(
+        tiny_stack_folder, attn_implementation="eager", alpha=changed
+    )
+    assert eager.get_encoder("alpha").config._attn_implementation == "eager"
+
+
+def test_labels_from_either_side() -> None:
+    config = make(id2label=None, label2id={"x": 1, "y": 0}, thresholds=None, label_prevalence=None)
+    assert config.id2label == {0: "y", 1: "x"}
+    config.label2id = {"one": 0}
+    assert config.label_names == ["one"]
+    with pytest.raises(ValueError, match="label2id"):
+        make(id2label=None, label2id=["x"])
+
+
+def test_labels_from_either_side_while_loading(tmp_path: Path) -> None:
+    make().save_pretrained(tmp_path)
+    config = StackedEmotionConfig.from_pretrained(tmp_path, label2id={"x": 0, "y": 1})
+    assert config.label_names == ["x", "y"]
+    assert config.thresholds is None
+
+
+def test_only_multi_label_problems() -> None:
+    for kind in ("regression", "single_label_classification"):
+        with pytest.raises(ValueError, match="problem_type"):
+            make(problem_type=kind)
+
+
+def test_vocabulary_and_pipelines() -> None:
+    config = make()
+    assert config.vocab_size == config.zeta.vocab_size
+    assert list(config.custom_pipelines) == ["emotion-classification"]
+    config.custom_pipelines["emotion-classification"]["pt"] = ()
+    assert config.to_dict()["custom_pipelines"] == config.custom_pipelines
+    assert config.custom_pipelines["emotion-classification"]["pt"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import transformers
+from safetensors.torch import load_file, save_file
 from tiny_models import FAMILIES, LABELS, NASTY_TEXTS, build_stack
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, pipeline
 
@@ -288,31 +291,96 @@ def test_lora_on_the_encoders(tiny_encoder_folders: dict[str, Path]) -> None:
     assert not [name for name in touched if "lora" not in name and "modules_to_save" not in name]
 
 
-def test_export_runs_at_other_lengths(tiny_encoder_folders: dict[str, Path]) -> None:
-    """Encoders, stacking and meta-learner; torch.export freezes the time axis of an LSTM."""
+@pytest.mark.parametrize("dimension", ["auto", "dynamic"])
+def test_export_runs_at_other_lengths(
+    dimension: str, tiny_encoder_folders: dict[str, Path]
+) -> None:
     folders = {"zeta": tiny_encoder_folders["zeta"], "alpha": tiny_encoder_folders["alpha"]}
-    model, tokenizer = build_stack(folders, attn_implementation="eager", use_lstm=False)
-
-    class Logits(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(
-            self, input_ids: torch.Tensor, attention_mask: torch.Tensor, word_index: torch.Tensor
-        ) -> torch.Tensor:
-            return self.model(input_ids, attention_mask, word_index).logits
-
-    batch = tokenizer(TEXTS[:4], padding=True, return_tensors="pt")
-    auto = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
-    inputs = tuple(batch[key] for key in tokenizer.model_input_names)
-    program = torch.export.export(Logits(), inputs, dynamic_shapes=(auto, auto, auto)).module()
-    for texts in (["a b", "كل سنه وانتي بخير"], [*TEXTS], ["x " * 40] * 3):
+    model, tokenizer = build_stack(folders, attn_implementation="eager")
+    batch = dict(tokenizer(TEXTS[:4], padding=True, return_tensors="pt"))
+    free = torch.export.Dim.AUTO if dimension == "auto" else torch.export.Dim.DYNAMIC
+    shapes = {key: {0: free, 1: free} for key in batch}
+    program = torch.export.export(model, (), kwargs=batch, dynamic_shapes=shapes).module()
+    for texts in (["a b", "كل سنه وانتي بخير"], [*TEXTS], ["x " * 40] * 3, ["a"]):
         other = tokenizer(texts, padding=True, return_tensors="pt")
         with torch.no_grad():
             torch.testing.assert_close(
-                program(*(other[key] for key in tokenizer.model_input_names)),
-                model(**other).logits,
-                atol=1e-5,
-                rtol=0,
+                program(**other).logits, model(**other).logits, atol=1e-5, rtol=0
             )
+
+
+def test_requests_in_the_config_and_by_layer(tiny_stack_folder: Path) -> None:
+    model = StackedEmotionForSequenceClassification.from_pretrained(
+        tiny_stack_folder, attn_implementation="eager"
+    ).eval()
+    tokenizer = StackedEmotionTokenizer.from_pretrained(tiny_stack_folder)
+    batch = tokenizer(TEXTS[:3], padding=True, return_tensors="pt")
+    asked = model(**batch, output_hidden_states=True, output_attentions=True)
+    model.config.output_hidden_states = True
+    model.config.output_attentions = True
+    plain = model(**batch)
+    for found in (plain.hidden_states, plain.attentions):
+        assert len(found) == 3
+    for ours, theirs in zip(plain.hidden_states, asked.hidden_states, strict=True):
+        assert len(ours) == 3
+        for one, other in zip(ours, theirs, strict=True):
+            assert torch.equal(one, other)
+    assert model(**batch, output_hidden_states=False, output_attentions=False).hidden_states is None
+    chosen = model(**batch, output_hidden_states=[0, -1], output_attentions=False)
+    assert chosen.attentions is None
+    for ours, theirs in zip(chosen.hidden_states, asked.hidden_states, strict=True):
+        assert torch.equal(ours[0], theirs[0])
+        assert torch.equal(ours[-1], theirs[-1])
+        assert ours[1] is None
+    assert model(**batch, output_hidden_states=1).hidden_states[0][1] is not None
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bool, torch.int32])
+def test_masks_of_any_type(kind: torch.dtype, tiny_stack: Any) -> None:
+    model, tokenizer = tiny_stack
+    batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**batch).logits
+        mask = batch["attention_mask"].to(kind)
+        assert torch.equal(model(**{**batch, "attention_mask": mask}).logits, expected)
+        embeddings, mask, logits, *_ = model.stacked.encode(**batch)
+        cached = [
+            model(word_embeddings=embeddings, word_mask=given, encoder_logits=logits).logits
+            for given in (mask, mask.to(kind))
+        ]
+        assert torch.equal(*cached)
+
+
+def test_an_encoder_by_name_or_the_only_one(tiny_stack: Any, family_folders: Any) -> None:
+    model, _ = tiny_stack
+    assert model.get_encoder("mid") is model.stacked.encoder_mid
+    with pytest.raises(ValueError, match="'zeta', 'alpha', 'mid'"):
+        model.get_encoder()
+    alone, _ = build_stack({"one": family_folders["bert"]})
+    assert alone.get_encoder() is alone.stacked.encoder_one
+
+
+def test_push_to_hub_is_that_of_transformers() -> None:
+    assert (
+        StackedEmotionForSequenceClassification.push_to_hub
+        is transformers.PreTrainedModel.push_to_hub
+    )
+
+
+def test_weights_from_before_load_without_complaint(
+    tiny_stack: Any, tiny_stack_folder: Path, tmp_path: Path
+) -> None:
+    """Models once had the contrastive loss's projection among their weights."""
+    model, tokenizer = tiny_stack
+    config = json.loads((tiny_stack_folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"contrastive_dim": 5}))
+    state = load_file(tiny_stack_folder / "model.safetensors")
+    state["stacked.projection.weight"] = torch.ones(5, model.config.hidden_size)
+    state["stacked.projection.bias"] = torch.ones(5)
+    save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+    for kind in (StackedEmotionForSequenceClassification, StackedEmotionModel):
+        loaded, report = kind.from_pretrained(tmp_path, output_loading_info=True)
+        assert not any(report.values()), report
+    loaded = StackedEmotionForSequenceClassification.from_pretrained(tmp_path)
+    assert not hasattr(loaded.config, "contrastive_dim")
+    assert torch.equal(logits_of(loaded, tokenizer, TEXTS), logits_of(model, tokenizer, TEXTS))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +113,138 @@ def test_what_is_not_a_text_is_refused(
 def test_pairs_are_refused(tokenizer: StackedEmotionTokenizer) -> None:
     with pytest.raises(ValueError, match="pairs"):
         tokenizer("a", "b")
+    with pytest.raises(ValueError, match="pairs"):
+        tokenizer.tokenize("a", "b")
+    with pytest.raises(ValueError, match="pairs"):
+        tokenizer.num_special_tokens_to_add(pair=True)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("text_target", "a", "no target"),
+        ("is_split_into_words", True, r"' '\.join"),
+        ("return_offsets_mapping", True, "return_word_offsets=True"),
+        ("return_special_tokens_mask", True, "word_index"),
+        ("return_token_type_ids", True, "type 0"),
+        ("return_overflowing_tokens", True, "before the call"),
+        ("stride", 4, "before the call"),
+        ("padding_side", "left", "must be 'right'"),
+        ("split_special_tokens", True, "before stacking"),
+        ("return_everything", True, "no option 'return_everything'"),
+    ],
+)
+def test_options_are_honored_or_refused(
+    tokenizer: StackedEmotionTokenizer, option: str, value: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        tokenizer("a", **{option: value})
+    with pytest.raises(ValueError, match=message):
+        tokenizer.pad(tokenizer("a"), **{option: value})
+    if option != "return_everything":  # asking for nothing is what every tokenizer is asked
+        nothing: Any = {"stride": 0, "padding_side": "right", "text_target": None}.get(
+            option, False
+        )
+        assert tokenizer("a", **{option: nothing}) == tokenizer("a")
+
+
+def test_options_that_choose_what_comes_back(tokenizer: StackedEmotionTokenizer) -> None:
+    assert set(tokenizer("a", return_attention_mask=False)) == {"input_ids", "word_index"}
+    encoding = tokenizer(["a b", "a"], return_length=True)
+    assert encoding["length"] == [len(row) for row in encoding["input_ids"]]
+    encoding = tokenizer(["a", "كلمة " * 100, "ه" * 900], return_truncated=True)
+    assert encoding["truncated"] == [False, True, True]
+    assert tokenizer("a", return_truncated=True)["truncated"] is False
+    free = tokenizer("كلمة " * 100, truncation="do_not_truncate")["input_ids"]
+    assert len(free) > 48 >= len(tokenizer("كلمة " * 100, truncation="longest_first")["input_ids"])
+    for bad in (
+        {"truncation": "sometimes"},
+        {"padding": "sometimes"},
+        {"max_length": 1},
+        {"max_length": 12, "pad_to_multiple_of": 8, "padding": True},
+    ):
+        with pytest.raises(ValueError, match=r"sometimes|max_length=1|not a multiple"):
+            tokenizer("a", **bad)
+
+
+@pytest.mark.parametrize("side", ["padding_side", "truncation_side"])
+def test_only_the_right_side_is_padded_and_cut(
+    tokenizer: StackedEmotionTokenizer, tiny_encoder_folders: dict[str, Path], side: str
+) -> None:
+    assert getattr(tokenizer, side) == "right"
+    setattr(tokenizer, side, "right")
+    with pytest.raises(ValueError, match=f"{side} must be 'right'"):
+        setattr(tokenizer, side, "left")
+    with pytest.raises(ValueError, match=f"{side} must be 'right'"):
+        StackedEmotionTokenizer.from_tokenizers(tiny_encoder_folders, **{side: "left"})
+
+
+def test_what_cannot_be_padded_is_refused(tokenizer: StackedEmotionTokenizer) -> None:
+    for wrong in (
+        [],
+        {},
+        [{"labels": [1]}],
+        [{"input_ids": [[1, 2]]}],
+        {"input_ids": [[[1]], [[2]]]},
+        [{"input_ids": [1, 2]}, {"input_ids": [1]}],
+    ):
+        with pytest.raises(ValueError, match="pad needs"):
+            tokenizer.pad(wrong)
+    with pytest.raises(ValueError, match="same keys"):
+        tokenizer.pad([tokenizer("a"), {"input_ids": [[1, 2, 3]]}])
+
+
+def test_tokens_and_ids_are_those_of_the_first_encoder(
+    tokenizer: StackedEmotionTokenizer, tiny_encoder_folders: dict[str, Path]
+) -> None:
+    own = AutoTokenizer.from_pretrained(tiny_encoder_folders["zeta"])
+    texts = ["كل سنه وانتي بخير 😍", "abc def", "a"]
+    ids = tokenizer.encode(texts[0])
+    assert ids == tokenizer(texts[0])["input_ids"]
+    first = own(texts[0])["input_ids"]
+    padded = tokenizer(texts, padding=True, return_tensors="pt")["input_ids"]
+    for skip in (False, True):
+        names = own.convert_ids_to_tokens(first, skip_special_tokens=skip)
+        assert tokenizer.convert_ids_to_tokens(first, skip_special_tokens=skip) == names
+        assert tokenizer.decode(first, skip_special_tokens=skip) == own.decode(
+            first, skip_special_tokens=skip
+        )
+    assert tokenizer.convert_ids_to_tokens(ids)[: len(first)] == own.convert_ids_to_tokens(first)
+    assert tokenizer.convert_ids_to_tokens(first[0]) == own.convert_ids_to_tokens(first[0])
+    assert tokenizer.convert_tokens_to_ids(own.convert_ids_to_tokens(first)) == first
+    assert tokenizer.convert_tokens_to_ids("no such token") is None
+    tokens = own.convert_ids_to_tokens(first[1:-1])
+    assert tokenizer.convert_tokens_to_string(tokens) == own.convert_tokens_to_string(tokens)
+    plain = [own.decode(own(text)["input_ids"], skip_special_tokens=True) for text in texts]
+    for batch in (padded, padded.numpy(), tokenizer(texts)["input_ids"]):
+        assert tokenizer.decode(batch, skip_special_tokens=True) == plain
+        assert tokenizer.batch_decode(batch, skip_special_tokens=True) == plain
+    assert tokenizer.num_special_tokens_to_add() == own.num_special_tokens_to_add() == 2
+    assert tokenizer.max_len_single_sentence == 46
+    assert tokenizer.all_special_ids == [tokenizer.pad_token_id]
+    assert "StackedEmotionTokenizer" in repr(tokenizer)
+    for wrong in ([[1, 2]], [[1.5, 2.0, 3.0]], [-1], "abc"):
+        with pytest.raises(ValueError, match="ids must"):
+            tokenizer.decode(wrong)
+
+
+def test_what_several_vocabularies_cannot_do_says_what_to_do(
+    tokenizer: StackedEmotionTokenizer,
+) -> None:
+    assert tokenizer.add_tokens([]) == tokenizer.add_special_tokens({}) == 0
+    for call in (
+        lambda: tokenizer.add_tokens(["new"]),
+        lambda: tokenizer.add_special_tokens({"cls_token": "[NEW]"}),
+    ):
+        with pytest.raises(NotImplementedError, match="before you stack them"):
+            call()
+    assert tokenizer.special_tokens_map == {"pad_token": tokenizer.pad_token}
+    with pytest.raises(NotImplementedError, match="word_index"):
+        tokenizer.get_special_tokens_mask([1, 2])
+    with pytest.raises(NotImplementedError, match="single texts"):
+        tokenizer.apply_chat_template([{"role": "user", "content": "a"}])
+    assert tokenizer.added_tokens_encoder == tokenizer.added_tokens_decoder == {}
+    assert tokenizer.init_kwargs["encoder_names"] == tokenizer.encoder_names
 
 
 def test_prefixes_placeholders_and_normalization(tiny_encoder_folders: dict[str, Path]) -> None:
@@ -183,3 +318,80 @@ def test_a_model_of_other_tokenizers_is_refused(
     config.encoders["mid"].vocab_size = 3
     with pytest.raises(ValueError, match="'mid'"):
         tokenizer.check_model(config)
+
+
+FRESH = """
+import json, sys
+sys.modules["stacked_emotion"] = None
+import torch
+from datasets import Dataset, disable_progress_bars
+from datasets.fingerprint import Hasher
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+torch.set_num_threads(1)
+disable_progress_bars()
+folder, data = sys.argv[1:]
+tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)
+
+
+def encode(rows):
+    return tokenizer(rows["text"], padding=True)
+
+
+def score(rows):
+    with torch.no_grad():
+        inputs = tokenizer(rows["text"], padding=True, return_tensors="pt")
+        return {"logits": model(**inputs).logits.numpy()}
+
+
+def hashes():
+    return [Hasher.hash(thing) for thing in (tokenizer, model, encode, score)]
+
+
+def cached(rows):
+    return [len(rows.cache_files), rows.cache_files[0]["filename"], rows._fingerprint]
+
+
+rows = Dataset.from_json(data, cache_dir=data + ".cache")
+before = hashes()
+alone = rows.map(score, batched=True, batch_size=8)
+answer = {"encoded": cached(rows.map(encode, batched=True)), "scored": cached(alone)}
+together = rows.map(score, batched=True, batch_size=12, num_proc=2)
+first, second = (rows.with_format("np")["logits"][:] for rows in (alone, together))
+answer["difference"] = abs(first - second).max().item()
+answer["hashes"] = hashes()
+answer["module"] = type(tokenizer).__module__
+assert before == answer["hashes"], (before, answer["hashes"])
+print(json.dumps(answer))
+"""
+
+
+def test_datasets_caches_what_remote_code_maps(tiny_stack_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    lines = [json.dumps({"text": f"{text} {number}"}) for number in range(8) for text in "abc"]
+    data.write_text("\n".join(lines))
+    (tmp_path / "fresh.py").write_text(FRESH)
+    environment = os.environ | {
+        "HF_HOME": str(tmp_path / "home"),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    answers, written = [], []
+    for _ in range(2):
+        answer = subprocess.run(
+            [sys.executable, "fresh.py", str(tiny_stack_folder), str(data)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+        )
+        assert answer.returncode == 0, answer.stderr[-3000:]
+        answers.append(json.loads(answer.stdout.splitlines()[-1]))
+        files = sorted(Path(f"{data}.cache").rglob("cache-*.arrow"))
+        written.append([(file, file.stat().st_mtime_ns) for file in files])
+    assert answers[0] == answers[1]
+    assert answers[0]["difference"] < 1e-5
+    assert answers[0]["module"].startswith("transformers_modules.")
+    assert len(set(answers[0]["hashes"])) == 4
+    assert written[0] == written[1]  # the second process found all that it needed
+    assert len(written[0]) == 4  # one each, and two of the two processes

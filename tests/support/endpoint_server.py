@@ -1,7 +1,7 @@
 """Serve a repository's `handler.py` over HTTP on loopback, loaded as the endpoint toolkit does.
 
-`python tests/endpoint_server.py FOLDER` prints the address on its first line and serves until it is
-stopped. The package is not importable in it.
+`python tests/support/endpoint_server.py FOLDER` prints the address on its first line and serves
+until it is stopped. The package is not importable in it.
 """
 
 from __future__ import annotations

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stacked_emotion.common.errors import DataError
+from stacked_emotion.data.inspection import Inspection, inspect_table
 from stacked_emotion.data.labeled_texts import DataArguments, load_labeled_texts
 
 LABELS = ["joy", "anger", "fear"]
@@ -30,6 +32,11 @@ def write_csv(path: Path, rows: list, delimiter: str = ",") -> Path:
 
 def write_lines(path: Path, *lines: str, newline: str = "\n") -> Path:
     path.write_bytes(newline.join([*lines, ""]).encode())
+    return path
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
     return path
 
 
@@ -59,3 +66,20 @@ def table_rows() -> list[list]:
 
 def records() -> list[dict]:
     return [dict(zip(table_rows()[0], row, strict=True)) for row in table_rows()[1:]]
+
+
+def look(given: Any, **options: Any) -> Inspection:
+    return inspect_table(str(given) if isinstance(given, Path) else given, DataArguments(**options))
+
+
+def labels(given: Any, **options: Any) -> list[list[str]]:
+    found = look(given, **options)
+    assert not found.problems
+    return [row["labels"] for row in found.rows(50)]
+
+
+def refusal(given: Any, **options: Any) -> str:
+    found = look(given, **options)
+    assert found.texts is None
+    assert len(found.problems) == 1
+    return found.problems[0]

@@ -184,7 +184,7 @@ def build_stack(
     """A stack whose layers on top are not at their starting point, and its tokenizer."""
     torch.manual_seed(7)
     model = StackedEmotionForSequenceClassification.from_encoders(
-        folders, labels=LABELS, thresholds=[0.3, 0.5, 0.7], **options
+        folders, **{"labels": LABELS, "thresholds": [0.3, 0.5, 0.7], **options}
     )
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -15,7 +15,7 @@ from ...common.numerics import logit, sigmoid
 from ...common.tables import markdown_table
 from ..choosing.decision_rules import DECISIONS, choose_decision
 from ..losses.distillation import DistillationLoss
-from ..results import TITLES, System, data_record, score_systems, to_markdown
+from ..results import TITLES, System, data_record, score_systems, source_state, to_markdown
 from .run import ALONE, STUDENT, DistillationContext
 from .student import save_student
 from .teacher_rates import rate_matched
@@ -53,14 +53,14 @@ def finish_distillation(
         published.decision.thresholds,
         context.options.fold_thresholds,
     )
-    replace_folder(partial, folder)
+    replace_folder(partial, folder, "config.json")
     results = student_results(context, systems, records)
     results["thresholds"] = dict(zip(context.label_names, limits, strict=True))
     results["seconds"] = round(time.monotonic() - begin, 1)
     write_json(context.output / "training_args.json", context.arguments.to_dict())
     text = to_markdown(results) + lead_table(results)
     (context.output / "results.md").write_text(text, encoding="utf-8")
-    shift = 0.0
+    shift = np.zeros(1)
     if context.options.fold_thresholds:
         shift = logit(published.decision.thresholds, 1e-6)
     for split in context.held_out_splits:
@@ -112,7 +112,8 @@ def student_results(
     context: DistillationContext, systems: list[System], records: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """All figures of a distillation as plain values."""
-    options, by_name = context.options, {system.name: system for system in systems}
+    options, commit = context.options, context.teacher.commit
+    by_name = {system.name: system for system in systems}
     pairs = [
         (by_name[first + ending], by_name[second + ending])
         for ending in ("", BY_THRESHOLDS)
@@ -127,14 +128,15 @@ def student_results(
         "data": data_record(context.splits, context.arguments.data.dataset_name),
         "teacher": {
             "source": options.model,
-            "revision": options.revision,
+            "revision": commit or options.revision,
+            "source_state": {"commit": commit} if commit else source_state(options.model),
             "digest": context.teacher.digest,
             "training_scores": context.scores.origin,
             "augmented_scores": context.scores.augmented_origin,
             "texts_without_labels": context.scores.counts,
         },
-        "student_source": options.student,
-        "encoders": {STUDENT: {"source": options.student}},
+        "student_source": _student_source(records)["source"],
+        "encoders": {STUDENT: _student_source(records)},
         "seeds": options.seeds,
         "loss": {"name": loss.name, "config": loss.get_config_dict(), "citation": loss.citation},
         "stages": records,
@@ -148,6 +150,12 @@ def student_results(
             for variant, parts in records.items()
         },
     }
+
+
+def _student_source(records: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What the finished students say they were made from."""
+    record = next(iter(records[STUDENT].values()))
+    return {"source": record["source"], "source_state": record["source_state"]}
 
 
 def lead_kept(table: dict[str, Any], splits: list[str]) -> dict[str, Any]:

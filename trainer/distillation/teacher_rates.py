@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...common.numerics import sigmoid
 from ..choosing.decision_rules import Decision
 
 TEACHER_RATES = "teacher_rates"
@@ -39,4 +40,4 @@ def rate_matched(logits: np.ndarray, teacher_labels: np.ndarray) -> Decision:
     padded = np.concatenate([ranked[:1] + 2 * MARGIN, ranked, ranked[-1:] - 2 * MARGIN])
     counts, columns = given.astype(bool).sum(0), np.arange(logits.shape[1])
     edges = (padded[counts, columns] + padded[counts + 1, columns]) / 2
-    return Decision(TEACHER_RATES, 1 / (1 + np.exp(-edges)))
+    return Decision(TEACHER_RATES, sigmoid(edges))

@@ -1,4 +1,4 @@
-"""Texts without labels: a file of any size, streamed, and altered copies of the training texts."""
+"""Text without labels: a file of any size, streamed, and altered copies of the training texts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from ...common.errors import UserError, did_you_mean, quoted
-from ...data.columns import TEXT_COLUMNS
-from ...inference.bulk.rows import Chunk
-from ...inference.bulk.sources import open_source
+from ...data.files.opening import FORMATS, Rows, open_rows
+from ...data.files.text import detect_encoding, open_text
+from ...data.inventory import plain_text
+from ...data.names import text_columns
 
 logger = logging.getLogger(__name__)
 
-_FORMATS = (".csv", ".tsv", ".jsonl", ".parquet", ".txt")
 _CHUNK = 4096
 
 
@@ -29,85 +29,77 @@ def stream_texts(
 ) -> Iterator[str]:
     """The texts of a file, one at a time; the file is never in memory as a whole.
 
-    Rows without a text, rows that cannot be read and the texts in `leave_out` are skipped. A
-    warning at the end says how many.
+    Rows without a text are left out and counted, and so are the texts in `leave_out`; both are
+    told at the end.
 
     Args:
-        path: .csv, .tsv (no quoting), .jsonl, .parquet, or .txt with one text per line.
+        path: any format that `data` reads; a .txt file has one text per line.
         text_column: the column of texts.
-        limit: at most this many texts.
+        limit: at most so many texts.
         leave_out: texts that must not be used, white space aside: the labeled ones.
 
     Raises:
         UserError: a missing file or column, an unknown format, or a file that cannot be read.
     """
     file = Path(path)
-    if file.suffix not in _FORMATS:
-        raise UserError(f"{file}: the format must be one of {', '.join(_FORMATS)}.")
+    if file.suffix not in FORMATS:
+        raise UserError(f"{file}: the format must be one of {', '.join(FORMATS)}.")
     if not file.is_file():
         raise UserError(f"There is no file {file} (--unlabeled_file).")
-    values = _lines(file) if file.suffix == ".txt" else _column_values(file, text_column)
-    return islice(_usable(file, values, {_plain(text) for text in leave_out}), limit)
+    return islice(_texts(file, text_column, {plain_text(text) for text in leave_out}), limit)
 
 
-def _usable(file: Path, values: Iterator[Any], leave_out: set[str]) -> Iterator[str]:
-    empty = labeled = 0
-    for text in values:
+def _texts(file: Path, text_column: str | None, leave_out: set[str]) -> Iterator[str]:
+    empty = scored = count = 0
+    for count, text in enumerate(_values(file, text_column), 1):  # noqa: B007
         if not isinstance(text, str) or not text.strip():
             empty += 1
-        elif _plain(text) in leave_out:
-            labeled += 1
+        elif plain_text(text) in leave_out:
+            scored += 1
         else:
             yield text
-    _warn(file, empty, "have no text")
-    _warn(file, labeled, "are among the labeled texts")
-
-
-def _lines(file: Path) -> Iterator[str]:
-    try:
-        with file.open(encoding="utf-8-sig") as stream:
-            yield from (line.rstrip("\n") for line in stream)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} cannot be read: it is not UTF-8 ({error.reason}).") from error
-
-
-def _column_values(file: Path, asked: str | None) -> Iterator[Any]:
-    source = open_source(str(file))
-    column, unreadable = None, 0
-    for chunk in source.chunks(_CHUNK):
-        unreadable += len(chunk.unreadable)
-        if len(chunk.rows):
-            column = column or _text_column(file, source.columns, chunk, asked)
-            yield from chunk.rows.values(column)
-    if column is None:
+    if not count:
         raise UserError(f"{file} has no rows.")
-    _warn(file, unreadable, "cannot be read")
+    for number, why in ((empty, "have no text"), (scored, "are among the labeled texts")):
+        if number:
+            logger.warning("%s: %s rows %s and are left out.", file, f"{number:,}", why)
 
 
-def _text_column(file: Path, columns: list[str], chunk: Chunk, asked: str | None) -> str:
-    """The column that was asked for, the one with a known name, or the only one with texts."""
-    option = "Set --unlabeled_text_column"
-    if asked is not None and asked not in columns:
-        near = did_you_mean(asked, columns)
-        raise UserError(
-            f"{file} has no column {asked!r}{near}; it has {quoted(columns)}. {option}."
-        )
-    named = [name for name in columns if name.lower() in TEXT_COLUMNS]
-    found = named or [c for c in columns if any(isinstance(v, str) for v in chunk.rows.values(c))]
-    if asked is None and len(found) != 1:
-        raise UserError(
-            f"{file}: which column holds the texts? {option} to one of {quoted(columns)}."
-        )
-    return asked or found[0]
+def _values(file: Path, text_column: str | None) -> Iterator[Any]:
+    """What stands in the column of texts, row by row; None for a row that cannot be read."""
+    if file.suffix == ".txt":
+        with open_text(file, detect_encoding(file), None) as stream:
+            yield from (line.rstrip("\n") for line in stream)
+        return
+    rows = open_rows(file, named=[text_column] if text_column else ())
+    column = _column(file, rows.columns, text_column)
+    if not isinstance(rows, Rows):
+        for table in rows.tables(_CHUNK):
+            yield from table.column(column).to_pylist()
+        return
+    place = rows.columns.index(column)
+    for row in rows.rows():
+        if isinstance(row.values, dict):
+            yield row.values.get(column)
+        else:
+            yield None if row.values is None else row.values[place]
 
 
-def _warn(file: Path, count: int, why: str) -> None:
-    if count:
-        logger.warning("%s: %s rows %s and are left out.", file, f"{count:,}", why)
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())
+def _column(file: Path, columns: list[str], asked: str | None) -> str:
+    if asked is not None:
+        if asked not in columns:
+            raise UserError(
+                f"{file} has no column {asked!r}{did_you_mean(asked, columns)}; it has "
+                f"{quoted(columns)}. Set --unlabeled_text_column."
+            )
+        return asked
+    found = text_columns(columns) or columns
+    if len(found) == 1:
+        return found[0]
+    raise UserError(
+        f"{file}: which column holds the texts? Set --unlabeled_text_column to one of "
+        f"{quoted(columns)}."
+    )
 
 
 def altered_copies(
@@ -120,25 +112,26 @@ def altered_copies(
 ) -> tuple[list[str], np.ndarray]:
     """Texts near the training texts, for the teacher to score.
 
-    A copy leaves words out at random. A share of the copies joins about half of the text with
-    about half of another text of the same fold. Copies have no labels: the teacher scores them.
+    A copy leaves words out at random; a share of the copies is put together from a part of the
+    text and a part of another one of the same fold, about half of each. No label is carried over:
+    what a copy says is for the teacher to tell.
 
     Args:
         texts: the training texts.
         fold_of_row: (rows,) fold of each; a mixed copy stays within a fold, so that a model which
             saw neither text can score it.
         copies: copies of each text.
-        word_dropout: probability that a word is left out.
+        word_dropout: chance that a word is left out.
         mixing: share of the mixed copies.
         seed: equal seeds make equal copies.
 
     Returns:
-        The copies, without repeated ones and without training texts, and the fold of each.
+        The different ones among them that are no training texts, and the fold of each.
     """
     generator = np.random.default_rng(seed)
     words = [text.split() for text in texts]
     members = {fold: np.flatnonzero(fold_of_row == fold) for fold in np.unique(fold_of_row)}
-    known = {_plain(text) for text in texts}
+    known = {plain_text(text) for text in texts}
     made: list[str] = []
     folds: list[int] = []
     for _ in range(copies):

@@ -6,11 +6,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed import _functional_collectives as functional_collectives
 from torch.nn import functional as F
 
 from ...data.label_statistics import LabelStatistics
+from ...pretrained_stacked_emotion import StackedEmotionPreTrainedModel
 from .base import EmotionLoss, number_in
 
 
@@ -74,6 +75,26 @@ def _all_gather_with_gradient(tensor: Tensor) -> Tensor:
     everyone: Any = dist.group.WORLD
     gathered = gather(tensor.contiguous(), gather_dim=0, group=everyone)
     return functional_collectives.wait_tensor(gathered)
+
+
+def add_projection(model: StackedEmotionPreTrainedModel, width: int) -> None:
+    """Let the model's `embedding` be a linear projection of the pooled text.
+
+    Only the contrastive loss needs it, so it belongs to training: checkpoints hold it, and a model
+    that is loaded from one passes over it.
+
+    Args:
+        model: the stack, changed in place.
+        width: of the projection; 0 for none, the embedding being the pooled text itself.
+    """
+    stack = model.stack
+    if not width:
+        stack.projection = nn.Identity()
+        return
+    reference = stack.pooling.score.weight
+    layer = nn.Linear(model.config.hidden_size, width)
+    model._init_weights(layer)
+    stack.projection = layer.to(reference.device, reference.dtype)
 
 
 class ContrastiveLoss(EmotionLoss):

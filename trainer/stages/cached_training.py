@@ -12,13 +12,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PrinterCallback, TrainerCallback
 
+from ...common.batching import batches_by_length
 from ...common.errors import UserError
 from ...common.files import fingerprint
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..arguments import MetaTraining, StackArguments
 from ..choosing.decision_rules import OBJECTIVE_WEIGHTS, Decision, choose_decision
 from ..data_collator import FeatureCollator
 from ..features.cache import FeatureCache
 from ..losses import EmotionLoss
+from ..losses.contrastive import add_projection
 from ..metrics.bootstrap import difference_with_error
 from ..parameter_groups import top_parameter_groups, top_parameters
 from ..running.tracking import EpochTracker, held_out_figures, send_tensorboard_to
@@ -28,7 +31,7 @@ from .detached_encoders import encoders_aside
 from .encoders import fine_tuned_folder
 
 # Raised when the same settings come to other weights: finished stages of before then run again.
-TOP_VERSION = 3
+TOP_VERSION = 4
 
 META_PARTS = ("stacked.meta_learner.", "stacked.stack_norm.")
 HEAD_OPTIONS = frozenset(
@@ -44,14 +47,16 @@ class TopPlan:
         output: the output that is trained and scored, "logits" or "meta_logits".
         parts: beginnings of the names of the parameters that are trained; empty for all on top.
         epochs: most epochs.
-        learning_rate: peak of the linear schedule.
+        settings: how they are optimized.
+        stage: meta or head.
         loss: the loss.
     """
 
     output: str
     parts: tuple[str, ...]
     epochs: int
-    learning_rate: float
+    settings: MetaTraining
+    stage: str
     loss: EmotionLoss = field(repr=False)
 
     @property
@@ -60,15 +65,15 @@ class TopPlan:
         return self.output == "meta_logits" and not self.loss.uses_embedding
 
 
-def stack_options(context: RunContext, meta_only: bool = False) -> dict[str, Any]:
+def stack_options(stack: StackArguments, meta_only: bool = False) -> dict[str, Any]:
     """Fields of `StackedEmotionConfig` of the stack that a stage trains.
 
     Args:
-        context: the run.
+        stack: the recipe's.
         meta_only: without Bi-LSTM, projection and classifier. What the recipe says of them is left
             out, so that two recipes that differ in it alone have one stage `meta`.
     """
-    options = context.recipe.stack.config_options()
+    options = stack.config_options()
     if not meta_only:
         return options
     kept = {name: value for name, value in options.items() if name not in HEAD_OPTIONS}
@@ -85,14 +90,18 @@ def build_stack(
     """
     sources = {name: fine_tuned_folder(context, name, "final") for name in context.names}
     statistics = context.statistics
-    return StackedEmotionForSequenceClassification.from_encoders(
+    options = stack_options(context.recipe.stack, meta_only)
+    projection = options.pop("contrastive_dim")
+    model = StackedEmotionForSequenceClassification.from_encoders(
         sources,
         labels=context.label_names,
         label_prevalence=statistics.prevalence.tolist(),
         label_correlation=statistics.correlation.tolist(),
         use_word_embeddings=stack_words,
-        **stack_options(context, meta_only),
+        **options,
     )
+    add_projection(model, projection)
+    return model
 
 
 def reset_top(model: StackedEmotionForSequenceClassification, seed: int) -> None:
@@ -163,10 +172,8 @@ def predict_features(
     model.eval()
     collate = FeatureCollator()
     device = model.device
-    order = np.argsort(features.lengths, kind="stable")
     logits = np.zeros((len(features), model.config.num_labels), np.float32)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    for rows in batches_by_length(features.lengths, size=batch_size):
         batch = collate([features[int(row)] for row in rows])
         batch.pop("labels", None)
         batch = {key: value.to(device) for key, value in batch.items()}
@@ -280,18 +287,20 @@ def _train_top(
     part: str,
     constants: dict[str, float] | None,
 ) -> list[dict[str, Any]]:
-    stages = context.recipe.stages
     for name, parameter in top_parameters(model):
         parameter.requires_grad_(not plan.parts or name.startswith(plan.parts))
+    if not any(parameter.requires_grad for _, parameter in top_parameters(model)):
+        for callback in callbacks:  # a plain average has nothing to train
+            callback.on_train_begin()
+        return []
     trainer = StackedEmotionTrainer(
         model=model,
         args=context.training_arguments(
             context.output / "trainer",
-            num_train_epochs=plan.epochs,
-            learning_rate=plan.learning_rate,
-            per_device_train_batch_size=stages.top_batch_size,
-            weight_decay=stages.top_weight_decay,
-            warmup_share=stages.top_warmup,
+            plan.settings,
+            plan.stage,
+            epochs=plan.epochs,
+            learning_rate=plan.settings.learning_rate,
             save_strategy="no",
             seed=seed,
             disable_tqdm=True,
@@ -301,7 +310,10 @@ def _train_top(
         loss=plan.loss,
         optimized=plan.output,
         optimizer_groups=top_parameter_groups(
-            model, plan.learning_rate, stages.trust_factor, stages.top_weight_decay
+            model,
+            plan.settings.learning_rate,
+            context.recipe.stages.trust_factor,
+            plan.settings.weight_decay,
         ),
         callbacks=callbacks,
     )
@@ -358,8 +370,3 @@ def choose_epoch(
         if gain <= gain_in_errors * error:
             best = 0
     return best, scores, choices[best]
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Probabilities in float64."""
-    return 1.0 / (1.0 + np.exp(-np.asarray(logits, np.float64)))

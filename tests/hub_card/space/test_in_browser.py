@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +18,6 @@ import pytest
 from browser import DESKTOP, MISSING, PHONE, chromium
 from tiny_models import LABELS
 
-from stacked_emotion.hub_card.label_definitions import DIALECTS
 from stacked_emotion.hub_card.space.interface import load_predictor
 
 pytestmark = [
@@ -26,13 +26,17 @@ pytestmark = [
     pytest.mark.skipif(find_spec("gradio") is None, reason="needs gradio (extra `space`)"),
 ]
 TEXT = "والله إني زعلان، ما توقعتها منك أبد 💔"
+LEVANTINE = "شو هالخبر الحلو، اشتقتلكن كتير ❤️"
 BOX = "#se-text textarea"
 
 
 @pytest.fixture(scope="module")
-def address(tiny_stack_folder: Path) -> Iterator[str]:
-    """The app as the command line starts it."""
-    command = [sys.executable, "-m", "stacked_emotion.cli", "demo-app", str(tiny_stack_folder)]
+def address(tiny_stack_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app as the command line starts it, for a model with a card."""
+    model = shutil.copytree(tiny_stack_folder, tmp_path_factory.mktemp("app") / "emotions")
+    widget = f"widget:\n- text: {LEVANTINE}\n  example_title: Levantine\n"
+    (model / "README.md").write_text(f"---\nlanguage:\n- ar\n{widget}---\n", encoding="utf-8")
+    command = [sys.executable, "-m", "stacked_emotion.cli", "demo-app", str(model)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
     )
@@ -125,6 +129,13 @@ def test_words_read_from_right_to_left(page: Any) -> None:
     assert first["x"] < second["x"]
 
 
+def test_a_cleared_box_has_the_models_direction(page: Any) -> None:
+    page.fill(BOX, "I am so happy today")
+    page.wait_for_function("document.querySelector('#se-text textarea').dir === 'ltr'")
+    page.fill(BOX, "")
+    page.wait_for_function("document.querySelector('#se-text textarea').dir === 'rtl'")
+
+
 def test_another_label_is_explained(page: Any) -> None:
     analyze(page, TEXT)
     before = page.locator("#se-words strong").inner_text()
@@ -141,8 +152,8 @@ def test_another_label_is_explained(page: Any) -> None:
 def test_an_example_in_a_dialect(page: Any) -> None:
     page.get_by_role("button", name="Levantine").click()
     page.wait_for_selector("#se-trust .se-parts")
-    assert page.input_value(BOX) == DIALECTS["Levantine"]
-    assert page.locator("#se-words .se-text").inner_text() == DIALECTS["Levantine"]
+    assert page.input_value(BOX) == LEVANTINE
+    assert page.locator("#se-words .se-text").inner_text() == LEVANTINE
 
 
 def test_enter_asks(page: Any) -> None:
@@ -198,7 +209,7 @@ def test_a_file_comes_back_with_labels(page: Any, tmp_path: Path) -> None:
     ("name", "content", "part"),
     [
         ("columns.csv", b"id,comment\n1,a\n", "“text”"),
-        ("picture.png", b"\x89PNG\x00", "no CSV file"),
+        ("picture.png", b"\x89PNG\x00", "not a CSV file"),
         ("old.csv", "text\nفرحان\n".encode("cp1256"), "not UTF-8"),
     ],
 )

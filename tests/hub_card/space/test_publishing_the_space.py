@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,16 @@ import pytest
 
 from stacked_emotion.cli import main
 from stacked_emotion.common.errors import UserError
-from stacked_emotion.hub_card.space.publishing import _model_folder, _title, space_folder
+from stacked_emotion.hub_card import publish
+from stacked_emotion.hub_card.space.publishing import (
+    SYNTHETIC,
+    ModelFacts,
+    _model_folder,
+    model_facts,
+    space_folder,
+)
 
+FACTS = ModelFacts("emotions", "en", {"one": "a text"}, "Tweet", "A toy.")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -22,7 +28,7 @@ def test_a_space_holds_what_it_needs(tmp_path: Path) -> None:
     pytest.importorskip("gradio")
     import yaml
 
-    files = space_folder(tmp_path, "user/emotions", COMMIT, note="A toy.")
+    files = space_folder(tmp_path, "user/emotions", COMMIT, FACTS)
     found = [
         path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()
     ]
@@ -38,54 +44,52 @@ def test_a_space_holds_what_it_needs(tmp_path: Path) -> None:
     settings = json.loads((tmp_path / "space.json").read_text(encoding="utf-8"))
     assert settings["revision"] == COMMIT
     assert settings["note"] == "A toy."
+    assert (settings["text_column"], settings["examples"]) == ("Tweet", {"one": "a text"})
     for line in (tmp_path / "requirements.txt").read_text(encoding="utf-8").splitlines():
         assert "==" in line
 
 
 def test_a_space_pins_a_commit(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="40 hexadecimal"):
-        space_folder(tmp_path, "user/emotions", "main")
-
-
-def test_the_space_runs_on_its_own_copy(tmp_path: Path, tiny_stack_folder: Path) -> None:
-    pytest.importorskip("gradio")
-    space_folder(tmp_path, "user/emotions", COMMIT)
-    settings = json.loads((tmp_path / "space.json").read_text(encoding="utf-8"))
-    settings |= {"model": str(tiny_stack_folder), "revision": None}
-    (tmp_path / "space.json").write_text(json.dumps(settings), encoding="utf-8")
-    code = (
-        "import sys\n"
-        "for name in ('accelerate', 'datasets', 'evaluate', 'sklearn', 'matplotlib'):\n"
-        "    sys.modules[name] = None  # no Space has them\n"
-        "import app, json, stacked_emotion\n"
-        "from stacked_emotion.hub_card.space.interface import DemoApp, load_predictor\n"
-        "*_, ranked = DemoApp(load_predictor(app.settings['model'])).analyze('نص')\n"
-        "print(json.dumps([stacked_emotion.__file__, ranked, type(app.demo).__name__]))\n"
-    )
-    environment = os.environ | {"PYTHONPATH": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    answer = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr[-3000:]
-    file, ranked, kind = json.loads(answer.stdout.strip().splitlines()[-1])
-    assert Path(file).parent == tmp_path / "stacked_emotion"
-    assert sorted(ranked) == ["anger", "fear", "joy"]
-    assert kind == "Blocks"
+        space_folder(tmp_path, "user/emotions", "main", FACTS)
 
 
 def test_folders_of_models_and_runs(tmp_path: Path, tiny_stack_folder: Path) -> None:
-    assert _model_folder(tiny_stack_folder) == (str(tiny_stack_folder), None)
-    assert _model_folder(tiny_stack_folder.parent) == (str(tiny_stack_folder), None)
-    assert _model_folder("user/name") == ("user/name", None)
-    assert _title("user/name") == "Emotions: name"
-    assert _title(tiny_stack_folder) == f"Emotions: {tiny_stack_folder.parent.name}"
+    assert _model_folder(tiny_stack_folder) == str(tiny_stack_folder)
+    assert _model_folder(tiny_stack_folder.parent) == str(tiny_stack_folder)
+    assert _model_folder("user/name") == "user/name"
     student = tmp_path / "student"
     student.mkdir()
     (student / "config.json").write_text('{"model_type": "bert"}')
     for wrong in (student, tmp_path, tmp_path / "missing", "./missing"):
         with pytest.raises(UserError):
             _model_folder(wrong)
+
+
+def test_the_app_knows_its_model(run_copy: Path, run_folder: Path, tmp_path: Path) -> None:
+    """The run's own facts, of a run folder and of a published one; nothing of other use cases."""
+    results = json.loads((run_copy / "results.json").read_text(encoding="utf-8"))
+    results["recipe"]["text_column"] = "Tweet"
+    (run_copy / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    facts = model_facts(str(run_copy / "model"))
+    assert (facts.title, facts.language, facts.note) == ("run", "ar", SYNTHETIC)
+    assert {"Egyptian", "Levantine", "Gulf", "Maghrebi"} <= set(facts.examples or ())
+    assert facts.text_column == "Tweet"
+    published = publish(run_copy, "user/toy", "mit", dry_run=True, plots=False).folder
+    alone = Path(shutil.copytree(published, tmp_path / "alone"))
+    found = model_facts(str(alone))
+    assert (found.title, found.language, found.note) == ("alone", "ar", SYNTHETIC)
+    assert found.examples == facts.examples
+    assert found.text_column == "Tweet"
+
+    own = shutil.copytree(run_folder, tmp_path / "reviews")
+    facts = model_facts(str(own / "model"))
+    assert (facts.language, facts.note, facts.text_column) == (None, None, None)
+    assert not facts.examples
+    options = {"languages": ["de"], "examples": ["Schön!"], "plots": False, "dry_run": True}
+    folder = publish(own, "user/reviews", "mit", **options).folder  # type: ignore[arg-type]
+    found = model_facts(str(shutil.copytree(folder, tmp_path / "other")))
+    assert (found.language, list((found.examples or {}).values())) == ("de", ["Schön!"])
 
 
 def test_mistakes_are_told_by_the_command(
@@ -126,7 +130,7 @@ def test_publishing_a_space(hub_server: Any, tmp_path: Path, tiny_stack_folder: 
         folder=str(tiny_stack_folder),
     )
     assert found["settings"]["revision"] == found["commit"]
-    assert found["settings"]["language"] == "ar"
+    assert found["settings"]["language"] is None, "the model has no card that says it"
     assert found["url"] == found["again"]
     assert found["url"].endswith("/spaces/user/show")
     assert "stacked_emotion/hub_card/space/interface.py" in found["files"]

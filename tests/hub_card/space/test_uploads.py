@@ -44,14 +44,14 @@ def test_a_text_may_have_lines_quotes_and_commas(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "name", "parts"),
     [
-        ("PK", "table.xlsx", ["table.xlsx", "no CSV", "CSV UTF-8"]),
+        ("PK", "table.xlsx", ["table.xlsx", "not a CSV", "CSV UTF-8"]),
         ("", "texts.csv", ["empty", "text"]),
         ("\n \n", "texts.csv", ["empty"]),
-        ("id,comment\n1,a\n", "texts.csv", ["“id”", "“comment”", "“text”"]),
+        ("id,remark\n1,a\n", "texts.csv", ["“id”", "“remark”", "“text”"]),
         ("text\n", "texts.csv", ["no text", "“text”"]),
         ("id,text\n1,  \n", "texts.csv", ["no text"]),
-        ("id,text\n1,a\n2,b,c\n", "texts.csv", ["line 3", "3 cells", "2", "quotes"]),
-        ('id,text\n1,"open\n2,b\n', "texts.csv", ["line", "quotation mark"]),
+        ("id,text\n1,a\n2,b,c\n", "texts.csv", ["line 3", "3 fields", "2", "quotes"]),
+        ('id,text\n1,"open\n2,b\n', "texts.csv", ["line 2", "double quote is opened"]),
         (b"\x89PNG\x00\x00", "picture.csv", ["binary"]),
         ("text\nفرحان\n".encode("cp1256"), "old.csv", ["line 2", "UTF-8"]),
         ("text\n" + "a\n" * 6, "texts.csv", ["more than 5 rows"]),
@@ -87,3 +87,25 @@ def test_columns_of_the_file_are_kept(tmp_path: Path) -> None:
     assert row["labels"] == "gold"
     assert row["predicted_labels"] == "joy"
     assert row["predicted_score_joy"] == "0.5000"
+
+
+def test_the_models_own_column_comes_first(tmp_path: Path) -> None:
+    path = write(tmp_path, "Text,Beitrag\nno,yes\n")
+    assert read_upload(path).texts == ["no"]
+    assert read_upload(path, text_column="beitrag").texts == ["yes"]
+    with pytest.raises(UserError, match="“Beitrag”"):
+        read_upload(write(tmp_path, "id,other\n1,a\n"), text_column="Beitrag")
+
+
+def test_no_cell_is_run_by_a_spreadsheet(tmp_path: Path) -> None:
+    rows = ["=cmd()", "+1+1", "-2.5", "@sum", "plain", "\t=1", " =1+1", "-x"]
+    path = tmp_path / "cells.csv"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([["text", "=head"], *([row, "1"] for row in rows)])
+    upload = read_upload(path)
+    text = with_answers(upload, ["=label"] * len(rows), [{"=joy": 0.5}] * len(rows))
+    found = list(csv.reader(io.StringIO(text)))
+    assert found[0] == ["text", "'=head", "labels", "score_=joy"]
+    safe = ["'=cmd()", "'+1+1", "-2.5", "'@sum", "plain", "'\t=1", "' =1+1", "'-x"]
+    assert [row[0] for row in found[1:]] == safe
+    assert {row[2] for row in found[1:]} == {"'=label"}

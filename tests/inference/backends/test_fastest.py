@@ -1,19 +1,12 @@
-"""Which backend `auto` takes, and the numpy decisions."""
+"""Which backend `auto` takes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
-from stacked_emotion.decisions_stacked_emotion import (
-    decide_by_expected_jaccard,
-    decide_by_thresholds,
-)
 from stacked_emotion.inference.backends.fastest import exact_enough, fastest
-from stacked_emotion.inference.decisions import Decision, sigmoid
 
 
 def measured(**agreements: float) -> dict[str, Any]:
@@ -59,19 +52,3 @@ def test_int8_needs_labeled_texts_and_their_jaccard() -> None:
     del found["jaccard_difference"]
     assert not exact_enough(report, "onnx int8")
     assert not exact_enough(None, "onnx int8")
-
-
-@pytest.mark.parametrize("rule", ["threshold", "expected_jaccard"])
-def test_decisions_are_the_models(rule: str) -> None:
-    torch.manual_seed(0)
-    logits = 4 * torch.randn(500, 7, dtype=torch.float64)
-    logits[:3] = torch.tensor([60.0, -60.0, 0.0])[:, None]
-    thresholds = [0.5, 0.3, 0.9, 0.01, 0.99, 0.5, 0.4]
-    scores = torch.sigmoid(logits)
-    found = Decision([*"abcdefg"], thresholds, rule, 0.8)(scores.numpy())
-    if rule == "threshold":
-        expected = decide_by_thresholds(torch.logit(scores, eps=1e-9), thresholds)
-    else:
-        expected = decide_by_expected_jaccard(torch.logit(scores, eps=1e-9), thresholds, 0.8)
-    np.testing.assert_array_equal(found, expected.numpy())
-    np.testing.assert_allclose(sigmoid(logits.numpy()), scores.numpy(), atol=1e-15)

@@ -17,11 +17,12 @@ from tiny_models import LABELS, NASTY_TEXTS
 from stacked_emotion import StackedEmotionForSequenceClassification
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.inference import (
+    ModelError,
     OnnxEmotionPredictor,
     StackedEmotionPredictor,
     export_onnx,
-    onnx_export,
 )
+from stacked_emotion.inference.backends import export as onnx_export
 from stacked_emotion.inference.backends.export import CheckTexts, layer_kind, report_table
 
 WITHOUT_TORCH = """
@@ -151,6 +152,34 @@ def test_export_of_other_weights_is_not_used(exported: Path, tmp_path: Path) -> 
         with pytest.raises(OSError, match="other weights"):
             load()
     assert StackedEmotionPredictor.from_pretrained(str(folder)).backend.startswith("torch")
+
+
+def test_exported_graphs_are_those_that_were_exported(exported: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(exported, tmp_path / "model"))
+    report = model / "onnx/report.json"
+    for backend in ("onnx", "openvino"):
+        if backend == "openvino":
+            pytest.importorskip("openvino")
+        assert StackedEmotionPredictor.from_pretrained(model, backend=backend).predict("نص")
+    whole = report.read_text()
+    for fields, named in (
+        ({"files": {"float32": ["../model.onnx"]}}, "files names"),
+        ({"files": {"float32": "model.onnx"}}, "files must have"),
+        ({"files": None}, "files"),
+        ({"differences": {"onnx float32": {"label_agreement": "good"}}}, "label_agreement"),
+    ):
+        report.write_text(json.dumps(json.loads(whole) | fields))
+        with pytest.raises(ModelError, match=named):
+            OnnxEmotionPredictor.from_pretrained(model)
+        report.write_text(whole)
+    for file in ("model.onnx", "model.onnx.data"):
+        path = model / "onnx" / file
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(ModelError, match=rf"{file} is not the file that was exported"):
+            OnnxEmotionPredictor.from_pretrained(model, dtype="float32")
+        path.write_bytes(content)
+    assert OnnxEmotionPredictor.from_pretrained(model, dtype="float32").predict("نص")
 
 
 def test_what_there_is_none_of_is_told(exported: Path, tiny_stack_folder: Path) -> None:

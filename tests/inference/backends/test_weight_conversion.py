@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from stacked_emotion import StackedEmotionForSequenceClassification
 from stacked_emotion.inference import StackedEmotionPredictor
-from stacked_emotion.inference import converted_weights as module
+from stacked_emotion.inference.backends import weight_conversion as module
 from stacked_emotion.inference.backends.weight_conversion import converted_weights
-from stacked_emotion.inference.model_files import ModelFiles
+from stacked_emotion.inference.model_files import ModelError, ModelFiles
 
 
 @pytest.fixture
@@ -36,7 +36,8 @@ def test_equal_to_a_plain_conversion(folder: Path, monkeypatch: pytest.MonkeyPat
 
 def test_nothing_to_convert(folder: Path) -> None:
     assert converted_weights(ModelFiles(folder), torch.float32) is None
-    assert converted_weights(ModelFiles(folder.parent), torch.bfloat16) is None
+    with pytest.raises(ModelError, match=r"no model\.safetensors"):
+        converted_weights(ModelFiles(folder.parent), torch.bfloat16)
 
 
 def test_predictor_has_the_models_weights_whole_or_sharded(folder: Path) -> None:
@@ -72,5 +73,5 @@ def test_weights_that_are_not_whole_are_refused(folder: Path, dtype: str) -> Non
 def test_a_cut_file_is_named(folder: Path) -> None:
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(OSError, match=r"model\.safetensors is no whole safetensors file"):
+    with pytest.raises(OSError, match=r"model\.safetensors is not a whole safetensors file"):
         StackedEmotionPredictor.from_pretrained(str(folder), dtype="bfloat16", backend="torch")

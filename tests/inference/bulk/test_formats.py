@@ -201,11 +201,11 @@ def test_delimiter_and_quoting(tmp_path: Path, tiny_stack_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "options", "message"),
     [
-        ("in.txt", "text\na\n", {}, "format"),
+        ("in.doc", "text\na\n", {}, "format"),
         ("in.parquet", "text\na\n", {}, "cannot be read as Parquet"),
-        ("in.csv", None, {}, "There is no file"),
-        ("in.csv", "text\n", {}, "no rows"),
-        ("in.csv", "", {}, "header"),
+        ("in.csv", None, {}, "no such file"),
+        ("in.csv", "", {}, "is empty"),
+        ("in.csv", "يوم جميل,1,0\nتعبت,0,1\n", {}, "--column_names"),
         ("in.csv", "body\na\n", {}, "--text_column"),
         ("in.csv", "text\na\n", {"text_column": "tetx"}, "did you mean 'text'"),
         ("in.csv", "text,text\na,b\n", {}, "more than once"),
@@ -213,7 +213,7 @@ def test_delimiter_and_quoting(tmp_path: Path, tiny_stack_folder: Path) -> None:
         ("in.csv", "text\na\n", {"part_rows": 0}, "--part_rows"),
         ("in.jsonl", "[1]\n", {}, "no line"),
         ("in.jsonl", '{"text": "a", "score_joy": 1}\n', {}, "score_joy"),
-        ("in.csv", "\ufefftext".encode("utf-16"), {}, "UTF-16"),
+        ("in.csv", "text\nab".encode("utf-16")[:-1], {}, "not UTF-16"),
     ],
 )
 def test_mistakes_are_told(

@@ -92,6 +92,9 @@ def test_occlusion_of_a_truncated_text_lets_nothing_move_in(
     explanation = explain(predictor, text, "joy")
     end = explanation.words[-1].end
     assert end < len(text)
+    assert explanation.truncated
+    assert "the end of the text was not read" in explanation.to_text()
+    assert not explain(predictor, TEXT, "joy").truncated
     seen = text[:end]
     assert score(tiny_stack, seen, "joy") == pytest.approx(explanation.score, abs=1e-6)
     for word in explanation.words[:: len(explanation.words) - 1]:
@@ -200,6 +203,7 @@ def test_html_is_whole_safe_and_marked(predictor: StackedEmotionPredictor, text:
     explanation = explain(predictor, text, "joy", "gradient")
     page = Page(html_page([explanation.to_html(), explanation.to_html()]))
     assert len(page.texts["figure"]) == 2
+    assert explanation._repr_html_() == explanation.to_html()
     shown = text.replace("\x1b", "\ufffd").replace("\ud83d", "\ufffd")
     assert page.texts["p"] == [shown, shown]
     assert "script" not in page.texts

@@ -1,0 +1,1 @@
+"""Files and data sets, opened and read row by row."""

@@ -1,0 +1,418 @@
+"""A column of label cells, read as the one kind that fits every cell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..common.errors import DataError, did_you_mean, quoted, shorten
+from .arguments import DataArguments
+from .columns import unlabeled_error
+from .label_cells import (
+    CELL_FORMATS,
+    FORMAT_NAMES,
+    SEPARATORS,
+    Cell,
+    binary_value,
+    is_balanced,
+    not_a_list,
+    number,
+    read_cell,
+    separators_in,
+    split_names,
+)
+from .names import clean_name, has_invisible, why_no_name
+from .tables import Table
+
+MAX_LABELS = 500
+_SHOWN = 3
+
+
+def read_label_cells(
+    table: Table, column: str, arguments: DataArguments, label_names: Sequence[str] | None
+) -> tuple[np.ndarray, list[str], str]:
+    """Return a column of label cells as (rows, labels) int8, the labels, and how it was read.
+
+    The cells are names, vectors of 0 and 1, or class numbers: the kind that fits every cell that
+    is not empty, or the one that the user named. An empty cell is a text without labels, except
+    among vectors.
+
+    Args:
+        table: The file.
+        column: The column of label cells.
+        arguments: The options of reading.
+        label_names: The label set; by default the class names of the data set, else every name
+            that occurs, sorted.
+
+    Raises:
+        DataError: No kind fits every cell, or several do; the texts have no label at all, or far
+            too many different ones; numbers without the names of the labels.
+    """
+    values = table.columns[column]
+    if all(value is None for value in values):
+        raise unlabeled_error(table, f"column {column!r} is empty")
+    classes = table.class_names.get(column)
+    numbered = [clean_name(name) for name in classes] if classes is not None else label_names
+    _note_invisible(table, column)
+    cells = _split_bare(table, column, _read_cells(values), arguments.label_separator, label_names)
+    if arguments.positive_from is not None:
+        cells = [_binarized(cell, arguments.positive_from) for cell in cells]
+    if any(cell.scores for cell in cells):
+        _refuse_levels(table, column, cells, len(label_names or ()))
+    kind = "ids" if classes is not None else str(arguments.label_format)
+    if kind not in CELL_FORMATS:
+        kind = _decide(table, column, cells, label_names)
+    if kind == "multi_hot":
+        return _vectors(table, column, cells, label_names), list(label_names or ()), kind
+    if kind == "ids" and not numbered:
+        index = next(i for i, cell in enumerate(cells) if cell.tokens)
+        raise DataError(
+            f"{table.source}: {table.problems.unit} {table.row_numbers[index]}, column {column!r}: "
+            f"{shorten(values[index])} is a number and no label name. Give the names of the "
+            "labels, in the order of their numbers, by --label_names."
+        )
+    if label_names is None:
+        label_names = numbered if kind == "ids" else _names_found(cells, column)
+        _check_label_set(table, column, label_names or ())
+    labels = _marked(table, column, cells, list(label_names or ()), numbered, kind)
+    if len(values) and not labels.any() and not table.problems:
+        raise unlabeled_error(table, f"column {column!r} names no label in any row")
+    return labels, list(label_names or ()), kind
+
+
+def _note_invisible(table: Table, column: str) -> None:
+    """Note cells that hold characters without a shape, which are removed from the labels."""
+    shown = [
+        (row, value)
+        for row, value in zip(table.row_numbers, table.columns[column], strict=True)
+        if isinstance(value, str) and not value.isascii() and has_invisible(value)
+    ]
+    if shown:
+        table.problems.notes.append(
+            f"{table.source}: invisible characters were removed from the labels in {len(shown):,} "
+            f"cells of column {column!r}, such as {shorten(shown[0][1])} in "
+            f"{table.problems.unit} {shown[0][0]}."
+        )
+
+
+def _read_cells(values: Sequence[Any]) -> list[Cell]:
+    memory: dict[str, Cell] = {}
+    cells = []
+    for value in values:
+        if not isinstance(value, str):
+            cells.append(read_cell(value))
+            continue
+        if value not in memory:
+            memory[value] = read_cell(value)
+        cells.append(memory[value])
+    return cells
+
+
+def _split_bare(
+    table: Table, column: str, cells: list[Cell], separator: str | None,
+    label_names: Sequence[str] | None,
+) -> list[Cell]:  # fmt: skip
+    """Split cells without brackets at the one separator that the column uses."""
+    texts = list(dict.fromkeys(cell.bare for cell in cells if cell.bare))
+    signs = separator or _find_separator(table, column, texts, label_names)
+    if separator:
+        signs = next((family for family in SEPARATORS if family[0] == separator), separator)
+    whole = set(label_names or ())
+    split = {
+        text: split_names(text, signs) if signs and clean_name(text) not in whole
+        else (clean_name(text),) for text in texts
+    }  # fmt: skip
+    broken = {
+        text for text, tokens in split.items()
+        if any(isinstance(token, str) and not is_balanced(token) for token in tokens)
+    }  # fmt: skip
+    return [not_a_list(cell.bare) if cell.bare in broken else
+            replace(cell, tokens=split[cell.bare], bare=None) if cell.bare else cell
+            for cell in cells]  # fmt: skip
+
+
+def _find_separator(
+    table: Table, column: str, texts: list[str], label_names: Sequence[str] | None
+) -> str:
+    known = set(label_names or ())
+    found = separators_in(text for text in texts if clean_name(text) not in known)
+    if len(found) > 1 and known:
+        fitting = [
+            signs
+            for signs in found
+            if all(set(split_names(text, signs)) <= known or text in known for text in texts)
+        ]
+        found = {signs: found[signs] for signs in fitting} if len(fitting) == 1 else found
+    if len(found) > 1:
+        shown = "; ".join(f"{signs[0]!r} in {shorten(text)}" for signs, text in found.items())
+        raise DataError(
+            f"{table.source}: column {column!r} holds more than one sign that may separate labels "
+            f"({shown}). Set --label_separator to the one that does; the others are then part of "
+            "the names."
+        )
+    for signs, text in found.items():
+        if signs[0] != ",":
+            sign = next(sign for sign in signs if sign in text)
+            table.problems.notes.append(
+                f"{table.source}: the labels of column {column!r} are split at {sign!r}, such as "
+                f"{shorten(text)}. --label_separator {sign!r} says so without this note; another "
+                "separator makes the sign part of a name."
+            )
+    return next(iter(found), "")
+
+
+def _binarized(cell: Cell, positive_from: float) -> Cell:
+    """Turn the numbers of a dictionary or a vector into 0 and 1."""
+    if cell.scores:
+        on = tuple(name for name, level in cell.scores.items() if level >= positive_from)
+        return Cell(on, declared=tuple(cell.scores))
+    if len(cell.tokens) > 1 and all(number(token) is not None for token in cell.tokens):
+        return Cell(tuple(int(float(token) >= positive_from) for token in cell.tokens))
+    return cell
+
+
+def _kinds(cell: Cell, width: int) -> set[str]:
+    """Return the kinds that a cell fits; `width` is the number of entries of a vector."""
+    tokens = cell.tokens
+    if cell.declared:
+        return {"names"}
+    kinds = set()
+    numbers = [number(token) for token in tokens]
+    if all(isinstance(token, str) and binary_value(token) is None for token in tokens):
+        kinds.add("names")
+    if all(isinstance(n, int) and n >= 0 for n in numbers) and len(set(tokens)) == len(tokens):
+        kinds.add("ids")
+    if _bits(cell, width) is not None:
+        kinds.add("multi_hot")
+    return kinds
+
+
+def _bits(cell: Cell, width: int) -> tuple[int, ...] | None:
+    """Return a cell as a vector of `width` zeros and ones, or None."""
+    if len(cell.bits) == width > 1:
+        return cell.bits
+    bits = tuple(binary_value(token) for token in cell.tokens)
+    return bits if len(bits) == width and None not in bits else None  # type: ignore[return-value]
+
+
+def _width(cells: Sequence[Cell], label_names: Sequence[str] | None) -> int:
+    """Return the length of the vectors: that of the label set where any has it."""
+    widths = Counter(
+        len(cell.tokens)
+        for cell in cells
+        if len(cell.tokens) > 1 and all(binary_value(token) is not None for token in cell.tokens)
+    )
+    names = len(label_names or ())
+    if label_names and (names == 1 or widths[names] or any(len(c.bits) == names for c in cells)):
+        return names
+    return widths.most_common(1)[0][0] if widths else 0
+
+
+def _decide(table: Table, column: str, cells: list[Cell], label_names: Sequence[str] | None) -> str:
+    """Return the one kind that fits every cell that can be read and is not empty.
+
+    Raises:
+        DataError: None does, or several do.
+    """
+    width = _width(cells, label_names)
+    told = [i for i, cell in enumerate(cells) if not cell.error and not cell.empty]
+    fits = {index: _kinds(cells[index], width) for index in told}
+    everywhere = set(CELL_FORMATS).intersection(*fits.values()) if fits else {"names"}
+    if len(everywhere) > 1 and label_names:
+        numbers = [n for i in told for t in cells[i].tokens if isinstance(n := number(t), int)]
+        if "ids" in everywhere and max(numbers, default=0) >= len(label_names):
+            everywhere.discard("ids")
+        if width != len(label_names) and len(everywhere) > 1:
+            everywhere.discard("multi_hot")
+    if len(everywhere) == 1:
+        deciding = [index for index in told if len(fits[index]) == 1]
+        if len(deciding) == 1 < len(told):
+            _note_deciding(table, column, deciding[0], everywhere)
+        return everywhere.pop()
+    _refuse_levels(table, column, cells, len(label_names or ()))
+    if label_names and width != len(label_names):
+        fits = {index: _kinds(cells[index], len(label_names)) for index in told}
+    values, unit, rows = table.columns[column], table.problems.unit, table.row_numbers
+    where = f"{table.source}: column {column!r}"
+    if everywhere:
+        index = next((i for i in told if len(cells[i].tokens) > 1), told[0])
+        ways = [
+            f"{FORMAT_NAMES[kind]} ({_reading(cells[index], kind, label_names)}): "
+            f"--label_format {kind}"
+            for kind in CELL_FORMATS if kind in everywhere
+        ]  # fmt: skip
+        raise DataError(
+            f"{where} is ambiguous. {unit.capitalize()} {rows[index]}, {shorten(values[index])}, "
+            f"can be read as {'; or as '.join(ways)}. Set one of these options."
+        )
+    counts = Counter(kind for kinds in fits.values() for kind in kinds)
+    best = max(CELL_FORMATS, key=lambda kind: counts[kind])
+    first = next((index for index in told if best in fits[index]), told[0])
+    odd = [index for index in told if best not in fits[index]]
+    misfits = "; ".join(
+        f"{unit} {rows[i]}: {shorten(values[i])}"
+        + (f" ({' or '.join(FORMAT_NAMES[kind] for kind in sorted(fits[i]))})" if fits[i] else "")
+        for i in odd[:_SHOWN]
+    )
+    more = f" and {len(odd) - _SHOWN:,} more" if len(odd) > _SHOWN else ""
+    raise DataError(
+        f"{where} holds label cells of more than one kind. {counts[best]:,} of {len(told):,} can "
+        f"be read as {FORMAT_NAMES[best]}, such as {unit} {rows[first]}: "
+        f"{shorten(values[first])}; not so {misfits}{more}. Fix these rows, or set --label_format "
+        f"{best}: they are then bad rows, which --on_bad_rows skip leaves out. The other values "
+        f"of --label_format are {', '.join(kind for kind in CELL_FORMATS if kind != best)}."
+    )
+
+
+def _note_deciding(table: Table, column: str, index: int, kinds: set[str]) -> None:
+    (kind,) = kinds
+    table.problems.notes.append(
+        f"{table.source}: column {column!r} is read as {FORMAT_NAMES[kind]}, decided by one cell: "
+        f"{table.problems.unit} {table.row_numbers[index]}, "
+        f"{shorten(table.columns[column][index])}. All others could also be of another kind: check "
+        f"the first rows, and set --label_format {kind} or another one."
+    )
+
+
+def _reading(cell: Cell, kind: str, label_names: Sequence[str] | None) -> str:
+    if kind == "names":
+        return f"the labels {quoted(cell.tokens)}"
+    tokens = [number(token) if number(token) is not None else token for token in cell.tokens]
+    places = [i for i, token in enumerate(tokens) if binary_value(token) == 1]
+    chosen = places if kind == "multi_hot" else [int(str(token)) for token in tokens]
+    names = list(label_names or ())
+    if all(place < len(names) for place in chosen):
+        return f"the labels {quoted(names[place] for place in chosen)}"
+    return f"the labels number {', '.join(map(str, chosen))}, counted from 0"
+
+
+def _refuse_levels(table: Table, column: str, cells: Sequence[Cell], label_count: int) -> None:
+    """Refuse vectors and dictionaries of intensities, saying how to read them."""
+    for index, cell in enumerate(cells):
+        numbers: list[float | None] = [number(token) for token in cell.tokens]
+        numbers = list(cell.scores.values()) or numbers
+        if None in numbers or all(level in (0, 1) for level in numbers):
+            continue
+        levels = [level for level in numbers if level is not None]
+        repeated = len(set(levels)) < len(levels) or any(isinstance(n, float) for n in levels)
+        if cell.scores or (
+            len(levels) > 1 and repeated and len(levels) == (label_count or len(levels))
+        ):
+            start = "1" if max(levels) > 1 else "0.5"
+            raise DataError(
+                f"{table.source}: column {column!r} holds intensities, not 0 and 1, such as "
+                f"{shorten(table.columns[column][index])} in {table.problems.unit} "
+                f"{table.row_numbers[index]}. Set --positive_from {start}: every value from "
+                f"{start} up is then 1 and lower ones are 0."
+            )
+
+
+def _vectors(
+    table: Table, column: str, cells: list[Cell], label_names: Sequence[str] | None
+) -> np.ndarray:
+    width = _width(cells, label_names)
+    names = len(label_names or ())
+    if width != names and width:
+        index = next(i for i, cell in enumerate(cells) if _bits(cell, width) is not None)
+        given = f"there are {names}" if label_names else "none is given"
+        raise DataError(
+            f"{table.source}: column {column!r} holds vectors of {width} zeros and ones, such as "
+            f"{shorten(table.columns[column][index])} in {table.problems.unit} "
+            f"{table.row_numbers[index]}; they need {width} label names and {given}. Give the "
+            "names in order by --label_names."
+        )
+    labels = np.zeros((len(cells), names), np.int8)
+    for index, cell in enumerate(cells):
+        bits = _bits(cell, names)
+        if bits is not None:
+            labels[index] = bits
+            continue
+        shown = shorten(table.columns[column][index])
+        reason = cell.error or (
+            "the vector is empty"
+            if cell.empty
+            else f"{shown} is not a vector of {names} zeros and ones, one per label"
+        )
+        _add(table, index, reason, column)
+    return labels
+
+
+def _add(table: Table, index: int, reason: str, column: str) -> None:
+    table.problems.add(table.row_numbers[index], reason, column, kind="label cell")
+
+
+def _names_found(cells: Sequence[Cell], column: str) -> list[str]:
+    found = {token for cell in cells for token in (*cell.tokens, *cell.declared)}
+    return sorted(
+        name for name in found if isinstance(name, str) and why_no_name(name, column) is None
+    )
+
+
+def _marked(
+    table: Table, column: str, cells: list[Cell], label_names: list[str],
+    numbered: Sequence[str] | None, kind: str,
+) -> np.ndarray:  # fmt: skip
+    """Return the labels of cells of names or class numbers; what is none becomes a problem."""
+    index_of = {name: index for index, name in enumerate(label_names)}
+    labels = np.zeros((len(cells), len(label_names)), np.int8)
+    memory: dict[Any, int | str] = {}
+    for row, cell in enumerate(cells):
+        if cell.error:
+            _add(table, row, cell.error, column)
+        tokens = cell.tokens
+        if kind == "ids" and len(set(tokens)) < len(tokens):
+            shown = shorten(table.columns[column][row])
+            _add(table, row, f"{shown} repeats a number and is no set of class numbers", column)
+            continue
+        for token in tokens:
+            key = (type(token), token)
+            if (found := memory.get(key)) is None:
+                found = memory[key] = _place(token, column, kind, numbered, index_of)
+            if isinstance(found, int):
+                labels[row, found] = 1
+            else:
+                _add(table, row, found, column)
+    return labels
+
+
+def _place(
+    token: Any, column: str, kind: str, numbered: Sequence[str] | None, index_of: dict[str, int]
+) -> int | str:
+    """Return the index of the label that a token means, or why it means none."""
+    name = token
+    if kind == "ids":
+        place = number(token)
+        if not isinstance(place, int):
+            return f"{shorten(token)} is not a class number"
+        name = numbered[place] if numbered and 0 <= place < len(numbered) else None
+    elif not isinstance(token, str):
+        return f"{shorten(token)} is a number and no label name"
+    if name in index_of:
+        return index_of[name]
+    if isinstance(token, str) and kind == "names" and (reason := why_no_name(token, column)):
+        return reason
+    near = did_you_mean(token, index_of) if isinstance(token, str) else ""
+    return f"{shorten(token)} is outside the label set{near}; the labels are {quoted(index_of)}"
+
+
+def _check_label_set(table: Table, column: str, names: Sequence[str]) -> None:
+    if len(names) > MAX_LABELS:
+        raise DataError(
+            f"{table.source}: column {column!r} holds {len(names):,} different labels, such as "
+            f"{quoted(names, 3)}; more than {MAX_LABELS} are taken for a mistake. "
+            "Check --labels_column and --label_separator, or give the set by --label_names."
+        )
+    known = set(names)
+    for name in names:
+        parts = name.replace("&", " ").replace("+", " ").split()
+        if len(parts) > 1 and all(part in known for part in parts):
+            table.problems.notes.append(
+                f"{table.source}: the label {name!r} of column {column!r} is put together from "
+                f"the labels {quoted(parts)}. If they are separate, set --label_separator to the "
+                "sign between them."
+            )
+            return

@@ -1,0 +1,225 @@
+"""Names of columns and labels: cleaned, recognized, compared, and headers that are missing."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from ..common.errors import DataError, shorten
+
+TEXT_COLUMNS = frozenset(
+    {"text", "texts", "tweet", "sentence", "content", "comment", "message", "review", "document",
+     "utterance", "post", "النص", "نص", "التغريدة", "تغريدة", "الجملة", "texto", "tuit"}
+)  # fmt: skip
+LABELS_COLUMNS = frozenset({"labels", "label", "emotions", "emotion"})
+MORE_LABELS_COLUMNS = frozenset(
+    {"category", "categories", "class", "classes", "tag", "tags", "target", "targets", "choices",
+     "sentiment", "sentiments", "feeling", "feelings", "cats", "annotations", "label_names",
+     "المشاعر", "الشعور", "العاطفة", "العواطف", "التصنيف", "تصنيف", "emociones", "emoción",
+     "etiquetas", "etiqueta"}
+)  # fmt: skip
+ID_COLUMNS = frozenset({"id", "ids", "tweet_id", "text_id"})
+INDEX_COLUMNS = ID_COLUMNS | {"index", "idx", "row", "unnamed: 0", "__index_level_0__"}
+
+_METADATA_WORDS = frozenset(
+    {"is", "has", "was", "id", "ids", "idx", "index", "fold", "folds", "split", "splits", "set",
+     "subset", "part", "partition", "group", "cluster", "batch", "row", "line", "retweet",
+     "retweets", "retweeted", "rt", "reply", "replies", "quoted", "verified", "user", "users",
+     "author", "rater", "raters", "annotator", "annotators", "annotation", "worker", "workers",
+     "coder", "count", "counts", "num", "number", "len", "length", "created", "updated", "time",
+     "timestamp", "date", "day", "month", "year", "hour", "lang", "language", "country", "url",
+     "urls", "link", "links", "gender", "age", "sex", "source", "subreddit", "unclear", "flag",
+     "flagged", "valid", "invalid", "test", "train", "dev", "validation", "version", "duplicate",
+     "duplicated", "deleted", "truncated", "favorite", "favorited", "favourite", "favorites",
+     "likes", "like", "views", "sampled", "checked", "gold", "unnamed", "key", "hash", "media",
+     "image", "spam", "bot", "confidence", "agreement", "score", "weight", "domain", "topic",
+     "platform", "device", "seed", "kfold", "holdout", "male", "female", "approved", "skipped",
+     "processed", "selected", "sample", "emoji", "hashtag", "hashtags", "mention", "mentions",
+     "reviewed", "synthetic", "augmented", "translated", "original", "annotated", "done",
+     "chars", "words", "tokens", "toxicity", "quality", "dataset", "corpus", "file", "path",
+     "page", "verification", "trainset", "testset"}
+)  # fmt: skip
+_WORD = re.compile(r"[^\W_]+")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_NUMBER = r"[+-]?\d+(?:[.٫]\d*)?"
+_NUMBERS = re.compile(rf"\s*{_NUMBER}(?:[\s,;|/،]+{_NUMBER})*\s*")
+_BOOLEAN = frozenset({"true", "false", "yes", "no"})
+_WORDS_OF_A_SENTENCE = 5
+_LONG = 60
+
+_JOINERS = "\u200c\u200d"  # they change how letters join, and are invisible only at the ends
+_NULLS = frozenset({"nan", "null", "nat", "<na>", "n/a", "#n/a"})
+_LETTERS = str.maketrans({"ى": "ي", "ة": "ه", "ٱ": "ا", "ـ": None})
+
+
+def clean_name(name: str) -> str:
+    """Return a name in Unicode NFC, without invisible characters, its white space single.
+
+    Example:
+        ```python
+        >>> clean_name(" \\ufeffjoy\\u200f ")
+        'joy'
+
+        ```
+    """
+    if name.isascii() and name.isprintable() and "  " not in name:
+        return name.strip()
+    kept = "".join(
+        character
+        for character in name
+        if character in _JOINERS or unicodedata.category(character) != "Cf"
+    )
+    kept = " ".join(unicodedata.normalize("NFC", kept).split())
+    return kept.strip(_JOINERS)
+
+
+def has_invisible(name: str) -> bool:
+    """Return whether a name holds format characters, such as directional marks."""
+    return any(unicodedata.category(character) == "Cf" and character not in _JOINERS
+               for character in name)  # fmt: skip
+
+
+def is_missing(name: str) -> bool:
+    """Return whether a name is how programs write a missing value, such as `nan` or `None`."""
+    return name == "None" or name.lower() in _NULLS
+
+
+def why_no_name(name: str, column: str | None = None) -> str | None:
+    """Return why `name` cannot be a label, or None if it can.
+
+    Args:
+        name: A cleaned name.
+        column: The column that it stands in: its name is no label.
+    """
+    if not name:
+        return "an empty name is no label name"
+    if is_missing(name):
+        return f"{name!r} is no label name but a missing value"
+    if re.fullmatch(r"[+-]?[\d.,٫\s]*\d[\d.,٫\s]*", name):
+        return f"{name!r} is a number and no label name"
+    if column is not None and name.lower() in LABELS_COLUMNS | {column.lower()}:
+        return f"{name!r} is the header's own name and no label name"
+    return None
+
+
+def near_equal_names(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the pairs that differ only by case, diacritics, punctuation or forms of a letter.
+
+    Forms of alef, ya and ta marbuta count as the same letter.
+
+    Example:
+        ```python
+        >>> near_equal_names(["joy", "Joy!", "anger"])
+        [('joy', 'Joy!')]
+
+        ```
+    """
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in dict.fromkeys(names):
+        groups[_near_key(name)].append(name)
+    return [pair for group in groups.values() for pair in itertools.combinations(group, 2)]
+
+
+def _near_key(name: str) -> str:
+    letters = unicodedata.normalize("NFKD", name.translate(_LETTERS)).casefold()
+    key = "".join(letter for letter in letters if unicodedata.category(letter)[0] in "LNS")
+    return key or name
+
+
+def column_key(name: str) -> str:
+    """Return a column name as it is compared: lower case, without a leading `#`."""
+    return name.strip().lstrip("#").strip().lower()
+
+
+def columns_called(columns: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Return the columns whose key is one of `names`, in the order of the table."""
+    wanted = set(names)
+    return [column for column in columns if column_key(column) in wanted]
+
+
+def columns_ending_in(columns: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Return the columns whose last word is one of `names`, such as `Tweet_text`."""
+    wanted = set(names)
+    return [name for name in columns if (words := _words(name)) and words[-1] in wanted]
+
+
+def text_columns(columns: Iterable[str]) -> list[str]:
+    """Return the columns that are called text and the like, or end so, such as `Tweet_text`."""
+    columns = list(columns)
+    return columns_called(columns, TEXT_COLUMNS) or columns_ending_in(columns, TEXT_COLUMNS)
+
+
+def looks_like_metadata(column: str) -> bool:
+    """Return whether a 0/1 column is rather a property of the row than a label, by its name."""
+    return column_key(column) in LABELS_COLUMNS | INDEX_COLUMNS or any(
+        word in _METADATA_WORDS for word in _words(column)
+    )
+
+
+def check_header(
+    source: str, header: Sequence[str], rows: Sequence[Sequence[str]], line: int,
+    named: Iterable[str] = (),
+) -> None:  # fmt: skip
+    """Refuse a file whose first line is data.
+
+    Args:
+        source: The file, for the message.
+        header: The cells of its first line.
+        rows: Some of the rows after it.
+        line: The line of the header.
+        named: Columns that the user named: one of them in the header proves that it is one.
+
+    Raises:
+        DataError: The header looks like data.
+    """
+    if {clean_name(name) for name in named} & set(header):
+        return
+    known = TEXT_COLUMNS | LABELS_COLUMNS | INDEX_COLUMNS | MORE_LABELS_COLUMNS
+    if columns_called(header, known):
+        return
+    reason = _data_in(header, [row for row in rows if list(row) != list(header)])
+    if reason is None:
+        return
+    example = ["text", "joy", "anger", "fear"][: max(len(header), 1)]
+    raise DataError(
+        f"{source}: line {line}, the header, looks like data: {reason}. If the file has no header, "
+        f"name its {len(header)} columns in order, for example --column_names "
+        f"{' '.join(example)}{' …' if len(header) > len(example) else ''}. If this is the header, "
+        "name one of its columns by --text_column."
+    )
+
+
+def _data_in(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
+    for place, cell in enumerate(header):
+        values = [row[place] for row in rows if len(row) == len(header) and row[place].strip()]
+        if not cell.strip():
+            continue
+        if _is_value(cell) and 2 * sum(map(_is_value, values)) >= len(values):
+            return f"{shorten(cell)} is a value like those below it"
+        if cell[0] in "[({" and cell[-1] in "])}":
+            return f"{shorten(cell)} is a list"
+        if cell in values:
+            return f"{shorten(cell)} is also a value of its column"
+        if _is_sentence(cell):
+            return f"{shorten(cell)} reads like a text"
+    return None
+
+
+def _is_value(cell: str) -> bool:
+    return bool(_NUMBERS.fullmatch(cell)) or cell.strip().lower() in _BOOLEAN
+
+
+def _is_sentence(cell: str) -> bool:
+    return (
+        len(cell.split()) >= _WORDS_OF_A_SENTENCE
+        or len(cell) > _LONG
+        or any(unicodedata.category(character) == "So" for character in cell)
+        or "http" in cell
+    )
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", name.replace("_", " ")))]

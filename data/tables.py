@@ -1,0 +1,193 @@
+"""A table in memory, with every cell as it was read.
+
+No value is guessed: a text such as "NA", "null" or "1.0" stays the string it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..common.errors import DataError, RowProblems
+from .files.delimited import DelimitedRows
+from .files.excel import ExcelRows
+from .files.json_rows import JsonLines
+from .files.opening import Rows, open_rows
+from .files.text import UNDECODABLE, check_columns, encoding_error
+from .label_cells import binary_value
+from .names import clean_name
+
+if TYPE_CHECKING:
+    from .arguments import DataArguments
+
+_ROWS_AT_ONCE = 1024
+
+
+@dataclass
+class Table:
+    """Columns of one file or split as they were read, before any check of their values.
+
+    Attributes:
+        source: Where the rows come from: a path, or a description of a data set.
+        columns: Name to values, all of one length; a value that a row lacks is None.
+        row_numbers: For each row its number as a user sees it in the source.
+        problems: Rows that could not be read at all; they are not among `columns`.
+        class_names: For a column of class numbers (`ClassLabel`), the names of the classes.
+        facts: How the file was read, for the inventory.
+    """
+
+    source: str
+    columns: dict[str, list[Any]]
+    row_numbers: list[int] | range
+    problems: RowProblems
+    class_names: dict[str, list[str]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    _binary: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.row_numbers)
+
+    def binary(self, column: str) -> np.ndarray:
+        """Return a column as 0 and 1, shape (rows,) int8, with -1 for every other value."""
+        if column not in self._binary:
+            memory: dict[str, int] = {}
+            numbers = np.empty(len(self), np.int8)
+            for index, value in enumerate(self.columns[column]):
+                key = value if isinstance(value, str) else None
+                found = memory.get(key) if key is not None else binary_value(value)
+                if key is not None and found is None:
+                    found = memory[key] = -1 if (bit := binary_value(key)) is None else bit
+                numbers[index] = -1 if found is None else found
+            self._binary[column] = numbers
+        return self._binary[column]
+
+
+def read_table(given: Any, arguments: DataArguments) -> Table:
+    """Read a file or a table in memory into columns.
+
+    Args:
+        given: See `open_rows`.
+        arguments: The options of reading.
+
+    Raises:
+        DataError: The file is missing, empty or of another format or encoding, or its header is
+            wrong. Rows that cannot be read are not raised but noted in `Table.problems`.
+    """
+    rows = open_rows(given, **arguments.file_options())
+    if hasattr(rows, "tables"):
+        table = table_from_arrow(rows)
+    else:
+        try:
+            table = _gathered(rows)
+        except UnicodeError:
+            path = Path(given).expanduser()
+            raise encoding_error(path, _encoding_of(rows)) from None
+        except OSError as error:
+            reason = error.strerror or error
+            raise DataError(f"{given}: the file cannot be read ({reason}).") from error
+    if not len(table) and not table.problems:
+        raise DataError(f"{table.source}: the file has no rows. Give at least one text.")
+    return table
+
+
+def _encoding_of(rows: Rows) -> str:
+    if isinstance(rows, DelimitedRows):
+        return rows.dialect.encoding
+    return rows.encoding if isinstance(rows, JsonLines) else "utf-8-sig"
+
+
+def _gathered(rows: Rows) -> Table:
+    problems = RowProblems(rows.name, rows.unit, rows.counting)
+    fixed = rows.columns if isinstance(rows, DelimitedRows | ExcelRows) else None
+    columns: dict[str, list[Any]] = {name: [] for name in fixed or ()}
+    width = list(columns.values()) if fixed and len(columns) == len(fixed) else None
+    numbers: list[int] = []
+    for row in rows.rows():
+        if row.values is None:
+            if UNDECODABLE.search(row.raw) and row.problem.startswith("not "):
+                raise encoding_error(Path(rows.name).expanduser(), _encoding_of(rows))
+            problems.add(row.number, row.problem, kind="unreadable row")
+            continue
+        if width is not None:
+            for values, cell in zip(width, row.values, strict=True):
+                values.append(cell)
+        elif fixed is not None:  # nameless columns are left out
+            for name, cell in zip(fixed, row.values, strict=True):
+                if name:
+                    columns[name].append(cell)
+        else:
+            _add_record(columns, row.values, len(numbers))
+        numbers.append(row.number)
+    columns.pop("", None)
+    facts = {"format": Path(rows.name).suffix.lower().lstrip(".") or "memory"}
+    if isinstance(rows, DelimitedRows):
+        facts |= {name: getattr(rows.dialect, name) for name in ("encoding", "delimiter", "quoted")}
+        if not rows.dialect.quoted:
+            _note_quotes(rows, columns, problems)
+    return Table(rows.name, columns, numbers, problems, facts=facts)
+
+
+def _add_record(columns: dict[str, list[Any]], record: dict[str, Any], rows: int) -> None:
+    """Add a JSON object; a key that a record lacks is None there."""
+    for key, value in record.items():
+        name = clean_name(str(key))
+        values = columns.get(name)
+        if values is None:
+            values = columns[name] = [None] * rows
+        if len(values) == rows:
+            values.append(value)
+    for values in columns.values():
+        if len(values) == rows:
+            values.append(None)
+
+
+def _note_quotes(
+    rows: DelimitedRows, columns: Mapping[str, Iterable[Any]], problems: RowProblems
+) -> None:
+    """Note cells that look quoted as in CSV in a file that is read without quoting."""
+    doubled = 0
+    for values in columns.values():
+        for text in values:
+            if '"' not in text:
+                continue
+            inside = text[1:-1].replace('""', "")
+            if len(text) < 2 or text[0] != '"' or text[-1] != '"' or '"' in inside:
+                return
+            doubled += len(inside) < len(text) - 2
+    if doubled:
+        problems.notes.append(
+            f"{rows.name}: {doubled:,} fields look quoted as in CSV, and are read as they stand, "
+            "with their quotation marks. If a program quoted them, set --quoting csv."
+        )
+
+
+def table_from_arrow(rows: Any, facts: dict[str, Any] | None = None) -> Table:
+    """Return the columns of an Arrow source; binary ones can hold neither texts nor labels.
+
+    Raises:
+        DataError: Two columns have the same name after cleaning.
+    """
+    from pyarrow import types
+
+    from .files.arrow_rows import class_names, python_values
+
+    cleaned = {name: clean_name(name) for name in rows.columns}
+    check_columns(list(cleaned.values()), rows.name)
+    columns: dict[str, list[Any]] = {
+        name: [] for name, kind in zip(rows.columns, rows.schema.types, strict=True)
+        if not (types.is_map(kind) or types.is_binary(kind) or types.is_large_binary(kind))
+    }  # fmt: skip
+    count = 0
+    for table in rows.tables(_ROWS_AT_ONCE):
+        count += table.num_rows
+        for name, values in columns.items():
+            values.extend(python_values(table.column(name)))
+    named = {cleaned[name]: names for name, names in class_names(rows.schema).items()}
+    columns = {cleaned[name]: values for name, values in columns.items()}
+    problems = RowProblems(rows.name, "row", "rows are counted from 1")
+    kept = facts or {"format": "parquet" if rows.name.endswith(".parquet") else "dataset"}
+    return Table(rows.name, columns, range(1, count + 1), problems, named, kept)

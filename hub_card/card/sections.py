@@ -1,0 +1,236 @@
+"""The tables of a model card, from the figures of a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from ..run_record import RunRecord
+from .known_data import known_data
+
+METRICS = {
+    "jaccard": ("Jaccard", "mean over texts of |y ∩ ŷ| / |y ∪ ŷ|, 1 where both sets are empty"),
+    "micro_f1": ("micro-F1", "F1 of all (text, label) cells together"),
+    "macro_f1": ("macro-F1", "mean over labels of the label's F1, 0 where it is undefined"),
+    "macro_ap": ("macro AP", "mean over labels of the average precision, without any threshold"),
+    "rare_ap": ("rare AP", "the same over labels that under a tenth of the training texts have"),
+    "hamming_loss": ("Hamming loss", "share of wrong (text, label) cells; lower is better"),
+    "subset_accuracy": ("subset accuracy", "share of texts whose whole label set is right"),
+    "micro_precision": ("micro-precision", "precision of all cells together"),
+    "micro_recall": ("micro-recall", "recall of all cells together"),
+    "macro_precision": ("macro-precision", "mean over labels of the label's precision"),
+    "macro_recall": ("macro-recall", "mean over labels of the label's recall"),
+    "brier": ("Brier score", "mean squared difference of probability and label; lower is better"),
+    "ece": (
+        "ECE",
+        (
+            "expected calibration error of the label probabilities, 15 equal-width bins, mean over "
+            "labels; lower is better"
+        ),
+    ),
+}
+"""Title and definition of each overall metric, in the order of the tables."""
+COMPARED = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "hamming_loss")
+CLASS_WISE = ("precision", "recall", "f1", "ap")
+_STAGES = {
+    "encoders": "each encoder is fine-tuned on the labels, with its own head",
+    "meta": "the meta-learner learns which encoder to trust, word by word",
+    "head": "Bi-LSTM and classifier learn to correct the meta-learner",
+    "joint": "all parts are trained end to end",
+    "student": "the student learns from the teacher's scores and from the labels",
+    "alone": "the same encoder is trained without a teacher, for comparison",
+}
+_BIBTEX_KEY = re.compile(r"@\w+\{([^,]+),")
+_WEAK_F1 = 0.4
+_WEAK_SHARE = 0.1
+
+
+def card_sections(record: RunRecord) -> dict[str, Any]:
+    """Every table that the templates show, by name."""
+    system = record.published_system
+    return {
+        "system": system,
+        "overall": {split: _overall(record, split) for split in record.splits},
+        "class_wise": {split: _class_wise(record, split) for split in record.splits},
+        "comparison": {split: _comparison(record, split) for split in record.splits},
+        "intervals": {split: _intervals(record, split) for split in record.splits},
+        "several_seeds": bool(system)
+        and any(
+            len(score.values) > 1
+            for split in record.splits
+            if (score := record.score(str(system), split, "jaccard"))
+        ),
+        "metric_definitions": _metric_definitions(record),
+        "weak_labels": _weak_labels(record),
+        "splits": _splits(record),
+        "stages": _stages(record),
+        "losses": _losses(record),
+        "environment": _environment(record),
+        "citations": _citations(record),
+    }
+
+
+def _overall(record: RunRecord, split: str) -> list[tuple[str, str, str]]:
+    rows = []
+    for metric, (title, _) in METRICS.items():
+        score = record.score(str(record.published_system), split, metric)
+        if score is not None:
+            rows.append((title, str(score), f"{score.values[0]:.3f}"))
+    return rows
+
+
+def _class_wise(record: RunRecord, split: str) -> list[list[str]]:
+    rows = []
+    for label in record.labels:
+        found = [
+            record.score(str(record.published_system), split, f"{kind}_{label}")
+            for kind in ("support", *CLASS_WISE)
+        ]
+        if any(score is None for score in found):
+            continue
+        support, *scores = [score for score in found if score is not None]
+        rows.append([label, f"{support.mean:.0f}", *map(str, scores)])
+    return rows
+
+
+def _comparison(record: RunRecord, split: str) -> list[list[str]]:
+    rows = []
+    for system in record.systems:
+        scores = [record.score(system, split, metric) for metric in COMPARED]
+        rows.append([system, *("not computed" if s is None else str(s) for s in scores)])
+    return rows
+
+
+def _intervals(record: RunRecord, split: str) -> list[tuple[str, str, str, str]]:
+    pairs = (record.results.get("comparisons") or {}).get(split) or {}
+    return [
+        (
+            pair.replace(" - ", " − "),
+            METRICS.get(metric, (metric, ""))[0],
+            f"{entry['difference']:+.3f}",
+            f"[{entry['low']:+.3f}, {entry['high']:+.3f}]",
+        )
+        for pair, metrics in pairs.items()
+        for metric, entry in metrics.items()
+    ]
+
+
+def _metric_definitions(record: RunRecord) -> list[tuple[str, str]]:
+    system = record.published_system
+    return [
+        definition
+        for metric, definition in METRICS.items()
+        if any(record.score(str(system), split, metric) for split in record.splits)
+    ]
+
+
+def _weak_labels(record: RunRecord) -> list[str]:
+    """Labels to warn about: an F1 below 0.4, or rare in the training texts."""
+    weak = []
+    prevalence = ((record.results.get("data") or {}).get("train") or {}).get("prevalence") or {}
+    for label in record.labels:
+        split = record.splits[0] if record.splits else ""
+        score = record.score(str(record.published_system), split, f"f1_{label}")
+        facts = []
+        if score is not None and score.mean < _WEAK_F1:
+            facts.append(f"F1 {score.mean:.2f} on {split}")
+        if prevalence.get(label, 1.0) < _WEAK_SHARE:
+            facts.append(f"{100 * prevalence[label]:.1f} % of the training texts")
+        if facts:
+            weak.append(f"{label} ({', '.join(facts)})")
+    return weak
+
+
+def _splits(record: RunRecord) -> list[tuple[str, str, str]]:
+    data = record.results.get("data") or {}
+    return [
+        (split, f"{entry['rows']:,}", str(entry.get("fingerprint") or "not recorded")[:16])
+        for split, entry in data.items()
+        if isinstance(entry, Mapping) and "rows" in entry
+    ]
+
+
+def _stages(record: RunRecord) -> list[tuple[str, str, str]]:
+    done = record.results.get("stages") or {}
+    seconds = record.results.get("seconds_by_part") or {}
+    rows = []
+    for stage, what in _STAGES.items():
+        if stage in done:
+            took = [
+                value
+                for part, value in seconds.items()
+                if part == stage or part.startswith(f"{stage},")
+            ]
+            rows.append((stage, what, f"{sum(took):,.0f} s" if took else "not recorded"))
+    return rows
+
+
+def _losses(record: RunRecord) -> list[dict[str, Any]]:
+    """Name, settings and citation of the loss of each stage."""
+    results = record.results
+    stages, found = results.get("stages") or {}, []
+    own = (record.setting("encoder_defaults") or {}).get("loss")
+    if record.kind == "stack" and own:
+        found.append(("the encoders", {"name": own["name"], "config": own["options"]}))
+    elif record.kind == "stack" and (name := record.setting("encoder_loss")):
+        pairs = [
+            str(option).partition("=") for option in record.setting("encoder_loss_options") or ()
+        ]
+        config = {option: value for option, _, value in pairs}
+        found.append(("the encoders", {"name": name, "config": config}))
+    for stage, where in (("meta", "the meta-learner"), ("head", "Bi-LSTM and classifier")):
+        if isinstance(stages.get(stage), Mapping) and stages[stage].get("loss"):
+            found.append((where, stages[stage]["loss"]))
+    if results.get("loss") and not any(loss == results["loss"] for _, loss in found):
+        found.append(("the last stage", results["loss"]))
+    return [
+        {
+            "where": where,
+            "name": loss["name"],
+            "settings": [
+                (key, value)
+                for key, value in (loss.get("config") or {}).items()
+                if value is not None
+            ],
+            "citation": loss.get("citation") or _loss_citation(loss["name"]),
+        }
+        for where, loss in found
+    ]
+
+
+def _loss_citation(name: str) -> str:
+    losses = _all_losses()
+    known = losses.LOSSES.get(name)
+    parts = [known.citation] if known else []
+    if name == "hybrid":
+        parts.append(losses.ContrastiveLoss.citation)
+    return "\n".join(part for part in parts if part)
+
+
+def _all_losses() -> Any:
+    return import_module("...trainer.losses", __package__)
+
+
+def _environment(record: RunRecord) -> list[tuple[str, str]]:
+    found = record.results.get("environment") or {}
+    rows = [(name, str(value)) for name, value in (found.get("versions") or {}).items()]
+    rows.append(("hardware", found.get("hardware") or "not recorded"))
+    if found.get("git"):
+        rows.append(("commit of the training code", str(found["git"])))
+    parts = record.results.get("seconds_by_part") or {}
+    total = sum(parts.values()) or record.results.get("seconds")
+    rows.append(("training time", f"{total / 3600:.2f} h" if total else "not recorded"))
+    return rows
+
+
+def _citations(record: RunRecord) -> list[str]:
+    """BibTeX entries, each key once."""
+    texts = [_all_losses().HybridLoss.citation, known_data(record).citation]
+    texts += [loss["citation"] for loss in _losses(record)]
+    found: dict[str, str] = {}
+    for entry in re.split(r"(?m)^(?=@)", "\n".join(texts)):
+        if key := _BIBTEX_KEY.match(entry):
+            found.setdefault(key[1], entry.strip())
+    return list(found.values())

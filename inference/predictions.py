@@ -1,0 +1,149 @@
+"""What a predictor answers: scores of many texts, and the labels of each."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..common.numerics import sigmoid
+from ..common.terminal import json_line
+from .decisions import Decision
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one text.
+
+    Attributes:
+        labels: the labels given (see `decision` in the config), most likely first. A text without
+            any word gets none.
+        scores: probability of every label, in the model's order.
+        truncated: whether the end of the text was not read.
+        has_words: whether the text has a word; without one its scores mean nothing.
+    """
+
+    labels: list[str]
+    scores: dict[str, float]
+    truncated: bool = False
+    has_words: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class TextScores:
+    """What a model says of texts.
+
+    Attributes:
+        logits: (texts, labels) float32.
+        truncated: (texts,) bool, whether the end of the text was not read.
+        has_words: (texts,) bool, whether the text has a word.
+        decision: how logits become labels.
+    """
+
+    logits: np.ndarray
+    truncated: np.ndarray
+    has_words: np.ndarray
+    decision: Decision
+
+    @classmethod
+    def joined(cls, parts: Sequence[TextScores], decision: Decision) -> TextScores:
+        """Parts one after another; none at all make an empty one."""
+        if not parts:
+            none = np.zeros(0, bool)
+            return cls(np.zeros((0, len(decision.labels)), np.float32), none, none, decision)
+        return cls(
+            np.concatenate([part.logits for part in parts]),
+            np.concatenate([part.truncated for part in parts]),
+            np.concatenate([part.has_words for part in parts]),
+            decision,
+        )
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(texts, labels) float32."""
+        return sigmoid(self.logits).astype(np.float32)
+
+    @property
+    def given(self) -> np.ndarray:
+        """(texts, labels) bool: the labels given."""
+        return self.decision(self.logits, self.has_words)
+
+    @property
+    def labels(self) -> list[list[str]]:
+        """The labels given to each text, most likely first."""
+        names, order = self.decision.labels, np.argsort(-self.logits, axis=1, kind="stable")
+        return [
+            [names[index] for index in row if chosen[index]]
+            for row, chosen in zip(order.tolist(), self.given, strict=True)
+        ]
+
+    def __iter__(self) -> Iterator[Prediction]:
+        for labels, scores, truncated, has_words in zip(
+            self.labels, self.probabilities.tolist(), self.truncated.tolist(),
+            self.has_words.tolist(), strict=True,
+        ):  # fmt: skip
+            by_name = dict(zip(self.decision.labels, scores, strict=True))
+            yield Prediction(labels, by_name, truncated, has_words)
+
+
+class Predictions(list[Prediction]):
+    """A list with one `Prediction` per text, which a notebook shows as a table.
+
+    Args:
+        answers: one per text.
+        texts: the texts.
+        label_names: the model's labels.
+        index: of the Series or DataFrame the texts came from.
+    """
+
+    def __init__(
+        self,
+        answers: Iterable[Prediction],
+        texts: Sequence[str],
+        label_names: Sequence[str],
+        index: Any = None,
+    ) -> None:
+        super().__init__(answers)
+        self.texts, self.label_names, self._row_index = texts, list(label_names), index
+
+    def to_pandas(self) -> Any:
+        """A DataFrame: `text`, `labels` (lists), `score_<label>`, `truncated`, `has_words`."""
+        import pandas
+
+        columns: dict[str, Any] = {
+            "text": list(self.texts),
+            "labels": [answer.labels for answer in self],
+        }
+        for name in self.label_names:
+            columns[f"score_{name}"] = np.array([answer.scores[name] for answer in self], float)
+        columns["truncated"] = np.array([answer.truncated for answer in self], bool)
+        columns["has_words"] = np.array([answer.has_words for answer in self], bool)
+        return pandas.DataFrame(columns, index=self._row_index)
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for text, answer in zip(self.texts[:_SHOWN], self[:_SHOWN], strict=False):
+            given = ", ".join(f"{name} {answer.scores[name]:.2f}" for name in answer.labels)
+            note = given or ("none" if answer.has_words else "no words")
+            rows.append(
+                f'<tr><td dir="auto">{html.escape(text[:200])}</td>'
+                f"<td><bdi>{html.escape(note)}</bdi></td></tr>"
+            )
+        if (left := len(self) - _SHOWN) > 0:
+            rows.append(f'<tr><td colspan="2">and {left:,} more</td></tr>')
+        return "<table><tr><th>text</th><th>labels</th></tr>" + "".join(rows) + "</table>"
+
+
+def prediction_line(text: str, answer: Prediction) -> str:
+    """One line of JSON for a text and its answer; `truncated` and `has_words` where they matter."""
+    row: dict[str, Any] = {"text": text, "labels": answer.labels, "scores": answer.scores}
+    if answer.truncated:
+        row["truncated"] = True
+    if not answer.has_words:
+        row["has_words"] = False
+    return json_line(row)

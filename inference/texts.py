@@ -1,0 +1,82 @@
+"""The texts of a call: one text, a list, a Series, a DataFrame, or a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from ..common.errors import UserError, did_you_mean, quoted, shorten
+
+
+def texts_of(given: Any, column: str | None = None) -> tuple[list[str], Any]:
+    """The texts as a list.
+
+    Args:
+        given: a text, or texts in a list, tuple, array, pandas Series or DataFrame, or a
+            `datasets.Dataset`.
+        column: the column of texts of a DataFrame or data set; by default its only column, or
+            the only one with a usual name, such as `text` or `tweet`.
+
+    Returns:
+        The texts, and the index of a Series or DataFrame, else None.
+
+    Raises:
+        UserError: an item that is not a text, with its position, or a column that is missing.
+    """
+    if isinstance(given, str):
+        return [given], None
+    names = getattr(given, "column_names", None)  # a data set has them, else a DataFrame
+    if names is None and hasattr(given, "columns"):
+        names = list(given.columns)
+    if isinstance(names, dict):
+        raise UserError(f"Give one split of the data set: one of {quoted(names)}.")
+    if names is not None:
+        given_texts = given[_column(list(names), column)]
+    elif column is not None:
+        raise UserError(
+            f"There is no column {column!r}: text= is for a DataFrame or a data set, not for "
+            f"{type(given).__name__}."
+        )
+    elif isinstance(given, dict | bytes) or not isinstance(given, Iterable):
+        raise UserError(
+            f"Give a text, or a list of texts, not {type(given).__name__}: {shorten(given)}."
+        )
+    else:
+        given_texts = given
+    index = getattr(given_texts, "index", None)
+    index = None if callable(index) else index  # lists have a method of that name
+    return list(checked(given_texts, index)), index
+
+
+def checked(texts: Iterable[Any], index: Any = None) -> Iterator[str]:
+    """The texts one by one.
+
+    Raises:
+        UserError: an item that is not a text, with its position.
+    """
+    if isinstance(texts, str):
+        raise UserError("Give a list of texts: [text] for a single one.")
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            label = "" if index is None else f" (index {shorten(index[position])})"
+            raise UserError(
+                f"texts[{position}]{label} is {type(text).__name__} ({shorten(text)}), not str: "
+                "drop it or turn it into a text."
+            )
+        yield text
+
+
+def _column(names: Sequence[Any], column: str | None) -> Any:
+    if column is None:
+        from ..data.columns import TEXT_COLUMNS
+
+        usual = [name for name in names if str(name).lower() in TEXT_COLUMNS]
+        if len(usual) == 1 or len(names) == 1:
+            return (usual or list(names))[0]
+        raise UserError(f"Which column has the texts? Set text= to one of {quoted(names)}.")
+    if column not in names:
+        raise UserError(
+            f"There is no column {column!r}{did_you_mean(column, map(str, names))}; there are "
+            f"{quoted(names)}. Set text=."
+        )
+    return column

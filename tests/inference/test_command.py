@@ -1,0 +1,86 @@
+"""`predict`: foreign text stays inert in every format, and it says what was not read."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stacked_emotion.cli import main
+from stacked_emotion.inference.score_bars import bars
+
+LONG = "كلمة " * 400
+HOSTILE = "a\x1b[2Jb\x9b31m \u202eevil\u2066 \x07 <script>"
+LABEL = "joy\x1b[31m\u202e"
+UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066\u2067\u2069\u200e\u200f]")
+# explanations put words between a first-strong isolate and its end
+UNSAFE_BESIDE_ISOLATES = re.compile(UNSAFE.pattern.replace("\u2069", ""))
+
+
+@pytest.fixture
+def hostile_folder(tiny_stack_folder: Path, tmp_path: Path) -> Path:
+    """A stack with a label that holds control characters."""
+    folder = Path(shutil.copytree(tiny_stack_folder, tmp_path / "stack"))
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"]["0"] = LABEL
+    config["label2id"] = {name: int(index) for index, name in config["id2label"].items()}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--format", "bars"], ["--format", "jsonl"], ["--explain"],
+        ["--explain", "--format", "jsonl"], ["--explain", "--format", "html"],
+        ["--explain", "--explain_by", "gradient"],
+    ],
+)  # fmt: skip
+def test_foreign_text_is_inert(
+    hostile_folder: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "--model", str(hostile_folder), *options, HOSTILE]) == 0
+    shown = capsys.readouterr().out
+    page = "html" in options
+    isolates = "--explain" in options and "jsonl" not in options
+    found = (UNSAFE_BESIDE_ISOLATES if isolates else UNSAFE).findall(shown)
+    assert not (set(found) - set("\u202e\u2066") if page else found)
+    if page:
+        assert "<script>" not in shown
+    elif "jsonl" in options:
+        row = json.loads(shown)
+        assert row["text"] == HOSTILE
+        assert LABEL in row.get("scores", {row.get("label"): 0, LABEL: 0})
+    else:
+        assert "\\x1b" in shown
+
+
+def test_bars_keep_their_columns() -> None:
+    lines = bars({LABEL: 0.5, "b": 0.25}, [LABEL], width=4).splitlines()
+    assert lines == ["  * joy\\x1b[31m\\u202e 0.50 ██", "    b                 0.25 █"]
+
+
+def test_what_was_not_read_is_told(
+    tiny_stack_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["predict", "--model", str(tiny_stack_folder), LONG, "", "كلمة"]
+    assert main(command) == 0
+    said = capsys.readouterr()
+    rows = [json.loads(line) for line in said.out.splitlines()]
+    assert [row.get("truncated", False) for row in rows] == [True, False, False]
+    assert [row.get("has_words", True) for row in rows] == [True, False, True]
+    assert rows[1]["labels"] == []
+    assert "Texts that were too long and were truncated: 1." in said.err
+    assert main([*command, "--long_texts", "window"]) == 0
+    said = capsys.readouterr()
+    whole = [json.loads(line) for line in said.out.splitlines()]
+    assert "truncated" not in said.err
+    assert whole[1:] == rows[1:]
+    assert whole[0]["scores"] != rows[0]["scores"]
+    assert main([*command, "--format", "bars"]) == 0
+    assert "(no words: no label)" in capsys.readouterr().out
+    assert main([*command, "--explain", "--long_texts", "window"]) == 2
+    assert "--long_texts" in capsys.readouterr().err

@@ -1,0 +1,89 @@
+"""What a notebook holds is read as texts; a bad item is named with its position."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pandas
+import pytest
+
+from stacked_emotion.common.errors import UserError
+from stacked_emotion.inference import StackedEmotionPredictor, check_request
+from stacked_emotion.inference.limits import MAX_CHARACTERS, MAX_TEXTS
+from stacked_emotion.inference.texts import texts_of
+
+TEXTS = ["فرحان", "", "حزين <b>"]
+FRAME = pandas.DataFrame({"id": [1, 2, 3], "Text": TEXTS}, index=["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("given", "column"),
+    [
+        (TEXTS, None), (tuple(TEXTS), None), (np.array(TEXTS), None), (iter(TEXTS), None),
+        (pandas.Series(TEXTS), None), (FRAME, None), (FRAME, "Text"), (FRAME[["Text"]], None),
+        (FRAME.rename(columns={"Text": "what"})[["what"]], None),
+        (datasets.Dataset.from_pandas(FRAME), "Text"), (datasets.Dataset.from_pandas(FRAME), None),
+    ],
+)  # fmt: skip
+def test_the_same_texts_in_any_form(given: Any, column: str | None) -> None:
+    assert texts_of(given, column)[0] == TEXTS
+
+
+def test_one_text_and_nothing() -> None:
+    assert texts_of("فرحان") == (["فرحان"], None)
+    assert texts_of([]) == ([], None)
+    assert texts_of(FRAME)[1].tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("given", "column", "message"),
+    [
+        (["a", None], None, r"texts\[1\] is NoneType"),
+        (["a", b"b"], None, r"texts\[1\] is bytes"),
+        (pandas.Series(["a", 3.5], index=["x", "y"]), None, r"texts\[1\] \(index 'y'\) is float"),
+        (FRAME.assign(Text=["a", None, "c"]), "Text", r"texts\[1\] \(index 'b'\)"),
+        (FRAME, "txet", r"no column 'txet' \(did you mean 'Text'\?\)"),
+        (FRAME[["id"]].assign(other="x"), None, r"Set text= to one of 'id', 'other'"),
+        (TEXTS, "Text", "text= is for a DataFrame"),
+        ({"text": TEXTS}, None, "not dict"),
+        (datasets.DatasetDict(train=datasets.Dataset.from_pandas(FRAME)), None, "one split"),
+        (7, None, "not int"),
+        (b"text", None, "not bytes"),
+    ],
+)
+def test_what_is_refused(given: Any, column: str | None, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        texts_of(given, column)
+
+
+def test_predictions_are_a_frame_and_a_table(tiny_stack_folder: Path) -> None:
+    predictor = StackedEmotionPredictor.from_pretrained(str(tiny_stack_folder), dtype="float32")
+    answers = predictor.predict(FRAME, text="Text")
+    frame = answers.to_pandas()
+    assert frame.index.tolist() == ["a", "b", "c"]
+    assert frame["text"].tolist() == TEXTS
+    assert frame["labels"].tolist() == [answer.labels for answer in answers]
+    scores = frame[[f"score_{name}" for name in predictor.labels]].to_numpy()
+    np.testing.assert_allclose(scores, predictor.predict_proba(TEXTS), atol=1e-7)
+    assert frame["has_words"].tolist() == [True, False, True]
+    assert not frame["truncated"].any()
+    assert list(predictor.predict([]).to_pandas()) == list(frame)
+    page = answers._repr_html_()
+    assert "حزين &lt;b&gt;" in page
+    assert "no words" in page
+    assert "and 480 more" in predictor.predict(["نص"] * 500)._repr_html_()
+    shown = repr(predictor)
+    assert "torch float32 on cpu" in shown
+    assert "3 labels" in shown
+    assert str(tiny_stack_folder) in shown
+
+
+def test_requests_have_limits() -> None:
+    check_request(["a" * MAX_CHARACTERS] * MAX_TEXTS)
+    with pytest.raises(ValueError, match=rf"{MAX_TEXTS + 1} texts; send at most {MAX_TEXTS}"):
+        check_request(["a"] * (MAX_TEXTS + 1))
+    with pytest.raises(ValueError, match=r"Text 2 .* 10,001 characters"):
+        check_request(["a", "a" * (MAX_CHARACTERS + 1)])
