@@ -1,23 +1,25 @@
 """Multi-label emotion classification with a stack of fine-tuned encoders.
 
-The names below are loaded on first use. Where torch and transformers are installed the classes are
-registered with the Auto* factories, so that a saved stack loads without `trust_remote_code` in a
-process that has this package.
+The names below are loaded on first use, which also registers the classes with the Auto classes of
+transformers, so that a saved stack loads without `trust_remote_code`. If transformers is already
+loaded, importing this package registers them; `register()` does so at any time.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Run": "runs",
     "StackedEmotionConfig": "configuration_stacked_emotion",
     "StackedEmotionModel": "modeling_stacked_emotion",
     "StackedEmotionForSequenceClassification": "modeling_stacked_emotion",
     "StackedEmotionTokenizer": "tokenization_stacked_emotion",
+    "train": "runs",
 }
 
 if TYPE_CHECKING:
@@ -26,47 +28,34 @@ if TYPE_CHECKING:
         StackedEmotionForSequenceClassification,
         StackedEmotionModel,
     )
+    from .runs import Run, train
     from .tokenization_stacked_emotion import StackedEmotionTokenizer
 
 __all__ = [
+    "Run",
     "StackedEmotionConfig",
     "StackedEmotionForSequenceClassification",
     "StackedEmotionModel",
     "StackedEmotionTokenizer",
     "__version__",
     "register",
+    "train",
 ]
 
 
 def register() -> None:
     """Register the classes with AutoConfig, AutoTokenizer and the AutoModel factories."""
-    from transformers import (
-        AutoConfig,
-        AutoModel,
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-    )
+    from .inference.auto_classes import register_auto_classes
 
-    from .configuration_stacked_emotion import StackedEmotionConfig
-    from .modeling_stacked_emotion import (
-        StackedEmotionForSequenceClassification,
-        StackedEmotionModel,
-    )
-    from .tokenization_stacked_emotion import StackedEmotionTokenizer
-
-    AutoConfig.register(StackedEmotionConfig.model_type, StackedEmotionConfig, exist_ok=True)
-    AutoModel.register(StackedEmotionConfig, StackedEmotionModel, exist_ok=True)
-    AutoModelForSequenceClassification.register(
-        StackedEmotionConfig, StackedEmotionForSequenceClassification, exist_ok=True
-    )
-    AutoTokenizer.register(StackedEmotionConfig, StackedEmotionTokenizer, exist_ok=True)
+    register_auto_classes()
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    register()
     return getattr(import_module(f".{_HOMES[name]}", __name__), name)
 
 
-if find_spec("torch") is not None and find_spec("transformers") is not None:
+if "transformers" in sys.modules:
     register()

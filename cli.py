@@ -5,20 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from . import __version__
+from .common.command_line import USER_MISTAKE, Parser, run_command
 from .data.arguments import add_reading_options, reading_options
 from .data.inspection import add_inspect_options, run_inspect
 from .hub_card.commands import add_publishing_commands
 from .hub_card.space.commands import add_demo_commands
 from .inference.backends.export_command import add_export_options, run_export
-from .inference.command import add_predict_options
-
-USER_MISTAKE = 2
-INTERRUPTED = 130
+from .inference.command import add_predict_options, run_predict
+from .trainer.commands import add_training_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,68 +26,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after the program's name; by default those of this process.
 
     Returns:
-        The exit code: 0 when all went well, 1 for a failure, 2 for a mistake in what was asked,
-        130 when interrupted.
+        The exit code: 0 for success, 1 for a bug of this package, 2 for a mistake in what was
+        asked, 130 when interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
-    recipe_commands = {"train": _train, "ablate": _ablate, "tune": _tune, "distill": _distill}
-    if words and words[0] in recipe_commands:  # their options are those of the recipe
-        command = recipe_commands[words[0]]
-        return _run(lambda _: command(words[1:]), argparse.Namespace(), debug)
     parser = build_parser()
     if not words:
         parser.print_help()
         return USER_MISTAKE
-    options = parser.parse_args(words)
-    return _run(options.run, options, debug)
+
+    def command() -> int | None:
+        options = parser.parse_args(words)
+        return options.run(options)
+
+    return run_command(command, words, words[0].strip("-"))
 
 
-def _run(command: Any, options: argparse.Namespace, debug: bool) -> int:
-    from .common.errors import UserError
-
-    try:
-        return int(command(options) or 0)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it was.", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        return 0
-    except (UserError, OSError, ValueError) as error:
-        if debug:
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        return USER_MISTAKE
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands but `train`, whose options are a recipe's."""
-    parser = argparse.ArgumentParser(
+def build_parser() -> Parser:
+    """The parser of all commands. Building it imports neither torch nor transformers."""
+    parser = Parser(
         prog="stacked-emotion",
+        usage="%(prog)s COMMAND …",
         description="Multi-label emotion classification with a stack of fine-tuned encoders.",
-        epilog="`stacked-emotion COMMAND --help` says more; --debug shows an error's traceback.",
+        epilog="`stacked-emotion COMMAND --help` shows the options of a command.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", prog="stacked-emotion"
+    )
     demo = commands.add_parser(
-        "demo", help="train and use a tiny stack on the embedded sample, in a few minutes"
+        "demo", help="train and use a tiny stack on the bundled sample, in a few minutes"
     )
-    demo.add_argument("--output_dir", type=Path, default=Path("outputs/demo"))
+    demo.add_argument("--output_dir", type=Path, default=Path("outputs/demo"), metavar="DIR",
+                      help="folder of everything it writes")  # fmt: skip
     demo.set_defaults(run=_demo)
-
-    commands.add_parser("train", help="train a stack by a recipe", add_help=False)
-    commands.add_parser(
-        "ablate", help="train and score the stack without each of its parts", add_help=False
-    )
-    commands.add_parser(
-        "tune", help="search hyper-parameters of the layers on top, out of fold", add_help=False
-    )
-    commands.add_parser("distill", help="distill a stack into one stock encoder", add_help=False)
+    add_training_commands(commands)
 
     evaluate = commands.add_parser("evaluate", help="score a model on labeled texts")
-    evaluate.add_argument("--model", required=True, help="folder or Hub id")
-    evaluate.add_argument("--revision", help="commit, tag or branch of a Hub id")
+    evaluate.add_argument("--model", required=True, help="folder or Hub ID")
+    evaluate.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     evaluate.add_argument("--test_file", required=True, help="labeled texts, as for training")
     add_reading_options(evaluate.add_argument_group("reading"))
     evaluate.add_argument("--output", type=Path, help="write all figures to this JSON file")
@@ -99,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
         "predict", help="emotions of texts: arguments, a file, or lines of standard input"
     )
     add_predict_options(predict)
-    predict.set_defaults(run=_predict)
+    predict.set_defaults(run=run_predict)
 
     inspect = commands.add_parser(
         "inspect", help="what tables of labeled texts are read as, without training"
@@ -115,30 +90,6 @@ def build_parser() -> argparse.ArgumentParser:
     add_publishing_commands(commands)
     add_demo_commands(commands)
     return parser
-
-
-def _train(words: Sequence[str]) -> int:
-    from .trainer.train import main as train_main
-
-    return train_main(words)
-
-
-def _ablate(words: Sequence[str]) -> int:
-    from .trainer.ablation import main as ablation_main
-
-    return ablation_main(words)
-
-
-def _tune(words: Sequence[str]) -> int:
-    from .trainer.tuning.search import main as tuning_main
-
-    return tuning_main(words)
-
-
-def _distill(words: Sequence[str]) -> int:
-    from .trainer.distillation.command import main as distillation_main
-
-    return distillation_main(words)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -159,10 +110,13 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from .common.environment import environment
+    from .common.errors import UserError
     from .data.labeled_texts import DataArguments, load_labeled_texts
     from .inference import StackedEmotionPredictor
     from .trainer.metrics.scores import emotion_scores
 
+    if options.output and not options.output.absolute().parent.is_dir():
+        raise UserError(f"--output {options.output}: {options.output.parent} is not a folder.")
     predictor = StackedEmotionPredictor.from_pretrained(options.model, revision=options.revision)
     names = list(predictor.labels)
     data = DataArguments(
@@ -220,12 +174,6 @@ def score_table(
             f"| {name} | {scores[f'support_{name}']:.0f} | {cells} | {thresholds[name]:.3f} |"
         )
     return "\n".join(lines)
-
-
-def _predict(options: argparse.Namespace) -> int:
-    from .inference.command import run_predict
-
-    return run_predict(options)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ def gather(record: RunRecord, folder: Path) -> None:
         write_json(folder / "tokenizer_config.json", _model_json(model / "tokenizer_config.json"))
         for name in record.encoder_names:
             place = Path("tokenizers") / name / "tokenizer.json"
-            _link(_existing(model / place), folder / place)
+            (folder / place).parent.mkdir(parents=True)
+            shutil.copyfile(_existing(model / place), folder / place)
         code = [*remote_code(), *needed_files([HANDLER], packages=False)]
         for file in code:
             shutil.copyfile(file, folder / file.name)

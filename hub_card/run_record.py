@@ -12,6 +12,7 @@ import numpy as np
 
 from ..common.errors import UserError
 from ..common.files import read_json
+from ..common.settings import by_path
 from .privacy import LOCAL, is_hub_id, public_values
 
 FORMAT = 1
@@ -281,6 +282,19 @@ class RunRecord:
         """Anything of this run without local paths and secrets; see `public_values`."""
         kept = {*self.labels, *self.encoder_names, *self.systems}
         return public_values(value, self.local_sources, kept)
+
+    def public_settings(self) -> dict[str, Any]:
+        """The same by paths such as `head.learning_rate`.
+
+        Of an encoder's settings only those that differ from `encoder_defaults`.
+        """
+        settings = by_path(self.public_training_args())
+        return {
+            key: value
+            for key, value in settings.items()
+            if not key.startswith("encoders.")
+            or value != settings.get(re.sub(r"^encoders\.\w+", "encoder_defaults", key))
+        }
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,155 @@
 
 from __future__ import annotations
 
+import argparse
+import errno
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from stacked_emotion.cli import main
+from stacked_emotion import __version__
+from stacked_emotion.cli import build_parser, main
+from stacked_emotion.common.command_line import run_command
+
+HEAVY = ("torch", "transformers", "datasets", "numpy", "pandas", "huggingface_hub")
+
+
+def subparsers() -> dict[str, argparse.ArgumentParser]:
+    actions = build_parser()._actions
+    (commands,) = (entry for entry in actions if isinstance(entry, argparse._SubParsersAction))
+    return commands.choices
+
+
+COMMANDS = sorted(subparsers())
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "predict" in capsys.readouterr().out
-    for command in ("demo", "evaluate", "predict", "train"):
+    for command in COMMANDS:
         with pytest.raises(SystemExit) as stop:
             main([command, "--help"])
         assert stop.value.code == 0
-        assert "--" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert said.startswith(f"usage: stacked-emotion {command} ")
+        assert "--debug" in said
+
+
+@pytest.mark.parametrize("command", ["train", "ablate", "tune", "distill"])
+def test_help_has_topics_and_a_line_per_option(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    said = capsys.readouterr().out
+    topics = [line for line in said.splitlines() if line.endswith(":") and line[0] != " "]
+    assert {"data:", "teacher:" if command == "distill" else "run:"} <= set(topics)
+    options = [line for line in said.splitlines() if line.startswith("  --")]
+    assert len(options) > 40
+    assert all(len(line) <= 120 for line in options)
+    listed = [line for line in said.splitlines() if line.startswith("  ")]
+    assert all(line.startswith(("  --", "  -h", "  RECIPE")) for line in listed)  # none goes on
+    assert "gradient_accumulation_steps" in said.rsplit("\n\n", 1)[-1]
+    assert not [line for line in options if "gradient_accumulation" in line]
+    assert "default: None" not in said
+
+
+def test_help_starts_fast() -> None:
+    """No help and no version imports a heavy library; each takes a fraction of a second."""
+    code = (
+        "import sys, resource\n"
+        "from stacked_emotion.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules],\n"
+        "      resource.getrusage(resource.RUSAGE_SELF).ru_utime, file=sys.stderr)"
+    )
+    for words in (["--help"], ["--version"], *([command, "--help"] for command in COMMANDS)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
+        )
+        imported, seconds = done.stderr.rsplit(maxsplit=1)
+        assert imported == "[]", words
+        assert float(seconds) < 0.8, words
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"stacked-emotion {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_both_spellings(command: str) -> None:
+    parser = subparsers()[command]
+    known = {name: entry for name, entry in parser._option_string_actions.items() if "--" in name}
+    assert known
+    for name, entry in known.items():
+        for spelled in {"--" + name[2:].replace("_", "-"), "--" + name[2:].replace("-", "_")}:
+            found, _, value = parser._spelled(f"{spelled}=a-b_c").partition("=")  # type: ignore[attr-defined]
+            assert known[found] is entry
+            assert value == "a-b_c"
+
+
+def test_spellings_and_near_misses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "a/b", "--revision", "x"]) == 2
+    assert "--digest" in capsys.readouterr().err
+    for spelled in ("--repo-id", "--repo_id"):
+        assert main(["publish", "/no/run", spelled, "a/b"]) == 2
+        assert "/no/run" in capsys.readouterr().err
+    for words, message in (
+        (["publish", "r", "--repoid", "a/b"], "--repo-id"),
+        (["predict", "--modle", "x", "text"], "--model"),
+        (["train", "--head-seed", "3"], "--head_seeds"),
+        (["trian"], "train"),
+    ):
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert message in said
+        assert said.startswith("error: ")
+        assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_debug_shows_the_traceback_of_a_mistake(
+    place: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "--config", "no_such_recipe"]
+    assert main([*words[:place], "--debug", *words[place:]]) == 2
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "error: There is no recipe no_such_recipe" in said
+
+
+@pytest.mark.parametrize("kind", [ValueError, OSError, KeyError, AssertionError])
+def test_a_bug_is_not_printed_as_a_mistake(
+    kind: type[Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        raise kind("inside")
+
+    assert run_command(broken, [], "train") == 1
+    said = capsys.readouterr().err
+    assert "This is a bug in stacked_emotion" in said
+    assert "Traceback (most" not in said
+    file = Path(said.rsplit("Traceback: ", 1)[1].strip())
+    assert "in broken" in file.read_text(encoding="utf-8")
+    file.unlink()
+    assert run_command(broken, ["--debug"], "train") == 1
+    assert "Traceback (most" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_not_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/runs/x")
+
+    assert run_command(full, [], "train") == 2
+    assert "/runs/x" in capsys.readouterr().err
 
 
 def test_predict_texts(tiny_stack_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

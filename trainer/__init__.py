@@ -17,7 +17,7 @@ _HOMES = {
     "choose_thresholds": ".choosing.thresholds",
     "emotion_scores": ".metrics.scores",
     "load_labeled_texts": "..data.labeled_texts",
-    "parse_recipe": ".arguments",
+    "parse_recipe": ".recipe",
     "run_training": ".train",
 }
 
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from ..data.arguments import DataArguments
     from ..data.label_statistics import LabelStatistics
     from ..data.labeled_texts import LabeledTexts, load_labeled_texts
-    from .arguments import TrainingRecipe, parse_recipe
+    from .arguments import TrainingRecipe
     from .choosing.thresholds import choose_thresholds
     from .losses import EmotionLoss, build_loss
     from .metrics.scores import emotion_scores
+    from .recipe import parse_recipe
     from .train import run_training
     from .trainer import StackedEmotionTrainer
 

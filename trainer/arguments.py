@@ -1,367 +1,344 @@
-"""What a training run can be told: a recipe's keys and the command line's options."""
+"""Everything a training run can be told: the keys of a recipe and the options of `train`.
 
-# ruff: noqa: RUF009  (_option makes a dataclass field)
+A recipe is a YAML file. `encoders:` names the encoders, each with its own settings, and
+`encoder_defaults:` holds what is the same for all of them; `meta:`, `head:` and `joint:` hold the
+settings of the other stages. Each of these sections also takes any field of
+`transformers.TrainingArguments`. Everything else stands at the top level. The path of a key is its
+option: `--encoders.marbert.epochs 7`.
+"""
+
+# ruff: noqa: RUF009  (option makes a dataclass field)
 
 from __future__ import annotations
 
-import json
 import re
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import yaml
-from transformers import HfArgumentParser
+from typing import Any, ClassVar
 
 from ..common.errors import UserError, did_you_mean
+from ..common.settings import (
+    Whole,
+    build,
+    checked,
+    extras,
+    flat,
+    hidden,
+    merged,
+    nested,
+    option,
+    plain,
+)
 from ..data.arguments import DataArguments
-from ..recipes import RECIPES
-from .choosing.decision_rules import DECISIONS
-from .choosing.thresholds import OBJECTIVES
-from .losses import LOSSES, loss_options
 
 STAGES = ("encoders", "meta", "head", "joint")
 _E5 = re.compile(r"(^|[-_/])e5([-_]|$)")
 
 
-def _option(default: Any, text: str) -> Any:
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata={"help": text})
-    return field(default=default, metadata={"help": text})
+@dataclass
+class LossSettings:
+    """A loss by its name, and its own options.
+
+    Raises:
+        UserError: an unknown loss or option.
+    """
+
+    shorthand: ClassVar[str] = "name"
+    name: str = option("weighted_bce", "bce, weighted_bce, focal, asymmetric, lca or hybrid")
+    options: dict[str, Any] = option({}, "options of the loss, such as correlation_weight")
+
+    def __post_init__(self) -> None:
+        from .losses import LOSSES, loss_options
+
+        if self.name not in LOSSES:
+            near = did_you_mean(self.name, LOSSES)
+            raise UserError(f"Unknown loss {self.name!r}{near}; known are {', '.join(LOSSES)}.")
+        known = loss_options(self.name)
+        for name in self.options:
+            if name not in known:
+                raise UserError(
+                    f"The loss {self.name!r} has no option {name!r}{did_you_mean(name, known)}; it "
+                    f"has {', '.join(known) or 'none'}."
+                )
+
+
+def _loss(name: str, **options: Any) -> Any:
+    text = "loss by name: bce, weighted_bce, focal, asymmetric, lca, hybrid"
+    return field(default_factory=lambda: LossSettings(name, options), metadata={"help": text})
+
+
+@dataclass
+class Optimization:
+    """How something is trained. Any further key is a field of `transformers.TrainingArguments`."""
+
+    aliases: ClassVar[dict[str, str]] = {
+        "num_train_epochs": "epochs",
+        "per_device_train_batch_size": "batch_size",
+        "warmup_steps": "warmup",
+    }
+    epochs: float = option(5.0, "epochs")
+    learning_rate: float | None = option(
+        None, "learning rate of the encoder; default 2.5e-5 * (768 / hidden size)^2"
+    )
+    batch_size: int = option(32, "texts per step and device")
+    weight_decay: float = option(0.01, "weight decay of matrices")
+    warmup: float = option(0.1, "warm-up: steps, or below 1 their share")
+    training_arguments: dict[str, Any] = extras()
+
+    @classmethod
+    def extra_types(cls) -> dict[str, Any]:
+        """Fields of `TrainingArguments` and their types; a text says why one cannot be set."""
+        from .training_arguments import field_types
+
+        return field_types()
+
+
+@dataclass
+class EncoderTraining(Optimization):
+    """How an encoder is fine-tuned."""
+
+    head_factor: float = option(10.0, "learning rate of the encoder's head over the encoder's")
+    layer_decay: float = option(1.0, "learning rate of a layer over that of the layer above")
+    frozen_layers: int = option(
+        -1, "layers that are not trained, from the embeddings up; -1 freezes nothing"
+    )
+    lora_rank: int = option(0, "train LoRA adapters of this rank instead (peft); 0 for none")
+    lora_alpha: float = option(16.0, "scale of the LoRA adapters")
+    consistency: float = option(
+        0.0, "weight of R-Drop, the agreement of two passes with different dropout"
+    )
+    loss: LossSettings = _loss("weighted_bce")
+
+    def __post_init__(self) -> None:
+        if self.lora_rank < 0:
+            raise UserError(f"lora_rank is {self.lora_rank}; it must be at least 0.")
+
+
+@dataclass
+class EncoderSettings(EncoderTraining):
+    """An encoder: where it comes from, how it reads a text, and how it is fine-tuned."""
+
+    shorthand: ClassVar[str] = "source"
+    source: str = option("", "Hub ID or folder")
+    revision: str | None = option(None, "commit, tag or branch of the Hub ID")
+    prefix: str | None = option(
+        None, "text put before every text; e5 models get 'query: ' by default"
+    )
+    user_placeholder: str | None = option(None, "what the encoder reads for a user name")
+    link_placeholder: str | None = option(None, "what the encoder reads for a link")
+
+
+@dataclass
+class MetaTraining(Optimization):
+    """How stage `meta` trains the meta-learner."""
+
+    epochs: int = option(3, "most epochs; the best one is kept")
+    learning_rate: float = option(1e-3, "learning rate")
+    loss: LossSettings = _loss("weighted_bce")
+
+    @classmethod
+    def extra_types(cls) -> dict[str, Any]:
+        """As in other stages, but for what would change the number of epochs."""
+        from .training_arguments import field_types
+
+        return field_types() | {
+            name: "this stage keeps every epoch by itself"
+            for name in field_types()
+            if name.startswith("save_") or name == "max_steps"
+        }
+
+
+@dataclass
+class HeadTraining(MetaTraining):
+    """How stage `head` trains the Bi-LSTM and the classifier."""
+
+    epochs: int = option(4, "most epochs; the best one is kept")
+    learning_rate: float = option(5e-4, "learning rate")
+    loss: LossSettings = _loss("hybrid")
+
+
+@dataclass
+class JointTraining(Optimization):
+    """How stage `joint` trains the whole stack; its loss is that of stage `head`."""
+
+    epochs: float = option(1.0, "epochs")
+    learning_rate: float = option(5e-6, "learning rate of the encoders")
+    head_factor: float = option(20.0, "learning rate of the other parts over it")
+    layer_decay: float = option(1.0, "learning rate of a layer over that of the layer above")
+    frozen_parts: list[str] = option(
+        [], "not trained: encoder names, encoders, heads, stack_norm, meta_learner, lstm, …"
+    )
 
 
 @dataclass
 class StackArguments:
-    """The encoders, how they read a text, and the layers on top of them."""
+    """How texts are read, and the layers on top of the encoders."""
 
-    encoders: list[str] = _option(
-        [], "The encoders as name=Hub id or folder; their order is the order of the stack."
-    )
-    encoder_revisions: list[str] = _option([], "name=commit of an encoder's repository.")
-    encoder_prefixes: list[str] = _option(
-        [], "name=text put before every text. e5 models get 'query: ' by themselves."
-    )
-    user_placeholders: list[str] = _option([], "name=what an encoder reads for a user name.")
-    link_placeholders: list[str] = _option([], "name=what an encoder reads for a link.")
-    normalization: list[str] = _option([], "Any of diacritics, tatweel, elongation.")
-    max_length: int = _option(128, "Positions an encoder may use for a text.")
-    stacking_level: str = _option("word", "word, or sentence for the comparison.")
-    use_meta_learner: bool = _option(True, "Learn the gates; else every encoder counts the same.")
-    use_lstm: bool = _option(True, "Run the Bi-LSTM; else pool the stacked words.")
-    ensemble_start: bool = _option(True, "Start as the average of the encoders.")
-    meta_hidden_size: int = _option(64, "Width of the meta-learner.")
-    lstm_hidden_size: int = _option(64, "Width of each direction of the Bi-LSTM.")
-    classifier_hidden_size: int = _option(64, "Width of the classifier's hidden layer.")
-    contrastive_dim: int = _option(64, "Width of the projection the contrastive part sees.")
-    dropout: float = _option(0.3, "Dropout of the layers on top of the encoders.")
-    encoder_dropout: float = _option(0.1, "Chance that an encoder is left out of a text.")
-    word_dropout: float = _option(0.1, "Chance that a word is left out.")
-
-    def sources(self) -> dict[str, str]:
-        """Encoder name to Hub id or folder, in the order of the stack.
-
-        Raises:
-            UserError: no encoders, or one not given as name=source.
-        """
-        if not self.encoders:
-            raise UserError(
-                "No encoders are given: name them in the recipe (encoders:) or by "
-                "--encoders name=Hub-id-or-folder …"
-            )
-        return pairs("encoders", self.encoders)
-
-    def prefixes(self) -> dict[str, str]:
-        """Prefix by encoder name; those of encoders that were replaced are left out."""
-        sources = self.sources()
-        given = pairs("encoder_prefixes", self.encoder_prefixes)
-        known = {
-            name: "query: "
-            for name, source in sources.items()
-            if _E5.search(Path(source).name.lower())
-        }
-        return {name: text for name, text in (known | given).items() if name in sources}
-
-    def placeholders(self) -> dict[str, dict[str, str]]:
-        """Placeholders by encoder name and kind."""
-        kinds = {"user": self.user_placeholders, "link": self.link_placeholders}
-        table: dict[str, dict[str, str]] = {}
-        for kind, given in kinds.items():
-            for name, text in pairs(f"{kind}_placeholders", given).items():
-                if name in self.sources():
-                    table.setdefault(name, {})[kind] = text
-        return table
+    normalization: list[str] = option([], "any of diacritics, tatweel, elongation")
+    max_length: int = option(128, "sub-words an encoder reads of a text")
+    stacking_level: str = option("word", "word or sentence", metavar="word|sentence")
+    use_meta_learner: bool = option(True, "learn the gates; otherwise encoders count the same")
+    use_lstm: bool = option(True, "run the Bi-LSTM; otherwise pool the stacked words")
+    ensemble_start: bool = option(True, "start as the average of the encoders")
+    meta_hidden_size: int = option(64, "width of the meta-learner")
+    lstm_hidden_size: int = option(64, "width of each direction of the Bi-LSTM")
+    classifier_hidden_size: int = option(64, "width of the classifier's hidden layer")
+    contrastive_dim: int = option(64, "width of the projection for the contrastive loss")
+    dropout: float = option(0.3, "dropout of the layers on top of the encoders")
+    encoder_dropout: float = option(0.1, "chance that an encoder is left out of a text")
+    word_dropout: float = option(0.1, "chance that a word is left out")
 
     def config_options(self) -> dict[str, Any]:
         """Fields of `StackedEmotionConfig`."""
-        names = (
-            "stacking_level use_meta_learner use_lstm ensemble_start meta_hidden_size "
-            "lstm_hidden_size classifier_hidden_size contrastive_dim dropout encoder_dropout "
-            "word_dropout"
-        )
-        return {name: getattr(self, name) for name in names.split()}
+        reading = ("normalization", "max_length")
+        return {name: value for name, value in vars(self).items() if name not in reading}
 
 
 @dataclass
 class StageArguments:
-    """What the stages do. Lengths are in epochs, the schedules are linear with warm-up."""
+    """What the stages share."""
 
-    output_dir: str = _option("outputs/run", "Where everything of the run goes.")
-    encoders_from: str | None = _option(
-        None, "Take fine-tuned encoders and features from this run's folder (ablations share them)."
+    output_dir: str = option("outputs/run", "folder of everything the run writes", metavar="DIR")
+    encoders_from: str | None = option(
+        None, "take fine-tuned encoders and features from this run", metavar="DIR"
     )
-    stage: list[str] = _option([], "Only these stages: encoders, meta, head, joint.")
-    joint: bool = _option(False, "Run the joint stage after head.")
-    seed: int = _option(0, "Seed of the folds and of the encoders.")
-    head_seeds: list[int] = _option(
-        [0, 1, 2], "One meta-learner and head are trained a seed; the first one is published."
+    stage: list[str] = option(
+        ["encoders", "meta", "head"], "stages to run: encoders, meta, head, joint", metavar="STAGE"
     )
-    cross_fit: int = _option(
-        5, "Folds whose encoders did not see a row make its features; 0 for in-sample features."
+    verify: bool = option(
+        False, "read every finished file again before use; else only those up to 64 MB"
     )
-    probe_gap_limit: float = _option(
-        0.1,
-        "If a linear probe on the features of the other folds loses more macro AP than this "
-        "against the folds' own heads, only logits are stacked.",
+    train_encoders: list[str] = option(
+        [], "fine-tune only these, so that machines can share the work", metavar="NAME"
     )
-    threshold_objective: str = _option(
-        "jaccard+macro_f1", f"What thresholds maximize: {OBJECTIVES}."
+    seed: int = option(0, "seed of the folds and of the encoders")
+    head_seeds: list[int] = option(
+        [0, 1, 2], "seeds of the layers on top, one training each; the first is published"
     )
-    decisions: list[str] = _option(
-        list(DECISIONS),
-        f"Ways of giving labels to choose from, out of fold: {', '.join(DECISIONS)}.",
+    cross_fit: int = option(5, "folds for features of unseen texts; 0 for features of seen texts")
+    probe_gap_limit: float = option(
+        0.1, "stack only logits if the folds' features differ by more macro AP"
     )
-    gain_in_errors: float = _option(
-        0.0,
-        "What stages meta and head learned is kept only if it gains more than so many standard "
-        "errors over where they began, out of fold; 0 takes the best epoch, the start included.",
+    trust_factor: float = option(
+        50.0, "learning rate of the trust per encoder and label, over that of meta and head"
     )
-    logging_steps: int = _option(20, "Steps between two log lines.")
-    report_to: list[str] = _option(["none"], "Where the Trainer reports: tensorboard, none, …")
-    bf16: bool | None = _option(
-        None,
-        "Train the encoders in bf16 mixed precision; by default where the device computes in it.",
+    threshold_objective: str = option(
+        "jaccard+macro_f1",
+        "what thresholds maximize: jaccard, micro_f1, macro_f1, jaccard+macro_f1",
     )
-    fp16: bool = _option(False, "Train in fp16 mixed precision (GPU).")
-    gradient_checkpointing: bool = _option(
-        False, "Trade time for memory in stages encoders, joint."
+    decisions: list[str] = option(
+        ["global", "shrunk", "expected_jaccard"],
+        "decision rules to choose from: global, shrunk, expected_jaccard", metavar="RULE",
+    )  # fmt: skip
+    gain_in_errors: float = option(
+        0.0, "standard errors by which an epoch must beat the start; 0 takes the best epoch"
     )
-    checkpoint_steps: int = _option(
-        0, "Steps between two checkpoints, stages encoders and joint; 0 for one an epoch."
-    )
-    attn_implementation: str | None = _option(
-        None, "Attention of the encoders; by default eager on CPU, where it trains fastest."
-    )
-
-    encoder_epochs: float = _option(5.0, "Epochs of stage encoders.")
-    encoder_epochs_by_name: list[str] = _option([], "name=epochs where one encoder differs.")
-    encoder_learning_rate: float | None = _option(
-        None, "Of the encoders; by default 2.5e-5 * (768 / hidden size)^2."
-    )
-    encoder_learning_rates: list[str] = _option([], "name=learning rate where one differs.")
-    encoder_frozen_layers: list[str] = _option(
-        [], "name=layers that stay as they are, from the embeddings up; -1 freezes nothing."
-    )
-    encoder_lora_rank: int = _option(
-        0, "Train LoRA adapters of this rank (peft) instead of the encoders' weights; 0 for none."
-    )
-    encoder_lora_alpha: float = _option(16.0, "Scale of the adapters over their rank.")
-    encoder_consistency: float = _option(
-        0.0, "Weight of the agreement of two passes with other dropout (R-Drop), stage encoders."
-    )
-    encoder_consistency_by_name: list[str] = _option(
-        [], "name=weight where one encoder differs; costs a second pass."
-    )
-    train_encoders: list[str] = _option(
-        [], "Stage encoders trains only these, so that several machines can share the work."
-    )
-    encoder_head_factor: float = _option(10.0, "Learning rate of an encoder's head over its own.")
-    encoder_layer_decay: float = _option(1.0, "Learning rate of a layer over the one above it.")
-    encoder_batch_size: int = _option(32, "Texts a step and device, stage encoders.")
-    encoder_weight_decay: float = _option(0.01, "Stage encoders.")
-    encoder_warmup: float = _option(0.1, "Share of the steps, stage encoders.")
-    encoder_loss: str = _option("weighted_bce", f"Loss of stage encoders: {', '.join(LOSSES)}.")
-    encoder_loss_options: list[str] = _option([], "option=value of that loss.")
-
-    meta_epochs: int = _option(3, "Most epochs of stage meta.")
-    meta_learning_rate: float = _option(1e-3, "Stage meta.")
-    meta_loss: str = _option("weighted_bce", "Loss of stage meta.")
-    meta_loss_options: list[str] = _option([], "option=value of that loss.")
-    head_epochs: int = _option(4, "Most epochs of stage head; 0 is a candidate.")
-    head_learning_rate: float = _option(5e-4, "Stage head.")
-    trust_factor: float = _option(
-        50.0,
-        "Learning rate of the trust per encoder and label over that of the other layers on top.",
-    )
-    top_batch_size: int = _option(32, "Texts a step and device, stages meta and head.")
-    top_weight_decay: float = _option(0.01, "Stages meta and head.")
-    top_warmup: float = _option(0.1, "Share of the steps, stages meta and head.")
-    loss: str = _option("hybrid", f"Loss of stages head and joint: {', '.join(LOSSES)}.")
-    loss_options: list[str] = _option([], "option=value of that loss, e.g. correlation_weight=0.5.")
-
-    joint_epochs: float = _option(1.0, "Epochs of stage joint.")
-    joint_learning_rate: float = _option(5e-6, "Of the encoders in stage joint.")
-    joint_head_factor: float = _option(20.0, "Learning rate of the other parts over it.")
-    joint_frozen_parts: list[str] = _option(
-        [],
-        "What stage joint leaves as it is: encoder names, encoders, heads, stack_norm, "
-        "meta_learner, lstm, pooling, projection, classifier.",
+    logging_steps: int = option(20, "steps between two log lines")
+    report_to: list[str] = option(["none"], "trackers, such as tensorboard", metavar="NAME")
+    bf16: bool | None = option(None, "bf16 mixed precision for encoders; default: where fast")
+    fp16: bool = option(False, "fp16 mixed precision (GPU)")
+    attn_implementation: str | None = option(
+        None, "attention of the encoders; default: eager on CPU, where it is fastest"
     )
 
     def __post_init__(self) -> None:
-        for stage in self.stage:
-            if stage not in STAGES:
-                raise UserError(f"Unknown stage {stage!r}; the stages are {', '.join(STAGES)}.")
-        for option, name in (
-            ("encoder_loss", self.encoder_loss),
-            ("meta_loss", self.meta_loss),
-            ("loss", self.loss),
-        ):
-            if name not in LOSSES:
-                raise UserError(f"{option}: unknown loss {name!r}; known are {', '.join(LOSSES)}.")
+        from .choosing.decision_rules import DECISIONS
+        from .choosing.thresholds import OBJECTIVES
+
+        for name, known in (
+            ("stage", STAGES), ("decisions", DECISIONS), ("threshold_objective", OBJECTIVES),
+        ):  # fmt: skip
+            given = getattr(self, name)
+            for value in [given] if isinstance(given, str) else given:
+                if value not in known:
+                    near = did_you_mean(value, known)
+                    raise UserError(f"{name}: {value!r} is not known{near}; known are "
+                                    f"{', '.join(known)}.")  # fmt: skip
+            if not given:
+                raise UserError(f"{name} is empty; known are {', '.join(known)}.")
         if self.cross_fit == 1 or self.cross_fit < 0:
             raise UserError(f"cross_fit is {self.cross_fit}; it must be 0 or at least 2.")
-        for option in ("checkpoint_steps", "encoder_lora_rank"):
-            if getattr(self, option) < 0:
-                raise UserError(f"{option} is {getattr(self, option)}; it must be at least 0.")
         if not self.head_seeds:
             raise UserError("head_seeds is empty; at least one seed is needed.")
-        if unknown := sorted(set(self.decisions) - set(DECISIONS)) or not self.decisions:
-            raise UserError(f"decisions: {unknown} is unknown; known are {', '.join(DECISIONS)}.")
-        if self.threshold_objective not in OBJECTIVES:
-            raise UserError(
-                f"threshold_objective {self.threshold_objective!r} is unknown; known are "
-                f"{', '.join(OBJECTIVES)}."
-            )
-
-    def options_of(self, stage: str) -> dict[str, Any]:
-        """The options of a stage's loss, with their types.
-
-        Args:
-            stage: "encoder", "meta" or "head".
-        """
-        given = self.loss_options if stage == "head" else getattr(self, f"{stage}_loss_options")
-        name = self.loss if stage == "head" else getattr(self, f"{stage}_loss")
-        known = loss_options(name)
-        typed = {}
-        for key, text in pairs("loss_options", given).items():
-            if key not in known:
-                raise UserError(
-                    f"The loss {name!r} has no option {key!r}; it has {', '.join(known)}."
-                )
-            try:
-                typed[key] = json.loads(text)
-            except ValueError:
-                typed[key] = text
-        return typed
 
 
 @dataclass
 class TrainingRecipe:
-    """All arguments of a run, and the recipe file they began with, if any."""
+    """All settings of a run.
 
-    data: DataArguments
-    stack: StackArguments
-    stages: StageArguments
-    source: str | None = None
+    Attributes:
+        data: where the labeled texts are.
+        encoders: the encoders by name, in the order of the stack.
+        encoder_defaults: what an encoder does not say itself.
+        meta: stage `meta`.
+        head: stage `head`.
+        joint: stage `joint`.
+        stack: the layers on top.
+        stages: what the stages share.
+        source: the recipe file, if there is one.
+    """
+
+    data: DataArguments = flat(DataArguments, "data")
+    encoders: dict[str, EncoderSettings] = field(
+        default_factory=dict,
+        metadata={"help": "the encoders, in the order of the stack", "group": "encoders",
+                  "metavar": "NAME=SOURCE"},
+    )  # fmt: skip
+    stages: StageArguments = flat(StageArguments, "run")
+    encoder_defaults: EncoderTraining = option(
+        EncoderTraining, "stage encoders (one encoder: --encoders.NAME.epochs …)"
+    )
+    meta: MetaTraining = option(MetaTraining, "stage meta")
+    head: HeadTraining = option(HeadTraining, "stage head")
+    joint: JointTraining = option(JointTraining, "stage joint")
+    stack: StackArguments = flat(StackArguments, "texts and layers on top")
+    source: str | None = hidden(None)
+
+    def sources(self) -> dict[str, str]:
+        """Encoder name to Hub ID or folder, in the order of the stack.
+
+        Raises:
+            UserError: there are no encoders.
+        """
+        if not self.encoders:
+            raise UserError(
+                "No encoders are given: name them in the recipe (encoders:) or with "
+                "--encoders NAME=HUB_ID_OR_FOLDER …"
+            )
+        return {name: settings.source for name, settings in self.encoders.items()}
+
+    def prefixes(self) -> dict[str, str]:
+        """Prefix by encoder name."""
+        known = {
+            name: "query: " if _E5.search(Path(source).name.lower()) else ""
+            for name, source in self.sources().items()
+        }
+        given = {k: v.prefix for k, v in self.encoders.items() if v.prefix is not None}
+        return {name: text for name, text in (known | given).items() if text}
+
+    def placeholders(self) -> dict[str, dict[str, str]]:
+        """Placeholders by encoder name and kind."""
+        table = {
+            name: {"user": settings.user_placeholder, "link": settings.link_placeholder}
+            for name, settings in self.encoders.items()
+        }
+        kept = {
+            k: {kind: v for kind, v in row.items() if v is not None} for k, row in table.items()
+        }
+        return {name: row for name, row in kept.items() if row}
 
     def to_dict(self) -> dict[str, Any]:
-        """Every option and its value, flat."""
-        return asdict(self.data) | asdict(self.stack) | asdict(self.stages)
+        """Every key and its value, as in a recipe."""
+        return plain(self)
 
+    def changed(self, by_path: Mapping[str, Any]) -> TrainingRecipe:
+        """The recipe with other values.
 
-def pairs(option: str, values: Sequence[str]) -> dict[str, str]:
-    """`name=value` texts as a dict.
-
-    Raises:
-        UserError: a text without `=`, or a name twice.
-    """
-    table: dict[str, str] = {}
-    for text in values:
-        name, sign, value = str(text).partition("=")
-        if not sign:
-            raise UserError(f"{option}: {text!r} must have the form name=value.")
-        if name in table:
-            raise UserError(f"{option}: {name!r} is given twice.")
-        table[name] = value
-    return table
-
-
-def recipe_file(path: str | Path) -> Path:
-    """The file of a recipe.
-
-    Args:
-        path: a YAML file, or the name of a recipe of the package (`semeval2018_arabic`).
-
-    Raises:
-        UserError: neither is there.
-    """
-    file = Path(path)
-    if file.is_file():
-        return file
-    inside = RECIPES / f"{file.name.removesuffix('.yaml')}.yaml"
-    if not inside.exists():
-        known = ", ".join(sorted(entry.stem for entry in RECIPES.glob("*.yaml")))
-        raise UserError(f"There is no recipe {path}; those of the package are {known}.")
-    return inside
-
-
-def read_recipe(path: str | Path) -> dict[str, Any]:
-    """The options a recipe sets; mappings become lists of `name=value`.
-
-    Args:
-        path: a YAML file, or the name of a recipe of the package (`semeval2018_arabic`).
-
-    Raises:
-        UserError: no such file, not YAML, or an unknown key, with the nearest known one.
-    """
-    file = recipe_file(path)
-    try:
-        recipe = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"The recipe {file} is not valid YAML: {error}") from error
-    if not isinstance(recipe, Mapping):
-        raise UserError(f"The recipe {file} must hold key: value lines.")
-    known_keys = [
-        entry.name
-        for kind in (DataArguments, StackArguments, StageArguments)
-        for entry in fields(kind)
-    ]
-    settings: dict[str, Any] = {}
-    for key, value in recipe.items():
-        if key not in known_keys:
-            raise UserError(
-                f"The recipe {file} has an unknown key {key!r}.{did_you_mean(str(key), known_keys)}"
-            )
-        if isinstance(value, Mapping):
-            value = [
-                f"{name}={entry if isinstance(entry, str) else json.dumps(entry)}"
-                for name, entry in value.items()
-            ]
-        settings[str(key)] = value
-    return settings
-
-
-def parse_recipe(arguments: Sequence[str] | None = None) -> TrainingRecipe:
-    """Read `--config recipe.yaml` and the command line, which wins.
-
-    Args:
-        arguments: the command line without the program; by default that of this process.
-
-    Raises:
-        UserError: see `read_recipe`, and values that do not fit.
-    """
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    kinds = (DataArguments, StackArguments, StageArguments)
-    parser = HfArgumentParser(kinds, description="Train a stack of encoders.")
-    parser.add_argument(
-        "--config", help="A recipe: a YAML file, or the name of one of the package."
-    )
-    config, _ = parser.parse_known_args([word for word in words if word not in ("-h", "--help")])
-    if config.config:
-        settings = read_recipe(config.config)
-        parser.set_defaults(**settings)
-    data, stack, stages, *_ = parser.parse_args_into_dataclasses(words)
-    source = str(recipe_file(config.config)) if config.config else None
-    return TrainingRecipe(data, stack, stages, source)
+        Args:
+            by_path: values by paths such as `head.learning_rate` and `dropout`; a section is
+                replaced as a whole.
+        """
+        values = nested({k: Whole(v) if isinstance(v, dict) else v for k, v in by_path.items()})
+        recipe = build(TrainingRecipe, merged(plain(self), checked(TrainingRecipe, values)))
+        return replace(recipe, source=self.source)

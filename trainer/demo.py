@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..common.settings import Whole, checked
 from ..data.labeled_texts import DataArguments, LabeledTexts, load_labeled_texts
 from ..inference.score_bars import bars
 from ..recipes import RECIPES
 from .ablation.baselines import constant_system, tfidf_system
-from .arguments import parse_recipe
+from .arguments import TrainingRecipe
+from .recipe import make_recipe
 from .results import HEADLINES
 from .running.process_start import prepare_process
 from .tiny_encoders import make_tiny_encoders
@@ -60,12 +62,13 @@ def run_demo(output_dir: Path) -> dict[str, Any]:
     texts = load_labeled_texts(data, "train")
     assert texts is not None
     encoders = make_tiny_encoders(output_dir / "tiny_encoders", texts.texts)
-    recipe = parse_recipe(
-        ["--config", "demo", "--train_file", files["train"], "--validation_file",
-         files["validation"], "--output_dir", str(output_dir), "--encoders",
-         *(f"{name}={folder}" for name, folder in encoders.items())]
-    )  # fmt: skip
-    results = run_training(recipe)
+    settings = {
+        "train_file": files["train"],
+        "validation_file": files["validation"],
+        "output_dir": output_dir,
+        "encoders": Whole(encoders),
+    }
+    results = run_training(make_recipe(checked(TrainingRecipe, settings), "demo"))
     print(demo_table(results, texts, data))
     print(f"\n{CAPTION}\n")
     model = output_dir / "model"

@@ -19,11 +19,11 @@ from transformers import (
 )
 
 
-def make_tiny_encoders(folder: Path, texts: Sequence[str], seed: int = 0) -> dict[str, Path]:
+def make_tiny_encoders(folder: str | Path, texts: Sequence[str], seed: int = 0) -> dict[str, Path]:
     """Write three encoders and the tokenizers trained for them on these texts.
 
     Args:
-        folder: one folder an encoder is made in it.
+        folder: gets a folder per encoder.
         texts: what the tokenizers are trained on.
         seed: of the random weights.
 
@@ -34,7 +34,7 @@ def make_tiny_encoders(folder: Path, texts: Sequence[str], seed: int = 0) -> dic
     makers = {"wordpiece": _wordpiece, "unigram": _unigram, "bytes": _bytes}
     folders = {}
     for name, make in makers.items():
-        target = folder / f"tiny_{name}"
+        target = Path(folder) / f"tiny_{name}"
         target.mkdir(parents=True, exist_ok=True)
         make(target, texts)
         folders[name] = target

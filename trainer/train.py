@@ -1,17 +1,21 @@
-"""`accelerate launch -m stacked_emotion.trainer.train --config recipe.yaml …`: all stages."""
+"""All stages: `accelerate launch -m stacked_emotion.trainer.train --config recipe.yaml …`."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from accelerate import PartialState
 
-from ..common.errors import UserError
-from .arguments import TrainingRecipe, parse_recipe
+from ..common.finished import thorough
+from ..common.settings import write_yaml
+from .arguments import TrainingRecipe
+from .commands import command_main
 from .results import to_markdown
+from .running.once import main_rank_alone, run_folder
 from .running.process_start import prepare_process
 from .running.processes import join_ranks
 from .running.progress import announce
@@ -33,24 +37,31 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
     """Run the stages of a recipe that are not finished yet.
 
     Args:
-        recipe: all arguments.
+        recipe: all settings.
 
     Returns:
         The results, as in `<output_dir>/results.json`; with `--stage` and no `head` among the
         stages done so far, only the stages' records.
 
     Raises:
-        UserError: bad data, options or folders, each with how to mend it.
+        UserError: bad data, options or folders, each with how to fix it.
     """
     begin = time.monotonic()
     ranks = join_ranks()
     if ranks.num_processes > 1:
         announce(f"{ranks.num_processes} processes, this one on {ranks.device.type}.")
     context = RunContext.load(recipe)
-    context.output.mkdir(parents=True, exist_ok=True)
-    chosen = recipe.stages.stage or [
-        stage for stage in RUNNERS if stage != "joint" or recipe.stages.joint
-    ]
+    chosen = recipe.stages.stage
+    if chosen == ["encoders"]:  # several machines may share this work, an encoder each
+        with thorough(recipe.stages.verify):
+            return {"stages": {"encoders": run_encoders(context)}}
+    with run_folder(context.output, recipe.stages.verify):
+        if ranks.is_main_process:
+            write_yaml(context.output / "recipe.yaml", recipe.to_dict())
+        return _run_stages(context, chosen, begin)
+
+
+def _run_stages(context: RunContext, chosen: list[str], begin: float) -> dict[str, Any]:
     records: dict[str, Any] = {}
     for stage, run in RUNNERS.items():
         if stage in chosen:
@@ -61,22 +72,21 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
         if stage not in records:
             records[stage] = RUNNERS[stage](context)
     if PartialState().is_main_process:
-        return finish_run(context, records, begin)
+        with main_rank_alone():
+            return finish_run(context, records, begin)
     return {"stages": records}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the module; returns the exit code."""
+def run_recipe(recipe: TrainingRecipe) -> None:
+    """Run a recipe and print its results; the command `train`."""
     prepare_process()
-    try:
-        results = run_training(parse_recipe(arguments))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    results = run_training(recipe)
     if PartialState().is_main_process and "systems" in results:
         print(to_markdown(results))
         print(f"The finished model is in {results['recipe']['output_dir']}/model.")
-    return 0
+
+
+main = partial(command_main, "train")
 
 
 if __name__ == "__main__":

@@ -109,7 +109,6 @@ def _text_column(name: str, columns: Sequence[str], preferred: str | None) -> in
         return lowered.index(preferred.lower())
     found = text_columns(columns)
     if not found:
-        names = ", ".join(f"“{column}”" for column in columns)
         raise UserError(
             f"{name}: which column holds the texts? It has {names}. Call that one "
             f"“{preferred or 'text'}” in the first line."

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from labeled_files import LABELS, ROWS, assert_in, load, table_rows, write_csv
-from transformers import HfArgumentParser
 
+from stacked_emotion.common.command_line import Parser, add_settings, settings_given
 from stacked_emotion.common.errors import DataError, UserError
+from stacked_emotion.common.settings import build
 from stacked_emotion.data.labeled_texts import (
     DataArguments,
     LabeledTexts,
@@ -16,10 +17,13 @@ from stacked_emotion.data.labeled_texts import (
 
 
 def test_arguments_on_the_command_line():
-    (arguments,) = HfArgumentParser(DataArguments).parse_args_into_dataclasses(
+    parser = Parser()
+    add_settings(parser, DataArguments)
+    options = parser.parse_args(
         ["--train_file", "a.tsv", "--label_names", "joy", "fear", "--on_bad_rows", "skip",
          "--delimiter", "tab", "--validation_fraction", "0.1"]
     )  # fmt: skip
+    arguments = build(DataArguments, settings_given(parser, options))
     assert arguments.label_names == ["joy", "fear"]
     assert arguments.on_bad_rows == "skip"
     assert arguments.delimiter == "\t"

@@ -83,8 +83,10 @@ def run_folder(tiny_stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
     results |= {
         "recipe": {
             "train_file": "/home/somebody/private/tweets.csv",
-            "encoders": [f"{name}={source}" for name, source in BASE_MODELS.items()],
-            "head_seeds": SEEDS, "encoder_loss": "weighted_bce", "loss": "hybrid", "max_length": 48,
+            "encoders": {name: {"source": source} for name, source in BASE_MODELS.items()},
+            "head_seeds": SEEDS, "max_length": 48,
+            "encoder_defaults": {"loss": {"name": "weighted_bce", "options": {}}},
+            "head": {"loss": {"name": "hybrid", "options": {}}},
             "hub_token": "hf_" + "Z" * 34,
         },
         "encoders": {name: {"source": source} for name, source in BASE_MODELS.items()},

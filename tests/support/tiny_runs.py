@@ -20,8 +20,8 @@ def tiny_run_options(folders: dict[str, Path], output: Path, *more: str) -> list
         "--validation_file", str(SAMPLE / "validation.jsonl"),
         "--max_train_samples", "90", "--max_validation_samples", "40",
         "--encoders", *(f"{name}={folders[name]}" for name in ("zeta", "alpha")),
-        "--output_dir", str(output), "--cross_fit", "2", "--encoder_epochs", "1",
-        "--encoder_learning_rate", "1e-3", "--meta_epochs", "1", "--head_epochs", "1",
+        "--output_dir", str(output), "--cross_fit", "2", "--encoder_defaults.epochs", "1",
+        "--encoder_defaults.learning_rate", "1e-3", "--meta.epochs", "1", "--head.epochs", "1",
         "--head_seeds", "0", "1", "--max_length", "40", "--logging_steps", "1",
         "--gain_in_errors", "0", *more,
     ]  # fmt: skip

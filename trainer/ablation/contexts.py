@@ -10,12 +10,14 @@ from pathlib import Path
 
 from accelerate import PartialState
 
+from ...common.files import replace_folder
+from ...common.finished import find
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..arguments import TrainingRecipe
 from ..data_collator import EncodedTexts
 from ..features.cache import open_cache
 from ..features.writer import FeatureCacheWriter
-from ..stages.context import RunContext, read_record
+from ..stages.context import RunContext
 from ..stages.features import (
     features_folder,
     features_layout,
@@ -23,7 +25,7 @@ from ..stages.features import (
     training_features,
 )
 from ..stages.meta_and_head import stage_folder, stage_key
-from .variants import Variant, apply_changes
+from .variants import Variant
 
 
 def variant_context(full: RunContext, variant: Variant, folder: Path) -> RunContext:
@@ -40,9 +42,8 @@ def variant_context(full: RunContext, variant: Variant, folder: Path) -> RunCont
     if variant.encoder or variant.changes.get("cross_fit") == 0:
         shared = folder
         _link_encoders(full, folder)
-    recipe = apply_changes(
-        full.recipe, variant, output_dir=str(folder), encoders_from=str(shared), joint=False
-    )
+    own = {"output_dir": str(folder), "encoders_from": str(shared)}
+    recipe = full.recipe.changed(variant.changes | own)
     if variant.encoder is None:
         context = RunContext(full.splits, recipe, full.tokenizer, full.encoded)
         if variant.changes.get("cross_fit") == 0:
@@ -67,7 +68,7 @@ def adopt_stage(context: RunContext, stage: str, folders: Iterable[Path]) -> boo
     finished = [
         place
         for place in (target, *(folder / stage for folder in folders))
-        if read_record(place, key) is not None
+        if find(place, key)[0] is not None
     ]
     PartialState().wait_for_everyone()  # all ranks have looked before one changes anything
     if finished and finished[0] != target:
@@ -77,8 +78,7 @@ def adopt_stage(context: RunContext, stage: str, folders: Iterable[Path]) -> boo
 
 def _one_encoder(full: RunContext, recipe: TrainingRecipe, name: str) -> RunContext:
     """The context of a stack of one encoder; its features are cut out of the run's."""
-    source = f"{name}={full.recipe.stack.sources()[name]}"
-    recipe = replace(recipe, stack=replace(recipe.stack, encoders=[source]))
+    recipe = replace(recipe, encoders={name: recipe.encoders[name]})
     index = full.names.index(name)
     whole = full.tokenizer
     tokenizer = StackedEmotionTokenizer(
@@ -150,5 +150,4 @@ def _copy(source: Path, target: Path) -> None:
     except (OSError, shutil.Error):
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(source, partial)
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(partial, target)
+    replace_folder(partial, target)

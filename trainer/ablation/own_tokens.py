@@ -16,7 +16,6 @@ import torch
 from transformers import AutoTokenizer
 
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..arguments import pairs
 from ..stages.context import RunContext
 from ..stages.encoders import load_fine_tuned
 from ..stages.features import encoder_parts_of_rows, scored_features, training_features
@@ -59,12 +58,12 @@ def own_token_logits(
 
 def own_tokens(context: RunContext, name: str, split: str) -> dict[int, list[int]]:
     """By row the ids that the encoder's own tokenizer gives where they are not those of the run."""
-    stack = context.recipe.stack
+    recipe = context.recipe
     index = context.names.index(name)
     tokenizer: Any = AutoTokenizer.from_pretrained(
-        stack.sources()[name], revision=pairs("revisions", stack.encoder_revisions).get(name)
+        recipe.encoders[name].source, revision=recipe.encoders[name].revision
     )
-    prefix = stack.prefixes().get(name, "")
+    prefix = recipe.prefixes().get(name, "")
     texts = [prefix + text for text in context.splits[split].texts]
     ids = tokenizer(texts, truncation=True, max_length=context.tokenizer.model_max_length)
     encoded = context.encoded[split].column(index)

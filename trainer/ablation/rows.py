@@ -12,11 +12,12 @@ import numpy as np
 from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 
+from ...common.files import fingerprint
 from ..choosing.decision_rules import Decision, choose_decision
-from ..features.cache import fingerprint
 from ..results import System
+from ..running.once import run_once
 from ..stages.cached_training import HEAD_OPTIONS
-from ..stages.context import RunContext, run_once
+from ..stages.context import RunContext
 from ..stages.encoders import weights_digest
 from ..stages.features import scored_features, training_features
 from ..stages.meta_and_head import run_head, run_meta, scored_logits, stage_folder
@@ -95,7 +96,7 @@ def _trained(full: RunContext, variant: Variant, root: Path) -> Row:
             "seconds": round(sum(stage["seconds"] for stage in stages.values()), 2),
             "stages": stages,
             "gates": _gates(context, last, record),
-            "options": {"loss": context.recipe.stages.loss} | variant.changes,
+            "options": {"head.loss": context.recipe.head.loss.name} | variant.changes,
         },
     )
 
@@ -153,7 +154,7 @@ def _kept(
     system = System(
         variant.title, decision_from(record["decision"]), load_file(folder / "logits.safetensors")
     )
-    return Row(variant, system, {k: v for k, v in record.items() if k not in ("key", "decision")})
+    return Row(variant, system, {k: v for k, v in record.items() if k != "decision"})
 
 
 def _most_frequent(full: RunContext, variant: Variant) -> tuple[System, dict[str, Any]]:
@@ -255,5 +256,5 @@ def expected_seconds(
 
 
 def _shares_meta(variant: Variant) -> bool:
-    behind = HEAD_OPTIONS | {"loss", "loss_options"}
+    behind = HEAD_OPTIONS | {"head.loss"}
     return variant.encoder is None and set(variant.changes) <= behind

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from accelerate import PartialState
 
 from ...common.errors import UserError
 from ...common.files import write_json
-from ..arguments import TrainingRecipe, parse_recipe
-from ..recipe_words import take_option, with_recipe_first
+from ..arguments import TrainingRecipe
+from ..commands import command_main
+from ..running.once import run_folder
 from ..running.process_start import prepare_process
 from ..running.processes import join_ranks
 from ..running.progress import announce, duration
@@ -20,23 +21,7 @@ from ..stages.encoders import run_encoders
 from .outcome import Outcome
 from .rows import Row, expected_seconds, finish_row
 from .table import to_markdown
-from .variants import FULL, chosen_variants
-
-USAGE = """\
-usage: stacked-emotion ablate RECIPE [--seeds N …] [--variants NAME …] [options of train]
-
-Train and score a recipe's stack without each of its parts, with every loss, and each encoder alone.
-Encoders and features are those of the run in --output_dir, made where they are missing, or of the
-run in --encoders_from. A stage that is the same in several rows is run once; finished rows are
-kept, so that the same command goes on where it was. The figures are written to
-<output_dir>/ablation.json and ablation.md after every row.
-
-  RECIPE             a YAML file, or the name of a recipe of the package
-  --seeds N …        seeds of the layers on top (head_seeds of the recipe)
-  --variants NAME …  only these rows and the stack; --variants list shows them
-  other options      those of `stacked-emotion train` (see its --help), such as --train_file,
-                     --validation_file, --encoders and --output_dir
-"""
+from .variants import FULL, Variant, chosen_variants
 
 
 def run_ablation(recipe: TrainingRecipe, variants: Sequence[str] = ()) -> dict[str, Any]:
@@ -57,7 +42,12 @@ def run_ablation(recipe: TrainingRecipe, variants: Sequence[str] = ()) -> dict[s
     full = RunContext.load(recipe)
     if not full.held_out_splits:
         raise UserError("There is nothing to score: give --validation_file or --test_file.")
-    if recipe.stages.encoders_from is None:
+    with run_folder(full.output, recipe.stages.verify):
+        return _run_rows(full, chosen)
+
+
+def _run_rows(full: RunContext, chosen: list[Variant]) -> dict[str, Any]:
+    if full.recipe.stages.encoders_from is None:
         run_encoders(full)
     root = full.output / "ablation"
     outcome = Outcome(full, chosen)
@@ -81,25 +71,16 @@ def run_ablation(recipe: TrainingRecipe, variants: Sequence[str] = ()) -> dict[s
     return figures
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point: the options of training, `--seeds` and `--variants`."""
+def run_ablation_command(recipe: TrainingRecipe, variants: Sequence[str]) -> None:
+    """Run the ablation of a recipe and print the table; the command `ablate`."""
     prepare_process()
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or {"-h", "--help"} & set(words):
-        print(USAGE)
-        return 0 if words else 2
-    try:
-        words, variants = take_option(with_recipe_first(words), "--variants")
-        words = ["--head_seeds" if word == "--seeds" else word for word in words]
-        recipe = parse_recipe(words)
-        if variants == ["list"]:
-            for variant in chosen_variants(recipe, ()):
-                print(f"{variant.slug:40} {variant.group}")
-            return 0
-        figures = run_ablation(recipe, variants or ())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if list(variants) == ["list"]:
+        for variant in chosen_variants(recipe, ()):
+            print(f"{variant.slug:40} {variant.group}")
+        return
+    figures = run_ablation(recipe, variants)
     if PartialState().is_main_process:
         print(to_markdown(figures))
-    return 0
+
+
+main = partial(command_main, "ablate")

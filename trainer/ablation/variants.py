@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...common.errors import UserError, did_you_mean
-from ..arguments import StageArguments, TrainingRecipe
+from ..arguments import TrainingRecipe
 from ..losses import loss_options
 
 FULL = "stack"
@@ -38,7 +37,7 @@ class Variant:
         kind: `most_frequent`, `tfidf`, `encoder`, `own_tokens`, `average`, `meta`, or `stack` for
             what is trained anew by the stages `meta` and `head`.
         encoder: the one encoder it is about, where there is one.
-        changes: options of the recipe that differ from the recipe's own.
+        changes: what differs from the recipe, for `TrainingRecipe.changed`.
         loss: the loss of stage `head`, where the row is there to compare losses.
     """
 
@@ -66,7 +65,7 @@ def variants_of(recipe: TrainingRecipe) -> list[Variant]:
     What the recipe switches off appears as a row with it switched on. The other losses take the
     options of the recipe's own where they have them (its class weights), and defaults elsewhere.
     """
-    names = list(recipe.stack.sources())
+    names = list(recipe.sources())
     rows = [
         Variant("most frequent labels", "Baselines", "most_frequent"),
         Variant("TF-IDF + logistic regression", "Baselines", "tfidf"),
@@ -79,7 +78,7 @@ def variants_of(recipe: TrainingRecipe) -> list[Variant]:
     rows += [
         Variant("average", "Stack", "average"),
         Variant("meta", "Stack", "meta"),
-        Variant(FULL, "Stack", loss=recipe.stages.loss),
+        Variant(FULL, "Stack", loss=recipe.head.loss.name),
     ]
     rows += _structure(recipe) + _losses(recipe) + _hybrid(recipe)
     return rows
@@ -106,23 +105,6 @@ def chosen_variants(recipe: TrainingRecipe, wanted: Iterable[str]) -> list[Varia
     return [row for row in rows if not slugs or row.slug in slugs or row.title == FULL]
 
 
-def apply_changes(recipe: TrainingRecipe, variant: Variant, **more: Any) -> TrainingRecipe:
-    """The recipe with the variant's options.
-
-    Args:
-        recipe: the recipe of the run.
-        variant: a row.
-        **more: further options, such as `output_dir`.
-    """
-    changes = variant.changes | more
-    known = vars(recipe.stack)
-    stack = {key: value for key, value in changes.items() if key in known}
-    stages = {key: value for key, value in changes.items() if key not in known}
-    return replace(
-        recipe, stack=replace(recipe.stack, **stack), stages=replace(recipe.stages, **stages)
-    )
-
-
 def _structure(recipe: TrainingRecipe) -> list[Variant]:
     rows = []
     for option, part in _PARTS.items():
@@ -139,50 +121,47 @@ def _structure(recipe: TrainingRecipe) -> list[Variant]:
 
 
 def _losses(recipe: TrainingRecipe) -> list[Variant]:
-    stages = recipe.stages
     return [
-        _loss_variant(stages, title, "Losses", name, _options(stages, name))
+        _loss_variant(recipe, title, "Losses", name, _options(recipe, name))
         for name, title in LOSS_TITLES.items()
-        if name != stages.loss
+        if name != recipe.head.loss.name
     ]
 
 
 def _hybrid(recipe: TrainingRecipe) -> list[Variant]:
     """The hybrid loss minus each part: its class weights, and every part that has a weight."""
-    stages = recipe.stages
-    options, known = _options(stages, "hybrid"), loss_options("hybrid")
+    options, known = _options(recipe, "hybrid"), loss_options("hybrid")
     without_weights = {k: v for k, v in options.items() if not k.startswith("class_weight")}
     found = {"class weights": without_weights | {"class_weights": "none"}}
     for option, default in known.items():
         if option.endswith("_weight") and options.get(option, default):
             found[option.removesuffix("_weight").replace("_", " ")] = options | {option: 0}
     return [
-        _loss_variant(stages, f"hybrid without {part}", "Parts of the hybrid loss", "hybrid", left)
+        _loss_variant(recipe, f"hybrid without {part}", "Parts of the hybrid loss", "hybrid", left)
         for part, left in found.items()
         if part != "bce"  # the class weights are its
     ]
 
 
-def _options(stages: StageArguments, name: str) -> dict[str, Any]:
+def _options(recipe: TrainingRecipe, name: str) -> dict[str, Any]:
     """Options of a loss, taken over from the recipe's own where both have them."""
-    own = stages.options_of("head")
-    if name == stages.loss:
-        return own
-    shared = set(loss_options(name)) & set(loss_options(stages.loss))
+    own = recipe.head.loss
+    if name == own.name:
+        return own.options
+    shared = set(loss_options(name)) & set(loss_options(own.name))
     return {
-        key: value for key, value in own.items() if key in shared and key.startswith("class_weight")
+        key: value
+        for key, value in own.options.items()
+        if key in shared and key.startswith("class_weight")
     }
 
 
 def _loss_variant(
-    stages: StageArguments, title: str, group: str, name: str, options: dict[str, Any]
+    recipe: TrainingRecipe, title: str, group: str, name: str, options: dict[str, Any]
 ) -> Variant:
     """The loss of stage `head`, and of stage `meta` too where the recipe gives both the same."""
-    given = [
-        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
-        for key, value in options.items()
-    ]
-    changes: dict[str, Any] = {"loss": name, "loss_options": given}
-    if stages.meta_loss == stages.loss and stages.meta_loss_options == stages.loss_options:
-        changes |= {"meta_loss": name, "meta_loss_options": given}
+    loss = {"name": name, "options": options}
+    changes: dict[str, Any] = {"head.loss": loss}
+    if recipe.meta.loss == recipe.head.loss:
+        changes["meta.loss"] = loss
     return Variant(title, group, changes=changes, loss=name if group == "Losses" else None)

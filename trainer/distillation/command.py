@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 
-from ...common.errors import UserError
+from ...common.settings import write_yaml
+from ..commands import command_main
 from ..results import to_markdown
+from ..running.once import run_folder
 from ..running.process_start import prepare_process
 from ..running.processes import join_ranks
-from .arguments import Distillation, parse_distillation
+from .arguments import Distillation
 from .finish import finish_distillation, lead_table
 from .run import DistillationContext
 
@@ -30,37 +33,37 @@ def run_distillation(arguments: Distillation) -> dict[str, Any]:
         The results, as in `<output_dir>/results.json`; an empty dict on other ranks than the first.
 
     Raises:
-        UserError: bad data, options or folders, each with how to mend it.
+        UserError: bad data, options or folders, each with how to fix it.
     """
     begin = time.monotonic()
     join_ranks()
-    context = DistillationContext.load(arguments)
-    records = context.train_all()
-    if not PartialState().is_main_process:
-        return {}
-    results = finish_distillation(context, records, begin)
-    if arguments.options.onnx:
-        from ...inference.backends.student_export import export_student
+    options = arguments.options
+    with run_folder(Path(options.output_dir), options.verify):
+        context = DistillationContext.load(arguments)
+        records = context.train_all()
+        if not PartialState().is_main_process:
+            return {}
+        write_yaml(context.output / "recipe.yaml", arguments.to_dict())
+        results = finish_distillation(context, records, begin)
+        if options.onnx:
+            from ...inference.backends.student_export import export_student
 
-        export_student(context.output / "model", context.output / "model" / "onnx")
-    return results
+            export_student(context.output / "model", context.output / "model" / "onnx")
+        return results
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the module; returns the exit code."""
+def run_distillation_command(arguments: Distillation) -> None:
+    """Run a distillation and print its results; the command `distill`."""
     import datasets
 
     prepare_process()
     datasets.disable_progress_bars()
-    try:
-        results = run_distillation(parse_distillation(arguments))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if results:
+    if results := run_distillation(arguments):
         print(to_markdown(results) + lead_table(results))
         print(f"The student is in {results['recipe']['output_dir']}/model.")
-    return 0
+
+
+main = partial(command_main, "distill")
 
 
 if __name__ == "__main__":

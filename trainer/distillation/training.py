@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ...common.batching import batches_by_length
 from ...data.label_statistics import LabelStatistics
 from ..losses.distillation import DistillationLoss
+from ..parameter_groups import width_scaled_learning_rate
 from ..running.checkpoints import newest_checkpoint
-from ..stages.context import CHECKPOINTS
+from ..running.once import CHECKPOINTS
 from ..trainer import StackedEmotionTrainer
+from ..training_arguments import training_arguments
 from .arguments import DistillationArguments
 from .rows import StudentCollator, StudentRows
 from .student import build_student, student_groups
@@ -105,27 +107,21 @@ def train_student(
         options.student_layers,
         attention,
     )
-    checkpoints = folder / CHECKPOINTS
+    checkpoints, width = folder / CHECKPOINTS, model.config.hidden_size
     trainer = DistillationTrainer(
         model=model,
-        args=TrainingArguments(
-            output_dir=str(checkpoints),
-            num_train_epochs=plan.epochs,
-            per_device_train_batch_size=options.batch_size,
-            weight_decay=options.weight_decay,
-            lr_scheduler_type="linear",
-            warmup_steps=options.warmup,
+        args=training_arguments(
+            checkpoints,
+            options,
+            "distill",
+            epochs=plan.epochs,
+            learning_rate=options.learning_rate or width_scaled_learning_rate(width),
+            report_to=options.report_to,
             bf16=options.bf16,
             logging_steps=options.logging_steps,
             save_strategy="steps",
             save_steps=options.save_steps,
             save_total_limit=2,
-            report_to=[] if options.report_to == ["none"] else options.report_to,
-            train_sampling_strategy="group_by_length",
-            remove_unused_columns=False,
-            label_names=["labels"],
-            dataloader_pin_memory=torch.cuda.is_available(),
-            use_cpu=not torch.cuda.is_available(),
             seed=plan.seed,
         ),
         train_dataset=rows,

@@ -16,6 +16,7 @@ from ...common.batching import batches_by_length
 from ...common.errors import UserError
 from ...common.files import fingerprint
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..arguments import MetaTraining, StackArguments
 from ..choosing.decision_rules import OBJECTIVE_WEIGHTS, Decision, choose_decision
 from ..data_collator import FeatureCollator
 from ..features.cache import FeatureCache
@@ -46,14 +47,16 @@ class TopPlan:
         output: the output that is trained and scored, "logits" or "meta_logits".
         parts: beginnings of the names of the parameters that are trained; empty for all on top.
         epochs: most epochs.
-        learning_rate: peak of the linear schedule.
+        settings: how they are optimized.
+        stage: meta or head.
         loss: the loss.
     """
 
     output: str
     parts: tuple[str, ...]
     epochs: int
-    learning_rate: float
+    settings: MetaTraining
+    stage: str
     loss: EmotionLoss = field(repr=False)
 
     @property
@@ -62,15 +65,15 @@ class TopPlan:
         return self.output == "meta_logits" and not self.loss.uses_embedding
 
 
-def stack_options(context: RunContext, meta_only: bool = False) -> dict[str, Any]:
+def stack_options(stack: StackArguments, meta_only: bool = False) -> dict[str, Any]:
     """Fields of `StackedEmotionConfig` of the stack that a stage trains.
 
     Args:
-        context: the run.
+        stack: the recipe's.
         meta_only: without Bi-LSTM, projection and classifier. What the recipe says of them is left
             out, so that two recipes that differ in it alone have one stage `meta`.
     """
-    options = context.recipe.stack.config_options()
+    options = stack.config_options()
     if not meta_only:
         return options
     kept = {name: value for name, value in options.items() if name not in HEAD_OPTIONS}
@@ -87,7 +90,7 @@ def build_stack(
     """
     sources = {name: fine_tuned_folder(context, name, "final") for name in context.names}
     statistics = context.statistics
-    options = stack_options(context, meta_only)
+    options = stack_options(context.recipe.stack, meta_only)
     projection = options.pop("contrastive_dim")
     model = StackedEmotionForSequenceClassification.from_encoders(
         sources,
@@ -284,7 +287,6 @@ def _train_top(
     part: str,
     constants: dict[str, float] | None,
 ) -> list[dict[str, Any]]:
-    stages = context.recipe.stages
     for name, parameter in top_parameters(model):
         parameter.requires_grad_(not plan.parts or name.startswith(plan.parts))
     if not any(parameter.requires_grad for _, parameter in top_parameters(model)):
@@ -295,11 +297,10 @@ def _train_top(
         model=model,
         args=context.training_arguments(
             context.output / "trainer",
-            num_train_epochs=plan.epochs,
-            learning_rate=plan.learning_rate,
-            per_device_train_batch_size=stages.top_batch_size,
-            weight_decay=stages.top_weight_decay,
-            warmup_share=stages.top_warmup,
+            plan.settings,
+            plan.stage,
+            epochs=plan.epochs,
+            learning_rate=plan.settings.learning_rate,
             save_strategy="no",
             seed=seed,
             disable_tqdm=True,
@@ -309,7 +310,10 @@ def _train_top(
         loss=plan.loss,
         optimized=plan.output,
         optimizer_groups=top_parameter_groups(
-            model, plan.learning_rate, stages.trust_factor, stages.top_weight_decay
+            model,
+            plan.settings.learning_rate,
+            context.recipe.stages.trust_factor,
+            plan.settings.weight_decay,
         ),
         callbacks=callbacks,
     )

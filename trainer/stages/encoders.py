@@ -10,17 +10,24 @@ import numpy as np
 import torch
 
 from ...common.errors import UserError
-from ...common.files import file_digest, fingerprint
+from ...common.files import fingerprint
+from ...common.finished import Finished, finished_in
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..arguments import pairs
+from ..arguments import TrainingRecipe
 from ..data_collator import EncodedTextCollator, EncodedTexts
-from ..losses import build_loss
 from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning_rate
+from ..results import used_state
 from ..running.checkpoints import newest_checkpoint
+from ..running.once import CHECKPOINTS, run_once
 from ..running.tracking import send_tensorboard_to
 from ..trainer import StackedEmotionTrainer
-from .context import CHECKPOINTS, RunContext, announce, run_once
+from ..training_arguments import learned_from
+from .context import CHECKPOINTING, RunContext, announce, stage_loss
 from .lora import add_lora, merge_lora
+
+# Raised when the same settings come to other weights: finished encoders are then trained again.
+ENCODER_VERSION = 1
+_MODEL_FILES = ("*.safetensors", "config.json")
 
 
 def run_encoders(context: RunContext) -> dict[str, Any]:
@@ -40,7 +47,7 @@ def run_encoders(context: RunContext) -> dict[str, Any]:
         for part, rows in encoder_parts(context).items():
             announce(f"Stage encoders: {name}, {part}, {len(rows)} texts.")
             records[name][part] = run_once(
-                encoder_folder(context, name, part),
+                encoder_folder(context.shared, name, part),
                 encoder_key(context, name, part),
                 partial(_fine_tune, context, index, rows),
             )
@@ -56,24 +63,26 @@ def encoder_parts(context: RunContext) -> dict[str, np.ndarray]:
     return parts | {"final": np.arange(len(folds))}
 
 
-def encoder_folder(context: RunContext, name: str, part: str) -> Path:
-    """Where a fine-tuned encoder is."""
-    return context.shared / "encoders" / name / part
+def encoder_folder(shared: Path, name: str, part: str) -> Path:
+    """Where a fine-tuned encoder is, in the folder of its run."""
+    return shared / "encoders" / name / part
+
+
+def fine_tuned(context: RunContext, name: str, part: str) -> Finished:
+    """A fine-tuned encoder that is there and undamaged.
+
+    Raises:
+        UserError: the stage has not run, or a file is damaged.
+    """
+    return finished_in(
+        encoder_folder(context.shared, name, part),
+        "run the stage encoders first (leave --stage out to run all).",
+    )
 
 
 def fine_tuned_folder(context: RunContext, name: str, part: str) -> Path:
-    """The folder of a fine-tuned encoder that is there.
-
-    Raises:
-        UserError: the stage has not run.
-    """
-    folder = encoder_folder(context, name, part)
-    if not (folder / "done.json").exists() or not list(folder.glob("*.safetensors")):
-        raise UserError(
-            f"There is no fine-tuned encoder in {folder}: run the stage encoders first "
-            "(leave --stage out to run all)."
-        )
-    return folder
+    """The folder of a fine-tuned encoder that is there; see `fine_tuned`."""
+    return fine_tuned(context, name, part).folder
 
 
 def load_fine_tuned(
@@ -89,42 +98,33 @@ def load_fine_tuned(
 
 
 def weights_digest(context: RunContext, name: str, part: str) -> str:
-    """Digest of a fine-tuned encoder's weights."""
-    folder = fine_tuned_folder(context, name, part)
-    return fingerprint([file_digest(path) for path in sorted(folder.glob("*.safetensors"))])
+    """Digest of a fine-tuned encoder's weights and configuration."""
+    return fine_tuned(context, name, part).digest(*_MODEL_FILES)
 
 
-def encoder_settings(context: RunContext, name: str) -> dict[str, Any]:
-    """Epochs, learning rate and loss of an encoder, as the recipe gives them."""
-    stages = context.recipe.stages
-    epochs = pairs("encoder_epochs_by_name", stages.encoder_epochs_by_name)
-    rates = pairs("encoder_learning_rates", stages.encoder_learning_rates)
-    rate = rates.get(name, stages.encoder_learning_rate)
-    lora_rank = stages.encoder_lora_rank
-    by_name = pairs("encoder_consistency_by_name", stages.encoder_consistency_by_name)
-    consistency = float(by_name.get(name, stages.encoder_consistency))
-    settings = {
-        "source": context.recipe.stack.sources()[name],
-        "epochs": float(epochs.get(name, stages.encoder_epochs)),
-        "learning_rate": None if rate is None else float(rate),
-        "frozen_layers": int(
-            pairs("encoder_frozen_layers", stages.encoder_frozen_layers).get(name, -1)
-        ),
-        "head_factor": stages.encoder_head_factor,
-        "layer_decay": stages.encoder_layer_decay,
-        "batch_size": stages.encoder_batch_size,
-        "weight_decay": stages.encoder_weight_decay,
-        "warmup": stages.encoder_warmup,
-        "loss": stages.encoder_loss,
-        "loss_options": stages.options_of("encoder"),
+def encoder_settings(recipe: TrainingRecipe, name: str) -> dict[str, Any]:
+    """What the recipe says of an encoder's fine-tuning, as plain values."""
+    given, stages = recipe.encoders[name], recipe.stages
+    settings: dict[str, Any] = {
+        key: getattr(given, key)
+        for key in (
+            "source", "revision", "epochs", "learning_rate", "frozen_layers", "head_factor",
+            "layer_decay", "batch_size", "weight_decay", "warmup",
+        )
+    }  # fmt: skip
+    settings |= {
+        "loss": given.loss.name,
+        "loss_options": given.loss.options,
         "dropout": 0.1,
         "bf16": stages.bf16,
         "seed": stages.seed,
     }
-    if lora_rank:
-        settings["lora"] = [lora_rank, stages.encoder_lora_alpha]
-    if consistency:
-        settings["consistency"] = consistency
+    if given.lora_rank:
+        settings["lora"] = [given.lora_rank, given.lora_alpha]
+    if given.consistency:
+        settings["consistency"] = given.consistency
+    if learned := learned_from(given):
+        settings["training_arguments"] = learned
     return settings
 
 
@@ -132,7 +132,23 @@ def encoder_key(context: RunContext, name: str, part: str) -> str:
     """Fingerprint of everything a fine-tuned encoder depends on."""
     stages = context.recipe.stages
     folds = [part, stages.cross_fit, stages.seed] if part != "final" else ["final"]
-    return fingerprint(context.data_fingerprint, encoder_settings(context, name), folds)
+    settings = encoder_settings(context.recipe, name)
+    source, state = settings.pop("source"), context.source_states.get(name) or {}
+    settings.pop("revision")
+    return fingerprint(
+        ENCODER_VERSION,
+        context.data_fingerprint,
+        state if any(state.values()) else source,
+        settings,
+        [context.encoders_in_bf16, stages.fp16, _attention(context)],
+        folds,
+    )
+
+
+def _attention(context: RunContext) -> str | None:
+    """The attention an encoder is trained with; None for the model's own choice."""
+    asked = context.recipe.stages.attn_implementation
+    return "eager" if asked is None and not torch.cuda.is_available() else asked
 
 
 def start_at_prevalence(
@@ -146,17 +162,16 @@ def start_at_prevalence(
 
 
 def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) -> dict[str, Any]:
-    name, stages = context.names[index], context.recipe.stages
-    settings = encoder_settings(context, name)
-    attention = stages.attn_implementation
-    if attention is None and not torch.cuda.is_available():
-        attention = "eager"
+    name, recipe = context.names[index], context.recipe
+    given, stages = recipe.encoders[name], recipe.stages
+    settings = encoder_settings(recipe, name)
     torch.manual_seed(stages.seed)
-    revision = pairs("encoder_revisions", context.recipe.stack.encoder_revisions).get(name)
+    state = context.source_states.get(name) or {}
+    revision = state.get("commit") or given.revision
     model = StackedEmotionForSequenceClassification.from_encoders(
-        {name: settings["source"]},
+        {name: given.source},
         labels=context.label_names,
-        attn_implementation=attention,
+        attn_implementation=_attention(context),
         hub_options={} if revision is None else {"revision": revision},
         use_meta_learner=False,
         use_lstm=False,
@@ -165,36 +180,32 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
     )
     start_at_prevalence(model, name, context.statistics.prevalence)
     width = model.config.encoders[name].hidden_size
-    rate = settings["learning_rate"] or width_scaled_learning_rate(width)
+    rate = given.learning_rate or width_scaled_learning_rate(width)
     texts: EncodedTexts = context.encoded["train"].select(rows).column(index)
-    _freeze(model, name, settings["frozen_layers"])
-    adapted = None
-    if "lora" in settings:
-        adapted = add_lora(model, name, *settings["lora"])
+    _freeze(model, name, given.frozen_layers)
+    adapted = add_lora(model, name, given.lora_rank, given.lora_alpha) if given.lora_rank else None
     trainer = StackedEmotionTrainer(
         model=model,
         args=context.training_arguments(
             folder / CHECKPOINTS,
-            num_train_epochs=settings["epochs"],
+            given,
+            f"encoders.{name}",
+            epochs=given.epochs,
             learning_rate=rate,
-            per_device_train_batch_size=settings["batch_size"],
-            weight_decay=settings["weight_decay"],
-            warmup_share=settings["warmup"],
-            gradient_checkpointing=stages.gradient_checkpointing,
             bf16=context.encoders_in_bf16,
             seed=stages.seed,
-            **context.checkpointing(),
+            **CHECKPOINTING,
         ),
         train_dataset=texts,
         data_collator=EncodedTextCollator(),
-        loss=build_loss(settings["loss"], context.statistics, **settings["loss_options"]),
-        consistency_weight=settings.get("consistency", 0.0),
+        loss=stage_loss(f"encoders.{name}", given, context.statistics),
+        consistency_weight=given.consistency,
         optimizer_groups=parameter_groups(
             model,
             {name: rate},
-            settings["head_factor"],
-            settings["weight_decay"],
-            settings["layer_decay"],
+            given.head_factor,
+            given.weight_decay,
+            given.layer_decay,
         ),
     )
     send_tensorboard_to(trainer, context.shared / "tensorboard/encoders" / name / folder.name)
@@ -204,7 +215,11 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
     model.config._attn_implementation = None
     trainer.save_finished(folder)
     log = [entry for entry in trainer.state.log_history if "loss" in entry]
-    return {"settings": settings | {"learning_rate": rate}, "log": log}
+    return {
+        "settings": settings | {"learning_rate": rate},
+        "source_state": used_state(settings["source"], state),
+        "log": log,
+    }
 
 
 def _freeze(model: StackedEmotionForSequenceClassification, name: str, frozen_layers: int) -> None:

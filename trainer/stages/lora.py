@@ -31,9 +31,7 @@ def add_lora(
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise UserError(
-            "encoder_lora_rank needs peft: pip install 'stacked_emotion[peft]'."
-        ) from error
+        raise UserError("lora_rank needs peft: pip install 'stacked_emotion[peft]'.") from error
     options = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear")
     return get_peft_model(model.get_encoder(name), options)
 

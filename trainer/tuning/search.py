@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +19,15 @@ from accelerate import PartialState
 from ...common.environment import environment
 from ...common.errors import UserError
 from ...common.files import fingerprint, write_json
-from ..arguments import TrainingRecipe, parse_recipe
+from ..arguments import TrainingRecipe
+from ..commands import command_main
 from ..features.cache import FeatureCache
-from ..recipe_words import take_number, take_option, with_recipe_first
+from ..running.once import CHECKPOINTS, run_folder, run_once
 from ..running.process_start import prepare_process
 from ..running.processes import join_ranks
 from ..running.progress import announce, duration
 from ..stages.cached_training import build_stack
-from ..stages.context import CHECKPOINTS, RunContext, run_once
+from ..stages.context import RunContext
 from ..stages.encoders import encoder_parts, run_encoders, weights_digest
 from ..stages.features import training_features
 from ..stages.meta_and_head import (
@@ -33,25 +37,7 @@ from ..stages.meta_and_head import (
     stage_key,
     top_plan,
 )
-from .search_space import SearchSpace, current_values, recipe_lines, space_of, with_values
-
-USAGE = """\
-usage: stacked-emotion tune RECIPE [--trials N] [--minutes M] [--parameters NAME …]
-                            [options of train]
-
-Search hyper-parameters of the layers on top (stages meta and head) with Optuna. Encoders and
-features are those of the run in --output_dir, made where they are missing, or of the run in
---encoders_from. A trial is scored on out-of-fold predictions of the training texts alone;
-validation and test texts are not looked at. The study is kept in <output_dir>/tuning.db: the same
-command goes on where it was, and a larger --trials adds to it. The best values are printed as lines
-of a recipe and are in tuned.yaml.
-
-  RECIPE             a YAML file, or the name of a recipe of the package
-  --trials N         finished trials in all (20); the first one is the recipe as it is
-  --minutes M        begin no trial after so many minutes
-  --parameters …     only these: name, name=low..high or name=a,b,c
-  other options      those of `stacked-emotion train` (see its --help)
-"""
+from .search_space import SearchSpace, current_values, recipe_lines, space_of
 
 
 def hyperparameter_search(
@@ -85,17 +71,19 @@ def hyperparameter_search(
         raise UserError("tune runs in one process: leave --num_processes out.")
     space = space_of(recipe, parameters)
     context = _training_rows_only(RunContext.load(recipe))
+    with run_folder(context.output, recipe.stages.verify):
+        return _search(optuna, context, space, trials, seconds)
+
+
+def _search(
+    optuna: Any, context: RunContext, space: SearchSpace, trials: int, seconds: float
+) -> dict[str, Any]:
+    recipe = context.recipe
     if recipe.stages.encoders_from is None:
         run_encoders(context)
     features = training_features(context)
     _, stack_words = stacks_words(context, features)
-    context.output.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        study_name=_study_name(context, space),
-        storage=f"sqlite:///{context.output.resolve() / 'tuning.db'}",
-        direction="maximize",
-        load_if_exists=True,
-    )
+    study = _open_study(optuna, context.output / "tuning.db", _study_name(context, space))
     _requeue_killed(optuna, study)
     study.sampler = optuna.samplers.TPESampler(seed=recipe.stages.seed + len(study.trials))
     if not study.trials:
@@ -106,7 +94,9 @@ def hyperparameter_search(
         trial = study.ask()
         values = {name: domain.suggest(trial, name) for name, domain in space.items()}
         score, details = _run_trial(context, values, features, stack_words)
-        for name, value in (details | {"values": values}).items():
+        attributes = details | {"values": values}
+        attributes["digest"] = _trial_digest(attributes, score)
+        for name, value in attributes.items():
             trial.set_user_attr(name, value)
         study.tell(trial, score)
         write_json(context.output / "tuning.json", _outcome(context, study, space))
@@ -128,20 +118,59 @@ def _optuna() -> Any:
     return optuna
 
 
+def _open_study(optuna: Any, path: Path, name: str) -> Any:
+    """The study in a database, which is set aside if it is damaged."""
+    options: dict[str, Any] = {"study_name": name, "storage": f"sqlite:///{path.resolve()}"}
+    options |= {"direction": "maximize", "load_if_exists": True}
+    try:
+        _check_database(path)
+        study = optuna.create_study(**options)
+        damaged = len(study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)))
+        damaged -= len(_finished(study))
+    except UserError:
+        raise
+    except Exception as error:  # of sqlite3, SQLAlchemy, Optuna and JSON
+        if not path.exists() or _is_locked(error):
+            raise
+        aside = path.with_name(f"{path.name}.damaged")
+        os.replace(path, aside)
+        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)  # not that of a new database
+        announce(f"{path} is damaged ({error}). It is set aside in {aside}, and trials begin anew.")
+        return optuna.create_study(**options)
+    if damaged:
+        announce(f"{path} holds {damaged} damaged trials, which are left out and tried again.")
+    return study
+
+
+def _check_database(path: Path) -> None:
+    if path.exists():
+        with closing(sqlite3.connect(path)) as connection:
+            (found, *_) = connection.execute("PRAGMA integrity_check").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+
+
+def _is_locked(error: Exception) -> bool:
+    return "locked" in str(error)
+
+
+def _trial_digest(attributes: dict[str, Any], score: float | None) -> str:
+    """Of all that a trial says, its own digest left out."""
+    return fingerprint([{k: v for k, v in attributes.items() if k != "digest"}, score])
+
+
 def _training_rows_only(context: RunContext) -> RunContext:
     """The run without the texts that are only scored."""
     train = {"train": context.splits["train"]}
-    return RunContext(train, context.recipe, context.tokenizer, {"train": context.encoded["train"]})
+    encoded = {"train": context.encoded["train"]}
+    states = context.source_states
+    return RunContext(train, context.recipe, context.tokenizer, encoded, states)
 
 
 def _study_name(context: RunContext, space: SearchSpace) -> str:
     """One study for one set of features, ranges and fixed options."""
-    kinds = ("meta_", "head_", "top_", "loss", "decision", "threshold", "probe")
-    options = {
-        name: value
-        for name, value in context.recipe.to_dict().items()
-        if name.startswith(kinds) and name != "head_seeds"
-    }
+    names = ("meta", "head", "trust_factor", "decisions", "threshold_objective", "probe_gap_limit")
+    recipe = context.recipe.to_dict()
     stages, parts = context.recipe.stages, sorted(encoder_parts(context))
     key = fingerprint(
         context.data_fingerprint,
@@ -149,7 +178,7 @@ def _study_name(context: RunContext, space: SearchSpace) -> str:
         [stages.cross_fit, stages.seed, stages.head_seeds[0]],
         context.recipe.stack.config_options(),
         {name: repr(domain) for name, domain in space.items()},
-        options,
+        {name: recipe[name] for name in names},
     )
     return f"stack-{key[:16]}"
 
@@ -166,16 +195,13 @@ def _run_trial(
 ) -> tuple[float, dict[str, Any]]:
     """Out-of-fold objective of stage `head` with these values, and the epochs and seconds."""
     begin = time.monotonic()
-    recipe = with_values(context.recipe, values)
-    shared, scratch = str(context.shared), str(_scratch(context))
-    stages = replace(
-        recipe.stages,
-        output_dir=scratch,
-        encoders_from=shared,
-        report_to=["none"],
-        gain_in_errors=0.0,  # else every trial whose gain is within the noise scores the same
-    )
-    trial = replace_recipe(context, replace(recipe, stages=stages))
+    changes = values | {
+        "output_dir": str(_scratch(context)),
+        "encoders_from": str(context.shared),
+        "report_to": ["none"],
+        "gain_in_errors": 0.0,  # else every trial whose gain is within the noise scores the same
+    }
+    trial = replace_recipe(context, context.recipe.changed(changes))
 
     def work(stage: str) -> Callable[[Path], dict[str, Any]]:
         def run(folder: Path) -> dict[str, Any]:
@@ -207,7 +233,17 @@ def _scratch(context: RunContext) -> Path:
 
 
 def _finished(study: Any) -> list[Any]:
-    return [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    """The finished trials that say what they said when they were finished."""
+    return [
+        trial
+        for trial in study.trials
+        if trial.state.name == "COMPLETE"
+        and trial.user_attrs.get("digest") == _trial_digest(trial.user_attrs, trial.value)
+    ]
+
+
+def _best(study: Any) -> Any:
+    return max(_finished(study), key=lambda trial: trial.value)
 
 
 def _progress(study: Any, trials: int) -> str:
@@ -216,15 +252,15 @@ def _progress(study: Any, trials: int) -> str:
         return f"Trial 1 of {trials}: the recipe as it is."
     seconds = float(np.mean([trial.user_attrs["seconds"] for trial in done]))
     return (
-        f"Trial {len(done) + 1} of {trials}; best so far {study.best_value:.4f} (trial "
-        f"{study.best_trial.number}), recipe {done[0].value:.4f}; "
+        f"Trial {len(done) + 1} of {trials}; best so far {_best(study).value:.4f} (trial "
+        f"{_best(study).number}), recipe {done[0].value:.4f}; "
         f"{duration(seconds * (trials - len(done)))} left."
     )
 
 
 def _outcome(context: RunContext, study: Any, space: SearchSpace) -> dict[str, Any]:
     done = _finished(study)
-    best = study.best_trial
+    best = _best(study)
     return {
         "format": 1,
         "study": study.study_name,
@@ -234,30 +270,21 @@ def _outcome(context: RunContext, study: Any, space: SearchSpace) -> dict[str, A
         "recipe": {"score": done[0].value, "values": done[0].user_attrs["values"]},
         "lines": recipe_lines(context.recipe, best.user_attrs["values"]),
         "trials": [
-            {"trial": trial.number, "score": trial.value, **trial.user_attrs} for trial in done
+            {"trial": trial.number, "score": trial.value}
+            | {name: value for name, value in trial.user_attrs.items() if name != "digest"}
+            for trial in done
         ],
         "rows": len(context.splits["train"]),
         "environment": environment(context.recipe.source),
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point: the options of training, `--trials`, `--minutes` and `--parameters`."""
+def run_tuning_command(
+    recipe: TrainingRecipe, trials: int, seconds: float, parameters: Sequence[str]
+) -> None:
+    """Search the hyper-parameters of a recipe and print the best; the command `tune`."""
     prepare_process()
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or {"-h", "--help"} & set(words):
-        print(USAGE)
-        return 0 if words else 2
-    try:
-        words, trials = take_number(with_recipe_first(words), "--trials", 20)
-        words, minutes = take_number(words, "--minutes", None)
-        words, parameters = take_option(words, "--parameters")
-        outcome = hyperparameter_search(
-            parse_recipe(words), int(trials), 60 * minutes, parameters or ()
-        )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    outcome = hyperparameter_search(recipe, trials, seconds, parameters)
     best, own = outcome["best"], outcome["recipe"]
     print(
         f"Best of {len(outcome['trials'])} trials, out of fold: {best['score']:.4f} "
@@ -265,7 +292,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "train with the lines below and score on texts that were not used here.\n"
     )
     print(outcome["lines"])
-    return 0
+
+
+main = partial(command_main, "tune")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from ...common.errors import UserError, did_you_mean
-from ..arguments import TrainingRecipe, pairs
+from ...common.settings import dump_yaml, merged, nested, plain
+from ..arguments import TrainingRecipe
 
-LOSS_OPTION = "loss_options."
+LOSS_OPTION = "head.loss.options."
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,17 @@ class Choice:
 SearchSpace = dict[str, Interval | Choice]
 
 SPACE: SearchSpace = {
-    "meta_learning_rate": Interval(1e-4, 1e-2, log=True),
+    "meta.learning_rate": Interval(1e-4, 1e-2, log=True),
     "meta_hidden_size": Choice((32, 64, 128)),
     "trust_factor": Interval(1.0, 200.0, log=True),
-    "head_learning_rate": Interval(5e-5, 5e-3, log=True),
+    "head.learning_rate": Interval(5e-5, 5e-3, log=True),
     "lstm_hidden_size": Choice((32, 64, 128)),
     "classifier_hidden_size": Choice((32, 64, 128)),
     "dropout": Interval(0.0, 0.6),
     "encoder_dropout": Interval(0.0, 0.4),
     "word_dropout": Interval(0.0, 0.4),
-    "top_weight_decay": Interval(1e-4, 0.3, log=True),
+    "meta.weight_decay": Interval(1e-4, 0.3, log=True),
+    "head.weight_decay": Interval(1e-4, 0.3, log=True),
     f"{LOSS_OPTION}correlation_weight": Interval(0.0, 4.0),
     f"{LOSS_OPTION}contrastive_weight": Interval(0.005, 0.5, log=True),
     f"{LOSS_OPTION}class_weight_power": Interval(0.0, 1.0),
@@ -71,10 +74,11 @@ def space_of(recipe: TrainingRecipe, wanted: Sequence[str] = ()) -> SearchSpace:
     stack = recipe.stack
     space = dict(SPACE)
     if not stack.use_meta_learner:
-        del space["meta_learning_rate"], space["meta_hidden_size"], space["trust_factor"]
+        for name in ("meta.learning_rate", "meta.weight_decay", "meta_hidden_size", "trust_factor"):
+            del space[name]
     if not stack.use_lstm:
         del space["lstm_hidden_size"]
-    known = loss_options(recipe.stages.loss)
+    known = loss_options(recipe.head.loss.name)
     space = {
         name: domain
         for name, domain in space.items()
@@ -84,6 +88,9 @@ def space_of(recipe: TrainingRecipe, wanted: Sequence[str] = ()) -> SearchSpace:
         return space
     chosen: SearchSpace = {}
     options = set(vars(stack)) | set(vars(recipe.stages)) | {LOSS_OPTION + name for name in known}
+    options |= {
+        f"{stage}.{name}" for stage in ("meta", "head") for name in vars(getattr(recipe, stage))
+    }
     for text in wanted:
         name, sign, domain = text.partition("=")
         candidates = options if sign else set(space)
@@ -123,8 +130,8 @@ def current_values(recipe: TrainingRecipe, space: SearchSpace) -> dict[str, Any]
     """
     from ..losses import loss_options
 
-    given = recipe.stages.options_of("head")
-    defaults = loss_options(recipe.stages.loss)
+    given, values = recipe.head.loss.options, recipe.to_dict()
+    defaults = loss_options(recipe.head.loss.name)
     found = {}
     for name, domain in space.items():
         if name.startswith(LOSS_OPTION):
@@ -134,7 +141,7 @@ def current_values(recipe: TrainingRecipe, space: SearchSpace) -> dict[str, Any]
                 rule = given.get("class_weights", defaults["class_weights"])
                 value = {"none": 0.0, "inverse": 1.0, "sqrt_inverse": 0.5}.get(rule)
         else:
-            value = getattr(recipe.stack, name, getattr(recipe.stages, name, None))
+            value = reduce(lambda section, key: section[key], name.split("."), values)
         inside = (
             value in domain.values
             if isinstance(domain, Choice)
@@ -145,41 +152,9 @@ def current_values(recipe: TrainingRecipe, space: SearchSpace) -> dict[str, Any]
     return found
 
 
-def with_values(recipe: TrainingRecipe, values: Mapping[str, Any]) -> TrainingRecipe:
-    """The recipe with these values of hyper-parameters."""
-    loss = pairs("loss_options", recipe.stages.loss_options)
-    loss |= {
-        name.removeprefix(LOSS_OPTION): repr(value)
-        for name, value in values.items()
-        if name.startswith(LOSS_OPTION)
-    }
-    known = vars(recipe.stack)
-    stack = {name: value for name, value in values.items() if name in known}
-    stages = {
-        name: value
-        for name, value in values.items()
-        if name not in known and not name.startswith(LOSS_OPTION)
-    }
-    given = [f"{name}={value}" for name, value in loss.items()]
-    return replace(
-        recipe,
-        stack=replace(recipe.stack, **stack),
-        stages=replace(recipe.stages, **stages, loss_options=given),
-    )
-
-
 def recipe_lines(recipe: TrainingRecipe, values: Mapping[str, Any]) -> str:
     """The values as lines of a recipe, with all options of the loss, also those not tuned."""
-    import yaml
-
-    lines = {name: value for name, value in values.items() if not name.startswith(LOSS_OPTION)}
-    if len(lines) < len(values):
-        lines |= {"loss": recipe.stages.loss}
-        lines["loss_options"] = with_values(recipe, values).stages.options_of("head")
-    text = ""
-    for name, value in lines.items():
-        flow = isinstance(value, dict)
-        content = value if flow else {name: value}
-        shown = yaml.safe_dump(content, sort_keys=False, default_flow_style=flow, width=1000)
-        text += f"{name}: {shown}" if flow else shown
-    return text
+    lines = nested(values)
+    if any(name.startswith(LOSS_OPTION) for name in values):
+        lines = merged({"head": {"loss": plain(recipe.head.loss)}}, lines)
+    return dump_yaml(lines)

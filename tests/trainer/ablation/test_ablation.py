@@ -63,7 +63,7 @@ def test_figures(outcome: dict[str, Any], run: Path) -> None:
         assert outcome["systems"][name]["validation"]["rare_ap"]["values"]
     assert "stack" not in outcome["comparisons"]
     rows = {row["title"]: row for row in outcome["rows"]}
-    assert rows["BCE"]["options"]["loss"] == "bce"
+    assert rows["BCE"]["options"]["head.loss"]["name"] == "bce"
     assert rows["without meta-learner"]["gates"] is None
     assert sum(rows["stack"]["gates"]["mean"].values()) == pytest.approx(1, abs=1e-5)
     assert list(rows["zeta, layers on top"]["gates"]["mean"]) == ["zeta"]
@@ -216,7 +216,9 @@ def test_command(
     without = options[:place] + options[place + 2 :]
     assert main([*without, "--variants", "average"]) == 2
     assert "--validation_file" in capsys.readouterr().err
-    assert main(["--help"]) == 0
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
     assert "--seeds" in capsys.readouterr().out
 
 

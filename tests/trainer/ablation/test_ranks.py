@@ -21,9 +21,10 @@ def ablation(
 ) -> tuple[dict[str, Any], str]:
     """Its figures, and what the first process said."""
     options = tiny_run_options(
-        encoders, folder / "run", "--encoders_from", str(run), "--top_batch_size", str(8 // ranks),
+        encoders, folder / "run", "--encoders_from", str(run),
+        "--meta.batch_size", str(8 // ranks), "--head.batch_size", str(8 // ranks),
         "--dropout", "0", "--encoder_dropout", "0", "--word_dropout", "0",
-        "--meta_learning_rate", "1e-2", "--head_learning_rate", "1e-2", "--variants", *ROWS,
+        "--meta.learning_rate", "1e-2", "--head.learning_rate", "1e-2", "--variants", *ROWS,
     )  # fmt: skip
     folder.mkdir()
     run_ranks(ranks, ablate, options, folder=folder)

@@ -8,11 +8,10 @@ from stacked_emotion.trainer import UserError, parse_recipe
 from stacked_emotion.trainer.ablation.variants import (
     FULL,
     Variant,
-    apply_changes,
     chosen_variants,
     variants_of,
 )
-from stacked_emotion.trainer.arguments import StageArguments
+from stacked_emotion.trainer.arguments import HeadTraining
 from stacked_emotion.trainer.losses import LOSSES
 
 
@@ -31,26 +30,31 @@ def test_every_encoder_part_and_loss_has_a_row() -> None:
     assert {"average", "meta", "sentence level", FULL} <= set(found)
     compared = {variant.loss: variant.title for variant in found.values() if variant.loss}
     assert set(compared) == set(LOSSES)
-    assert compared[StageArguments().loss] == FULL
+    assert compared[HeadTraining().loss.name] == FULL
     slugs = [variant.slug for variant in found.values()]
     assert len(set(slugs)) == len(slugs)
 
 
 def test_changes_are_options_of_the_recipe() -> None:
-    recipe = parse_recipe(["--encoders", "b=one", "--loss_options", "correlation_weight=2.0"])
-    found = rows("--loss_options", "correlation_weight=2.0", "class_weight_power=0.7")
-    changed = apply_changes(recipe, found["without Bi-LSTM"], output_dir="x")
+    recipe = parse_recipe(["--encoders", "b=one", "--head.loss.options.correlation_weight", "2.0"])
+    found = rows(
+        "--head.loss.options.correlation_weight",
+        "2.0",
+        "--head.loss.options.class_weight_power",
+        "0.7",
+    )
+    changed = recipe.changed(found["without Bi-LSTM"].changes | {"output_dir": "x"})
     assert not changed.stack.use_lstm
     assert changed.stages.output_dir == "x"
     assert recipe.stack.use_lstm
-    weighted = apply_changes(recipe, found["class-weighted BCE"]).stages
-    assert weighted.options_of("head") == {"class_weight_power": 0.7}
-    assert apply_changes(recipe, found["BCE"]).stages.options_of("head") == {}
-    plain = apply_changes(recipe, found["hybrid without class weights"]).stages
-    assert plain.options_of("head") == {"correlation_weight": 2.0, "class_weights": "none"}
-    bare = apply_changes(recipe, found["hybrid without correlation"]).stages
-    assert bare.options_of("head") == {"correlation_weight": 0, "class_weight_power": 0.7}
-    kept = apply_changes(recipe, found["hybrid without contrastive"]).stages.options_of("head")
+    weighted = recipe.changed(found["class-weighted BCE"].changes)
+    assert weighted.head.loss.options == {"class_weight_power": 0.7}
+    assert recipe.changed(found["BCE"].changes).head.loss.options == {}
+    plain = recipe.changed(found["hybrid without class weights"].changes)
+    assert plain.head.loss.options == {"correlation_weight": 2.0, "class_weights": "none"}
+    bare = recipe.changed(found["hybrid without correlation"].changes)
+    assert bare.head.loss.options == {"correlation_weight": 0, "class_weight_power": 0.7}
+    kept = recipe.changed(found["hybrid without contrastive"].changes).head.loss.options
     assert kept["contrastive_weight"] == 0
     assert kept["correlation_weight"] == 2.0
 
@@ -60,14 +64,14 @@ def test_what_is_off_is_shown_switched_on() -> None:
     assert found["with Bi-LSTM"].changes == {"use_lstm": True}
     assert found["word level"].changes == {"stacking_level": "word"}
     assert "without cross-fitting" not in found
-    assert "hybrid without contrastive" not in rows("--loss_options", "contrastive_weight=0")
+    assert "hybrid without contrastive" not in rows("--head.loss.options.contrastive_weight", "0")
 
 
 def test_stage_meta_follows_where_the_recipe_gives_both_one_loss() -> None:
-    apart = rows("--meta_loss", "weighted_bce", "--loss", "hybrid")
-    assert "meta_loss" not in apart["focal loss"].changes
-    together = rows("--meta_loss", "bce", "--loss", "bce")
-    assert together["focal loss"].changes["meta_loss"] == "focal"
+    apart = rows("--meta.loss", "weighted_bce", "--head.loss", "hybrid")
+    assert "meta.loss" not in apart["focal loss"].changes
+    together = rows("--meta.loss", "bce", "--head.loss", "bce")
+    assert together["focal loss"].changes["meta.loss"]["name"] == "focal"
     assert together["hybrid loss"].loss == "hybrid"
     assert together[FULL].loss == "bce"
 

@@ -15,6 +15,8 @@ from safetensors.numpy import load_file
 from tiny_models import ROOT
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from stacked_emotion import Run
+from stacked_emotion.common.errors import UserError
 from stacked_emotion.data.labeled_texts import load_labeled_texts
 from stacked_emotion.inference import StackedEmotionPredictor
 from stacked_emotion.trainer.distillation import training
@@ -313,3 +315,18 @@ def test_other_training_texts_are_no_out_of_fold_rows(
     train = load_labeled_texts(given.data, "train", teacher.labels)
     assert train is not None
     assert teacher.find_run(None, train) is None
+
+
+def test_it_opens_and_runs_again_from_its_recipe(distilled: Path) -> None:
+    run = Run(distilled)
+    table = run.results.to_pandas()
+    assert ("validation", "student") in table.index
+    assert type(run.model).__name__ == "BertForSequenceClassification"
+    assert run.recipe == run.results["recipe"]
+    with pytest.raises(UserError, match="stock encoder"):
+        run.predict(["فرحان"])
+    again = parse_distillation(["--config", str(distilled / "recipe.yaml"), "--optim", "adafactor"])
+    assert again.options.training_arguments == {"optim": "adafactor"}
+    assert again.to_dict() == run.recipe | {"optim": "adafactor"}
+    with pytest.raises(UserError, match=r"--output_dri is not known|did you mean '--output_dir'"):
+        parse_distillation(["--output_dri", "x"])

@@ -16,11 +16,23 @@ from tiny_models import ROOT
 from stacked_emotion import StackedEmotionForSequenceClassification
 
 SAMPLE = ROOT / "recipes" / "sample"
+RECIPE = """
+cross_fit: 2
+head_seeds: [0]
+max_length: 32
+decisions: [global]
+stage: [encoders, meta, head, joint]
+encoder_defaults: {epochs: 1, batch_size: 8, gradient_checkpointing: true}
+meta: {epochs: 1, batch_size: 8}
+head: {epochs: 3, batch_size: 8}
+joint: {batch_size: 8, gradient_checkpointing: true}
+"""
 
 
 def test_two_processes_run_every_stage(
     tiny_encoder_folders: dict[str, Path], tmp_path: Path
 ) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     command = [
         sys.executable, "-m", "accelerate.commands.launch",
         "--config_file", str(ROOT / "recipes/accelerate/two_cpu_processes.yaml"),
@@ -30,10 +42,8 @@ def test_two_processes_run_every_stage(
         "--max_train_samples", "45", "--max_validation_samples", "21",
         "--encoders", f"zeta={tiny_encoder_folders['zeta']}",
         f"alpha={tiny_encoder_folders['alpha']}", "--output_dir", str(tmp_path / "run"),
-        "--cross_fit", "2", "--encoder_epochs", "1", "--meta_epochs", "1", "--head_epochs", "1",
-        "--head_seeds", "0", "--max_length", "32", "--encoder_batch_size", "8",
-        "--top_batch_size", "8", "--decisions", "global", "--joint", "true",
-        "--gradient_checkpointing", "true",
+        "--config", str(tmp_path / "recipe.yaml"), "--head.epochs", "1",
+        "--encoders.alpha.epochs", "2",
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500)
@@ -44,6 +54,8 @@ def test_two_processes_run_every_stage(
     assert done.stdout.count("The finished model is in") == 1
     results = json.loads((tmp_path / "run/results.json").read_text(encoding="utf-8"))
     assert list(results["systems"]) == ["zeta", "alpha", "average", "meta", "stack", "joint"]
+    assert results["recipe"]["head"]["epochs"] == 1
+    assert [results["recipe"]["encoders"][name]["epochs"] for name in ("zeta", "alpha")] == [1, 2]
     model = StackedEmotionForSequenceClassification.from_pretrained(tmp_path / "run/model")
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
 

@@ -113,7 +113,7 @@ def test_a_contrastive_part_in_stage_meta_sees_what_is_behind_it(
 ) -> None:
     keys = []
     for lstm in ("true", "false"):
-        options = ("--meta_loss", "hybrid", "--use_lstm", lstm)
+        options = ("--meta.loss", "hybrid", "--use_lstm", lstm)
         recipe = parse_recipe(tiny_run_options(tiny_encoder_folders, finished_run, *options))
         keys.append(stage_key(RunContext.load(recipe), "meta"))
     assert keys[0] != keys[1]

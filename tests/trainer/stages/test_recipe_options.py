@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ def fine_tuned(folder: Path, encoders: dict[str, Path], *more: str) -> dict[str,
     recipe = parse_recipe(
         ["--train_file", str(SAMPLE / "train.jsonl"), "--max_train_samples", "40",
          "--encoders", f"zeta={encoders['zeta']}", "--output_dir", str(folder),
-         "--cross_fit", "0", "--encoder_epochs", "2", "--encoder_learning_rate", "1e-3",
-         "--encoder_batch_size", "10", "--max_length", "32", *more]
+         "--cross_fit", "0", "--encoder_defaults.epochs", "2",
+         "--encoder_defaults.learning_rate", "1e-3", "--encoder_defaults.batch_size", "10",
+         "--max_length", "32", *more]
     )  # fmt: skip
     run_encoders(RunContext.load(recipe))
     state = load_file(folder / "encoders/zeta/final/model.safetensors")
@@ -67,7 +69,14 @@ def test_lora_moves_linear_layers_by_its_rank_and_goes_on_when_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     pytest.importorskip("peft")
-    options = ("--encoder_lora_rank", "2", "--checkpoint_steps", "3")
+    options = (
+        "--encoder_defaults.lora_rank",
+        "2",
+        "--encoder_defaults.save_steps",
+        "3",
+        "--joint.save_steps",
+        "3",
+    )
     whole = fine_tuned(tmp_path / "whole", tiny_encoder_folders, *options)
     names = moved(whole, source)
     assert {name for name in names if not name.endswith(".weight")} == set()
@@ -92,10 +101,52 @@ def test_lora_moves_linear_layers_by_its_rank_and_goes_on_when_killed(
     assert not moved(resumed, whole)
 
 
+def test_any_field_of_the_training_arguments_reaches_the_trainer(
+    tiny_encoder_folders: dict[str, Path], plain: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    log = ["--encoder_defaults.logging_steps", "1"]
+    constant = ["--encoder_defaults.lr_scheduler_type", "constant_with_warmup",
+                "--encoder_defaults.warmup", "0"]  # fmt: skip
+    fine_tuned(tmp_path / "constant", tiny_encoder_folders, *log, *constant)
+    entries = log_of(tmp_path / "constant")
+    assert len(entries) == 8  # 40 texts, 10 per step, two epochs
+    assert {entry["learning_rate"] for entry in entries} == {1e-3}
+    more = ["--encoder_defaults.gradient_accumulation_steps", "2"]
+    fine_tuned(tmp_path / "accumulated", tiny_encoder_folders, *log, *more)
+    assert len(log_of(tmp_path / "accumulated")) == 4
+    other = fine_tuned(
+        tmp_path / "sgd", tiny_encoder_folders, "--encoders.zeta.optim", "sgd",
+        "--encoders.zeta.max_steps", "3", *log,
+    )  # fmt: skip
+    assert len(log_of(tmp_path / "sgd")) == 3
+    assert moved(other, plain)
+
+
+def test_one_value_of_the_training_arguments_that_does_not_fit(
+    tiny_encoder_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """It is refused before anything is trained, with its section."""
+    for words, message in (
+        (["--encoder_defaults.optim", "adamm"], r"encoders\.zeta: .*adamm"),
+        (["--head.lr_scheduler_type", "linar"], r"head: .*linar"),
+        (["--joint.save_strategy", "sometimes"], r"joint: .*sometimes"),
+        (["--dropout", "2"], "dropout is 2"),
+        (["--head.loss.options.temperature", "-1"], r"head\.loss: .*temperature"),
+        (["--stacking_level", "letter"], "stacking_level"),
+    ):
+        with pytest.raises(UserError, match=message):
+            fine_tuned(tmp_path, tiny_encoder_folders, *words)
+    assert not (tmp_path / "encoders").exists()
+
+
+def log_of(run: Path) -> list[dict[str, Any]]:
+    return json.loads((run / "encoders/zeta/final/done.json").read_text())["log"]
+
+
 def test_frozen_layers_stay(
     tiny_encoder_folders: dict[str, Path], source: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
-    after = fine_tuned(tmp_path, tiny_encoder_folders, "--encoder_frozen_layers", "zeta=1")
+    after = fine_tuned(tmp_path, tiny_encoder_folders, "--encoders.zeta.frozen_layers", "1")
     names = moved(after, source)
     assert names
     assert all("layer.1." in name for name in names)
@@ -104,7 +155,7 @@ def test_frozen_layers_stay(
 def test_layer_decay_of_zero_trains_the_top_layer_only(
     tiny_encoder_folders: dict[str, Path], source: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
-    after = fine_tuned(tmp_path, tiny_encoder_folders, "--encoder_layer_decay", "0")
+    after = fine_tuned(tmp_path, tiny_encoder_folders, "--encoder_defaults.layer_decay", "0")
     names = moved(after, source)
     assert names
     assert all("layer.1." in name for name in names)
@@ -136,7 +187,9 @@ def test_gradient_checkpointing_changes_nothing_but_memory(
         return original(*arguments, **options)
 
     monkeypatch.setattr(XLMRobertaIntermediate, "forward", counted)
-    after = fine_tuned(tmp_path, tiny_encoder_folders, "--gradient_checkpointing", "true")
+    after = fine_tuned(
+        tmp_path, tiny_encoder_folders, "--encoder_defaults.gradient_checkpointing", "true"
+    )
     assert calls == 2 * 8 * 2  # layers, steps, once more in the backward pass
     for name, value in after.items():
         torch.testing.assert_close(value, plain[name], atol=1e-5, rtol=1e-4)
@@ -167,9 +220,10 @@ def test_all_stages_in_bf16_on_a_cpu(tiny_encoder_folders: dict[str, Path], tmp_
          str(SAMPLE / "validation.jsonl"), "--max_train_samples", "40",
          "--max_validation_samples", "20", "--encoders", f"zeta={tiny_encoder_folders['zeta']}",
          f"alpha={tiny_encoder_folders['alpha']}", "--output_dir", str(tmp_path),
-         "--cross_fit", "2", "--encoder_epochs", "1", "--meta_epochs", "1", "--head_epochs", "1",
-         "--head_seeds", "0", "--max_length", "32", "--decisions", "global", "--joint", "true",
-         "--joint_frozen_parts", "zeta", "lstm", "--bf16", "true"]
+         "--cross_fit", "2", "--encoder_defaults.epochs", "1", "--meta.epochs", "1",
+         "--head.epochs", "1", "--head_seeds", "0", "--max_length", "32",
+         "--decisions", "global", "--stage", "encoders", "meta", "head", "joint",
+         "--joint.frozen_parts", "zeta", "lstm", "--bf16", "true"]
     )  # fmt: skip
     results = run_training(recipe)
     assert list(results["systems"]) == ["zeta", "alpha", "average", "meta", "stack", "joint"]

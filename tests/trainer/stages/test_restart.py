@@ -30,10 +30,13 @@ def options(folders: dict[str, Path], output: Path, *more: str) -> list[str]:
         "--validation_file", str(SAMPLE / "validation.jsonl"),
         "--max_train_samples", "60", "--max_validation_samples", "20",
         "--encoders", f"zeta={folders['zeta']}", f"alpha={folders['alpha']}",
-        "--output_dir", str(output), "--cross_fit", "2", "--encoder_epochs", "2",
-        "--encoder_batch_size", "8", "--encoder_learning_rate", "1e-3", "--checkpoint_steps", "3",
-        "--meta_epochs", "1", "--head_epochs", "2", "--top_batch_size", "16", "--head_seeds", "0",
-        "--max_length", "32", "--decisions", "global", "--joint", "true", *more,
+        "--output_dir", str(output), "--cross_fit", "2", "--encoder_defaults.epochs", "2",
+        "--encoder_defaults.batch_size", "8", "--joint.batch_size", "8",
+        "--encoder_defaults.learning_rate", "1e-3", "--encoder_defaults.save_steps", "3",
+        "--joint.save_steps", "3", "--meta.epochs", "1", "--head.epochs", "2",
+        "--meta.batch_size", "16", "--head.batch_size", "16", "--head_seeds", "0",
+        "--max_length", "32", "--decisions", "global",
+        "--stage", "encoders", "meta", "head", "joint", *more,
     ]  # fmt: skip
 
 
@@ -113,7 +116,7 @@ def test_another_seed_is_another_model(
     """The killed runs above have the same seed as the whole one, and are equal to it."""
     arguments = options(
         tiny_encoder_folders, tmp_path / "run", "--seed", "1", "--head_seeds", "1",
-        "--joint", "false", "--cross_fit", "0", "--encoder_epochs", "1",
+        "--stage", "encoders", "meta", "head", "--cross_fit", "0", "--encoder_defaults.epochs", "1",
     )  # fmt: skip
     assert live(arguments, tmp_path / "log.txt") == 0
     first, other = (load_file(f / "model/model.safetensors") for f in (whole[0], tmp_path / "run"))

@@ -31,8 +31,8 @@ def options(folders: dict[str, Path], output: Path, *more: str) -> list[str]:
         "--validation_file", str(SAMPLE / "validation.jsonl"),
         "--max_train_samples", "90", "--max_validation_samples", "40",
         "--encoders", *(f"{name}={folders[name]}" for name in names),
-        "--output_dir", str(output), "--cross_fit", "2", "--encoder_epochs", "1",
-        "--encoder_learning_rate", "1e-3", "--meta_epochs", "1", "--head_epochs", "1",
+        "--output_dir", str(output), "--cross_fit", "2", "--encoder_defaults.epochs", "1",
+        "--encoder_defaults.learning_rate", "1e-3", "--meta.epochs", "1", "--head.epochs", "1",
         "--head_seeds", "0", "1", "--max_length", "40", *more,
     ]  # fmt: skip
 
@@ -102,7 +102,7 @@ def test_features_are_out_of_fold(context: RunContext) -> None:
 def test_without_epochs_the_stack_is_the_average(
     run: Path, tiny_encoder_folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    more = ["--encoders_from", str(run), "--meta_epochs", "0", "--head_epochs", "0"]
+    more = ["--encoders_from", str(run), "--meta.epochs", "0", "--head.epochs", "0"]
     results = run_training(parse_recipe(options(tiny_encoder_folders, tmp_path, *more)))
     scores = {name: entry["validation"] for name, entry in results["systems"].items()}
     for name in ("meta", "stack"):
@@ -119,7 +119,7 @@ def test_what_is_finished_is_not_done_again(
     assert len(weights) == 6
     times = {path: path.stat().st_mtime_ns for path in [*weights, run / "meta/done.json"]}
     head = (run / "head/done.json").stat().st_mtime_ns
-    run_training(parse_recipe(options(tiny_encoder_folders, run, "--head_learning_rate", "1e-4")))
+    run_training(parse_recipe(options(tiny_encoder_folders, run, "--head.learning_rate", "1e-4")))
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert (run / "head/done.json").stat().st_mtime_ns != head
 
@@ -140,7 +140,7 @@ def test_a_damaged_cache_is_made_again(
     np.testing.assert_array_equal(np.array(again.words), words)
     file.write_bytes(file.read_bytes()[:-8])
     np.testing.assert_array_equal(scored_features(context, "validation").words, words)
-    (run / "features/validation/manifest.json").write_text("{")
+    (run / "features/validation/done.json").write_text("{")
     np.testing.assert_array_equal(scored_features(context, "validation").words, words)
 
 
@@ -160,11 +160,11 @@ def test_a_full_disk_is_told_first(
     [
         (["--stage", "head"], "stage"),
         (["--encoders", "zeta"], "name=value"),
-        (["--loss", "hinge"], "hinge"),
+        (["--head.loss", "hinge"], "hinge"),
         (["--cross_fit", "1"], "cross_fit"),
         (["--decisions", "coin"], "coin"),
         (["--train_encoders", "omega"], "omega"),
-        (["--loss_options", "gamma=2"], "gamma"),
+        (["--head.loss.options.gamma", "2"], "gamma"),
         (["--train_file", "/nowhere.csv"], "/nowhere.csv"),
     ],
 )
@@ -186,7 +186,17 @@ def test_a_run_without_what_it_starts_from_is_refused(
 
 
 def test_joint_stage(run: Path, tiny_encoder_folders: dict[str, Path], tmp_path: Path) -> None:
-    more = ["--encoders_from", str(run), "--joint", "true", "--joint_epochs", "1"]
+    more = [
+        "--encoders_from",
+        str(run),
+        "--stage",
+        "encoders",
+        "meta",
+        "head",
+        "joint",
+        "--joint.epochs",
+        "1",
+    ]
     results: dict[str, Any] = run_training(
         parse_recipe(options(tiny_encoder_folders, tmp_path, *more))
     )

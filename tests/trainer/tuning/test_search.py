@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import builtins
 import json
+import random
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,16 +22,17 @@ from stacked_emotion.trainer import (
     UserError,
     build_loss,
     parse_recipe,
-    tuning,
 )
-from stacked_emotion.trainer.arguments import TrainingRecipe, read_recipe
+from stacked_emotion.trainer.arguments import TrainingRecipe
 from stacked_emotion.trainer.data_collator import FeatureCollator
+from stacked_emotion.trainer.recipe import read_recipe
 from stacked_emotion.trainer.stages.cached_training import build_stack
 from stacked_emotion.trainer.stages.context import RunContext
 from stacked_emotion.trainer.stages.features import training_features
+from stacked_emotion.trainer.tuning import search as tuning
 from stacked_emotion.trainer.tuning.search import hyperparameter_search, main
 
-PARAMETERS = ["head_learning_rate", "dropout=0.1..0.5", "loss_options.correlation_weight"]
+PARAMETERS = ["head.learning_rate", "dropout=0.1..0.5", "head.loss.options.correlation_weight"]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,7 @@ def test_the_first_trial_is_the_recipe(outcome: dict[str, Any], run: Path) -> No
     stages = json.loads((run / "results.json").read_text(encoding="utf-8"))["stages"]
     assert outcome["recipe"]["score"] == stages["head"]["decision"]["score"]
     assert outcome["recipe"]["values"] == {
-        "head_learning_rate": 5e-4, "dropout": 0.3, "loss_options.correlation_weight": 0.5
+        "head.learning_rate": 5e-4, "dropout": 0.3, "head.loss.options.correlation_weight": 0.5
     }  # fmt: skip
     assert outcome["trials"][0]["meta_epoch"] == stages["meta"]["epoch"]
     first, second = (trial["values"] for trial in outcome["trials"])
@@ -74,9 +78,9 @@ def test_lines_are_a_recipe(
     assert settings["dropout"] == values["dropout"]
     options = tiny_run_options(tiny_encoder_folders, run)
     tuned = parse_recipe(["--config", str(run / "tuned.yaml"), *options])
-    assert tuned.stages.head_learning_rate == values["head_learning_rate"]
-    given = tuned.stages.options_of("head")
-    assert given["correlation_weight"] == values["loss_options.correlation_weight"]
+    assert tuned.head.learning_rate == values["head.learning_rate"]
+    given = tuned.head.loss.options
+    assert given["correlation_weight"] == values["head.loss.options.correlation_weight"]
 
 
 def test_a_finished_study_is_not_run_again(
@@ -109,6 +113,42 @@ def test_a_killed_trial_is_tried_again(
     assert other["study"] != after["study"]
 
 
+def test_a_damaged_study(
+    outcome: dict[str, Any], run: Path, recipe: TrainingRecipe, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A score that changed in the database, then bits that flipped anywhere in it."""
+    database, whole = run / "tuning.db", tmp_path / "whole.db"
+    shutil.copy(database, whole)
+    record = {"meta_epoch": 0, "head_epoch": 0, "meta_score": 0.0, "seconds": 1.0}
+    monkeypatch.setattr(tuning, "_run_trial", lambda *args: (0.125, record))
+    study = f"study_id = (SELECT study_id FROM studies WHERE study_name = '{outcome['study']}')"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(
+            "UPDATE trial_values SET value = 9 WHERE trial_id = (SELECT trial_id FROM trials "
+            f"WHERE number = 0 AND {study})"
+        )
+        connection.commit()
+    again = hyperparameter_search(recipe, 3, parameters=PARAMETERS)
+    assert "1 damaged trials" in capsys.readouterr().err
+    scores = [trial["score"] for trial in again["trials"]]
+    assert len(scores) >= 3
+    assert scores[0] == outcome["trials"][1]["score"]
+    assert scores[-1] == 0.125
+    known = {trial["score"] for trial in outcome["trials"]} | {0.25, 0.125}
+    for seed in range(24):
+        shutil.copy(whole, database)
+        data = bytearray(whole.read_bytes())
+        chance = random.Random(seed)
+        data[0 if seed == 0 else chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        database.write_bytes(bytes(data))
+        found = hyperparameter_search(recipe, 2, parameters=PARAMETERS)
+        assert len(found["trials"]) >= 2
+        assert {trial["score"] for trial in found["trials"]} <= known
+    assert (run / "tuning.db.damaged").exists()
+    shutil.copy(whole, database)
+
+
 def test_command(
     run: Path, tiny_encoder_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -116,15 +156,17 @@ def test_command(
     record = {"meta_epoch": 0, "head_epoch": 0, "meta_score": 0.0, "seconds": 1.0}
     monkeypatch.setattr(tuning, "_run_trial", lambda *args: (0.5, record))
     options = tiny_run_options(tiny_encoder_folders, run)
-    asked = ["--trials", "2", "--parameters", "meta_learning_rate", *options]
+    asked = ["--trials", "2", "--parameters", "meta.learning_rate", *options]
     assert main(["demo", *asked]) == 0
     said = capsys.readouterr()
     assert "Best of 2 trials" in said.out
-    assert "\nmeta_learning_rate: " in said.out
+    assert "\nmeta:\n  learning_rate: " in said.out
     assert "Trial 2 of 2; best so far 0.5000" in said.err
     assert main(["demo", "--trials", "none", *options]) == 2
-    assert "--trials is none" in capsys.readouterr().err
-    assert main(["--help"]) == 0
+    assert "--trials: 'none' is not a number above 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
     monkeypatch.setattr(tuning, "join_ranks", lambda: SimpleNamespace(num_processes=2))
     assert main(["demo", *asked]) == 2
     assert "one process" in capsys.readouterr().err

@@ -14,7 +14,6 @@ from stacked_emotion.trainer.tuning.search_space import (
     current_values,
     recipe_lines,
     space_of,
-    with_values,
 )
 
 
@@ -24,23 +23,26 @@ def recipe(*options: str) -> TrainingRecipe:
 
 def test_only_what_matters_to_the_recipe() -> None:
     assert space_of(recipe()) == SPACE
-    bare = space_of(recipe("--use_meta_learner", "false", "--use_lstm", "false", "--loss", "bce"))
+    bare = space_of(
+        recipe("--use_meta_learner", "false", "--use_lstm", "false", "--head.loss", "bce")
+    )
     assert set(SPACE) - set(bare) == {
-        "meta_learning_rate", "meta_hidden_size", "trust_factor", "lstm_hidden_size",
-        "loss_options.correlation_weight", "loss_options.contrastive_weight",
-        "loss_options.class_weight_power",
+        "meta.learning_rate", "meta.weight_decay", "meta_hidden_size", "trust_factor",
+        "lstm_hidden_size",
+        "head.loss.options.correlation_weight", "head.loss.options.contrastive_weight",
+        "head.loss.options.class_weight_power",
     }  # fmt: skip
 
 
 def test_ranges_from_the_command_line() -> None:
-    asked = ["dropout", "head_epochs=2,4,8", "word_dropout=0..0.2", "meta_learning_rate=1e-4..1e-2",
-             "loss_options.temperature=0.05,0.1"]  # fmt: skip
+    asked = ["dropout", "head.epochs=2,4,8", "word_dropout=0..0.2", "meta.learning_rate=1e-4..1e-2",
+             "head.loss.options.temperature=0.05,0.1"]  # fmt: skip
     assert space_of(recipe(), asked) == {
         "dropout": SPACE["dropout"],
-        "head_epochs": Choice((2, 4, 8)),
+        "head.epochs": Choice((2, 4, 8)),
         "word_dropout": Interval(0.0, 0.2),
-        "meta_learning_rate": Interval(1e-4, 1e-2, log=True),
-        "loss_options.temperature": Choice((0.05, 0.1)),
+        "meta.learning_rate": Interval(1e-4, 1e-2, log=True),
+        "head.loss.options.temperature": Choice((0.05, 0.1)),
     }
 
 
@@ -48,10 +50,10 @@ def test_ranges_from_the_command_line() -> None:
     ("text", "message"),
     [
         ("dropuot", "did you mean 'dropout'"),
-        ("head_epochs", "cannot be tuned"),
+        ("head.epochs", "cannot be tuned"),
         ("dropout=0.5..0.1", "low..high"),
         ("dropout=a,b", "low..high"),
-        ("loss_options.gamma=1,2", "cannot be tuned"),
+        ("head.loss.options.gamma=1,2", "cannot be tuned"),
     ],
 )
 def test_mistakes_are_told(text: str, message: str) -> None:
@@ -60,29 +62,35 @@ def test_mistakes_are_told(text: str, message: str) -> None:
 
 
 def test_the_recipe_s_own_values() -> None:
-    own = recipe("--dropout", "0.2", "--loss_options", "correlation_weight=2.0")
+    own = recipe("--dropout", "0.2", "--head.loss.options.correlation_weight", "2.0")
     values = current_values(own, space_of(own))
     assert values["dropout"] == 0.2
-    assert values["loss_options.correlation_weight"] == 2.0
-    assert values["loss_options.class_weight_power"] == 0.5  # sqrt_inverse
+    assert values["head.loss.options.correlation_weight"] == 2.0
+    assert values["head.loss.options.class_weight_power"] == 0.5  # sqrt_inverse
     assert set(values) == set(SPACE)
-    assert with_values(own, values).stages.options_of("head")["correlation_weight"] == 2.0
-    outside = recipe("--dropout", "0.9", "--loss_options", "class_weights=effective_number")
+    assert own.changed(values).head.loss.options["correlation_weight"] == 2.0
+    outside = recipe("--dropout", "0.9", "--head.loss.options.class_weights", "effective_number")
     left = set(SPACE) - set(current_values(outside, SPACE))
-    assert left == {"dropout", "loss_options.class_weight_power"}
+    assert left == {"dropout", "head.loss.options.class_weight_power"}
 
 
 def test_values_go_into_the_recipe_and_its_lines() -> None:
-    own = recipe("--loss_options", "temperature=0.2", "correlation_weight=2.0")
-    values = {"dropout": 0.25, "top_weight_decay": 0.05, "loss_options.correlation_weight": 1.5}
-    changed = with_values(own, values)
+    own = recipe(
+        "--head.loss.options.temperature", "0.2", "--head.loss.options.correlation_weight", "2.0"
+    )
+    values = {
+        "dropout": 0.25,
+        "head.weight_decay": 0.05,
+        "head.loss.options.correlation_weight": 1.5,
+    }
+    changed = own.changed(values)
     assert changed.stack.dropout == 0.25
-    assert changed.stages.top_weight_decay == 0.05
-    assert changed.stages.options_of("head") == {"temperature": 0.2, "correlation_weight": 1.5}
-    assert own.stages.options_of("head")["correlation_weight"] == 2.0
+    assert changed.head.weight_decay == 0.05
+    assert changed.head.loss.options == {"temperature": 0.2, "correlation_weight": 1.5}
+    assert own.head.loss.options["correlation_weight"] == 2.0
     assert recipe_lines(own, values) == (
-        "dropout: 0.25\ntop_weight_decay: 0.05\nloss: hybrid\n"
-        "loss_options: {temperature: 0.2, correlation_weight: 1.5}\n"
+        "head:\n  loss:\n    name: hybrid\n    options:\n      temperature: 0.2\n"
+        "      correlation_weight: 1.5\n  weight_decay: 0.05\ndropout: 0.25\n"
     )
 
 

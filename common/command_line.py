@@ -1,0 +1,276 @@
+"""Command lines: both spellings of an option, near misses, and what an error prints."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+import tempfile
+import textwrap
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Literal, NoReturn, get_args, get_origin
+
+from yaml import YAMLError
+
+from .errors import UserError, did_you_mean
+from .settings import (
+    Whole,
+    convert,
+    extra_types_of,
+    help_of,
+    hints_of,
+    locate,
+    nested,
+    parse_yaml,
+    section_of,
+)
+
+FAILURE = 1
+USER_MISTAKE = 2
+INTERRUPTED = 130
+_WIDTH = 120
+_LONG_CHOICES = 16
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+
+
+class _Format(argparse.HelpFormatter):
+    """One line per option."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=38, width=_WIDTH)
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        found = super()._format_args(action, default_metavar)
+        return found if action.nargs != "+" else f"{action.metavar or default_metavar} …"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser in which `--repo-id` and `--repo_id` are the same option.
+
+    Every parser has `--debug`. A word that is not an option is refused with the nearest one.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=_Format, allow_abbrev=False, **options)
+        self.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS,
+            help="show the traceback of an error",
+        )  # fmt: skip
+        self.settings: type | None = None
+        self.paths: set[str] = set()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse what this parser knows; an unknown option is an error."""
+        words = list(sys.argv[1:] if args is None else args)
+        end = words.index("--") if "--" in words else len(words)
+        words[:end] = [self._spelled(word) for word in words[:end]]
+        found, extra = super().parse_known_args(words, namespace)
+        unknown = [word.partition("=")[0] for word in extra if word.startswith("-")]
+        if unknown:
+            known = self._option_string_actions
+            self.error(f"unknown option {unknown[0]}{did_you_mean(unknown[0], known)}")
+        return found, extra
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a `UserError`; argparse would print its usage and exit."""
+        raise UserError(f"{message} (see `{self.prog} --help`).")
+
+    def _spelled(self, word: str) -> str:
+        """The word with its option as this parser spells it."""
+        name, sign, value = word.partition("=")
+        if not name.startswith("--") or name in self._option_string_actions:
+            return word
+        for one, other in (("-", "_"), ("_", "-")):
+            spelled = "--" + name[2:].replace(one, other)
+            if spelled in self._option_string_actions:
+                return f"{spelled}{sign}{value}"
+        if self.settings is not None:
+            name = "--" + name[2:].replace("-", "_")
+            self._add_setting(name)
+            return f"{name}{sign}{value}"
+        return word
+
+    def _add_setting(self, name: str) -> None:
+        """Declare an option that `--help` does not list, such as `--encoders.marbert.epochs`."""
+        assert self.settings is not None
+        path = name[2:]
+        if "." not in path and path not in extra_types_of(self.settings):
+            return
+        hint = locate(self.settings, path, "--")[1]
+        self.add_argument(name, dest=path, help=argparse.SUPPRESS, **_arity(hint))
+        self.paths.add(path)
+
+
+def add_settings(parser: Parser, kind: type, sections: Iterable[str] = ()) -> None:
+    """Add the keys of a dataclass as options, grouped by their headings.
+
+    Args:
+        parser: gets an option per key, and takes those of sections by their path.
+        kind: the dataclass of the settings.
+        sections: sections whose keys the help lists.
+    """
+    parser.settings = kind
+    groups: dict[str, Any] = {}
+    about, hints = help_of(kind), hints_of(kind)
+    entries = [(name, hints[name], about[name], "options") for name in hints]
+    entries = [entry for entry in entries if not _is_section(entry[1])]
+    for name in sections:
+        for key, hint in hints_of(hints[name]).items():
+            entry = help_of(hints[name])[key]
+            entries.append((f"{name}.{key}", hint, entry, about[name]["help"]))
+    for path, hint, entry, heading in entries:
+        title = entry.get("group", heading)
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        text = str(entry.get("help", "")).split(". ")[0].removesuffix(".")
+        if _metavar(hint) == "KIND":
+            text = f"{', '.join(_choices(hint))}: {text}"
+        groups[title].add_argument(
+            f"--{path}", dest=path, metavar=entry.get("metavar", _metavar(hint)), **_arity(hint),
+            help=textwrap.shorten(text, 80, placeholder=" …").replace("%", "%%"),
+        )  # fmt: skip
+        parser.paths.add(path)
+
+
+def settings_given(parser: Parser, options: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a command line as sections in sections, for `merged`.
+
+    Raises:
+        UserError: a value of another type than its key.
+    """
+    kind, found = parser.settings, {}
+    assert kind is not None
+    paths = [path for path in vars(options) if path in parser.paths]
+    for path in sorted(paths, key=lambda path: path.count(".")):
+        (name, hint), words = locate(kind, path, "--"), getattr(options, path)
+        if name in found:
+            raise UserError(f"--{path} is given twice: it is another name of --{name}.")
+        several = isinstance(words, list) and not _takes(hint, list)
+        value = Whole(pairs(path, words)) if several else _value(hint, words, path)
+        found[name] = convert(hint, value, "--", path)
+    return nested(found)
+
+
+def pairs(name: str, words: Sequence[str]) -> dict[str, str]:
+    """`name=value` words as a dict.
+
+    Raises:
+        UserError: a word without `=`, or a name twice.
+    """
+    table: dict[str, str] = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not (key and sign and value):
+            raise UserError(f"--{name}: {word!r} must have the form name=value.")
+        if key in table:
+            raise UserError(f"--{name}: {key!r} is given twice.")
+        table[key] = value
+    return table
+
+
+def _value(hint: Any, words: Any, path: str) -> Any:
+    """What the words of an option mean to a key of this type."""
+    if words in ("null", ["null"]) and type(None) in get_args(hint):
+        return None
+    if isinstance(words, str) and (hint is Any or _takes(hint, dict)):
+        try:
+            return parse_yaml(words)
+        except YAMLError as error:
+            raise UserError(f"--{path} is {words!r}, which is not valid YAML: {error}") from error
+    return words
+
+
+def _takes(hint: Any, kind: type) -> bool:
+    """Whether a type, or a member of a union, is a list or a dict."""
+    members = (hint,) if get_origin(hint) in (list, dict, Literal) else (hint, *get_args(hint))
+    return any(kind in (member, get_origin(member)) for member in members)
+
+
+def _arity(hint: Any) -> dict[str, Any]:
+    options: dict[str, Any] = {"default": argparse.SUPPRESS}
+    if bool in (hint, *get_args(hint)):
+        return options | {"nargs": "?", "const": "true"}
+    names = get_origin(hint) is dict and section_of(hint) is not None
+    return options | ({"nargs": "+"} if names or _takes(hint, list) else {})
+
+
+def _is_section(hint: Any) -> bool:
+    """Whether it is a section without a shorthand, which no single option can set."""
+    return section_of(hint) is hint and not hasattr(hint, "shorthand")
+
+
+def _choices(hint: Any) -> list[str]:
+    """The values of a Literal, or of one in a union."""
+    literal = next((one for one in (hint, *get_args(hint)) if get_origin(one) is Literal), None)
+    return [str(value) for value in get_args(literal)]
+
+
+def _metavar(hint: Any) -> str:
+    members = [hint, *get_args(hint)]
+    if choices := "|".join(_choices(hint)):
+        return choices if len(choices) <= _LONG_CHOICES else "KIND"
+    if bool in members:
+        return "true|false"
+    for kind, word in ((int, "N"), (float, "X")):
+        if kind in members:
+            return word
+    return "TEXT"
+
+
+def run_command(command: Callable[[], Any], words: Sequence[str], name: str) -> int:
+    """Run a command and return its exit code.
+
+    A `UserError` is printed as one line. Anything else is a bug of this package: its traceback goes
+    to a file that the message names.
+
+    Args:
+        command: returns an exit code, or None for success.
+        words: those of the command; with `--debug` among them the traceback is printed too.
+        name: the command's, for the file's name.
+
+    Returns:
+        What the command returns, 2 for a `UserError`, 1 for a bug, 130 when interrupted.
+    """
+    debug = "--debug" in words
+    try:
+        return int(command() or 0)
+    except KeyboardInterrupt:
+        print("Interrupted. Run the same command again to resume.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        with suppress(OSError):  # else the interpreter complains at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except UserError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return USER_MISTAKE
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            return _bug(error, debug, name)
+        print(f"error: {error.strerror}: {error.filename or 'the output'}", file=sys.stderr)
+        return USER_MISTAKE
+    except Exception as error:
+        return _bug(error, debug, name)
+
+
+def _bug(error: Exception, debug: bool, name: str) -> int:
+    """Say that it is a bug, and write its traceback to a file."""
+    if debug:
+        traceback.print_exc()
+    said = f"{type(error).__name__}: {error}".splitlines()[0]
+    try:
+        handle, file = tempfile.mkstemp(prefix=f"stacked-emotion-{name}-", suffix=".log")
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(f"{sys.argv}\n{sys.version}\n\n{traceback.format_exc()}")
+    except OSError:
+        file = "nowhere: run the command again with --debug to see it"
+    print(
+        f"This is a bug in stacked_emotion, not a mistake of yours: {said}\nTraceback: {file}",
+        file=sys.stderr,
+    )
+    return FAILURE

@@ -1,0 +1,324 @@
+"""The Python front door: `train()` runs a recipe, and a `Run` holds what it made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .common.errors import UserError
+from .common.files import read_json
+from .common.settings import Whole, checked, hints_of, read_yaml
+
+if TYPE_CHECKING:
+    import pandas
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from .hub_card import Publication
+    from .inference import Prediction, StackedEmotionPredictor
+
+
+def train(
+    encoders: Mapping[str, Any] | None = None,
+    *,
+    train: Any = None,
+    validation: Any = None,
+    test: Any = None,
+    text: str | None = None,
+    labels: str | Sequence[str] | None = None,
+    output_dir: str | Path = "outputs/run",
+    config: str | Path | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a stack, or resume a training with the same settings.
+
+    Args:
+        encoders: name to Hub ID or folder, or to a dict of the encoder's settings (`source`,
+            `revision`, `epochs`, …), in the order of the stack. Default: those of `config`.
+        train: labeled texts: a path, a pandas DataFrame or a `datasets.Dataset`. A table in memory
+            is kept in `<output_dir>/data`, so that the run can be resumed and repeated.
+        validation: more of them, only scored.
+        test: more of them, only scored.
+        text: the column of texts.
+        labels: the columns of 0 and 1; or the names of the labels, where one column has names; or
+            that column.
+        output_dir: folder of everything the run writes.
+        config: a recipe to start from: a YAML file, or the name of a recipe of the package.
+        **settings: any other key of a recipe; sections are dicts, as in
+            `head={"epochs": 2, "loss": "bce"}`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UserError: bad data, settings or folders, each with how to fix it.
+
+    Example:
+        ```python
+        run = train(
+            {"marbert": "UBC-NLP/MARBERT", "arabert": {"source": "some/arabert", "epochs": 7}},
+            train=frame, validation="validation.csv", text="text", labels=["joy", "anger"],
+            output_dir="runs/mine", head={"learning_rate": 1e-3},
+        )
+        run.results.to_pandas()
+        ```
+    """
+    from .trainer.arguments import TrainingRecipe
+    from .trainer.recipe import make_recipe
+    from .trainer.running.process_start import prepare_process
+    from .trainer.train import run_training
+
+    given: dict[str, Any] = {"output_dir": os.fspath(output_dir)} | settings
+    if encoders is not None:
+        given["encoders"] = Whole(encoders)
+    for split, table in (("train", train), ("validation", validation), ("test", test)):
+        if table is not None:
+            given[f"{split}_file"] = _file_of(table, Path(output_dir) / "data", split)
+    if text is not None:
+        given["text_column"] = text
+    if labels is not None:
+        given |= _labels(labels, given)
+    recipe = make_recipe(checked(TrainingRecipe, given, "train(): "), config)
+    prepare_process()
+    run_training(recipe)
+    from accelerate import PartialState
+
+    PartialState().wait_for_everyone()
+    return Run(output_dir)
+
+
+class Results:
+    """The figures of a run.
+
+    Args:
+        values: the content of `results.json`.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values = dict(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of `results.json`."""
+        return self.values
+
+    def __getitem__(self, key: str) -> Any:
+        return self.values[key]
+
+    def to_pandas(self, by_label: bool = False) -> pandas.DataFrame:
+        """The scores, means over the seeds, as a DataFrame.
+
+        Args:
+            by_label: a row per split, system and label, instead of one per split and system.
+
+        Returns:
+            Metrics as columns; split, system (and label) as the index.
+        """
+        import pandas
+
+        names, rows = self.values["labels"], []
+        for split in self.values["splits"]:
+            for system, entry in self.values["systems"].items():
+                scores = {metric: found["mean"] for metric, found in entry[split].items()}
+                for label in names if by_label else [""]:
+                    own = {
+                        metric.removesuffix(f"_{label}"): score
+                        for metric, score in scores.items()
+                        if (_label_of(metric, names) or "") == label
+                    }
+                    rows.append({"split": split, "system": system, "label": label} | own)
+        frame = pandas.DataFrame(rows, columns=None if rows else ["split", "system", "label"])
+        if not by_label:
+            frame = frame.drop(columns="label")
+        return frame.set_index(["split", "system", "label"][: 3 if by_label else 2])
+
+    def _repr_html_(self) -> str:
+        return self.to_pandas().to_html(float_format="{:.3f}".format)
+
+    def __repr__(self) -> str:
+        return self.to_pandas().to_string(float_format="{:.3f}".format)
+
+
+class Run:
+    """A run: its figures, its model, and where both are.
+
+    A run of `stacked-emotion distill` opens as well; its model is the student, a stock encoder.
+
+    Args:
+        folder: the `output_dir` of a training or a distillation.
+
+    Attributes:
+        folder: the same, as a path.
+
+    Raises:
+        UserError: there is no finished run in the folder.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / "results.json").is_file() and not self.recipe:
+            raise UserError(
+                f"{self.folder} holds no run: there is neither results.json nor recipe.yaml in it. "
+                "Give the output_dir of a training."
+            )
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> Run:
+        """Open a run by its folder; the same as `Run(folder)`."""
+        return cls(folder)
+
+    @cached_property
+    def recipe(self) -> dict[str, Any]:
+        """Every setting of the run, as in `recipe.yaml`; empty if that file is missing."""
+        file = self.folder / "recipe.yaml"
+        return read_yaml(file) if file.is_file() else {}
+
+    @cached_property
+    def results(self) -> Results:
+        """The figures.
+
+        Raises:
+            UserError: the run has not finished.
+        """
+        return Results(read_json(self._finished("results.json")))
+
+    @cached_property
+    def model(self) -> PreTrainedModel:
+        """The finished model in float32, in evaluation mode.
+
+        Raises:
+            UserError: the run has not finished.
+        """
+        from transformers import AutoModelForSequenceClassification
+
+        folder = self._finished("model/config.json").parent
+        return AutoModelForSequenceClassification.from_pretrained(folder, dtype="float32").eval()
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer of the model.
+
+        Raises:
+            UserError: the run has not finished.
+        """
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self._finished("model/config.json").parent)
+
+    @cached_property
+    def predictor(self) -> StackedEmotionPredictor:
+        """A predictor of the model; see `stacked_emotion.inference`.
+
+        Raises:
+            UserError: the run has not finished, or its model is a student.
+        """
+        from .inference import StackedEmotionPredictor
+
+        folder = self._finished("model/config.json").parent
+        if read_json(folder / "config.json").get("model_type") != "stacked_emotion":
+            raise UserError(
+                f"The model of {self.folder} is a stock encoder: use "
+                f"transformers.pipeline('text-classification', '{folder}', top_k=None)."
+            )
+        return StackedEmotionPredictor.from_pretrained(str(folder))
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """Labels and scores of texts, in their order.
+
+        Args:
+            texts: the texts.
+
+        Raises:
+            UserError: the run has not finished.
+            ValueError: something that is not a text, with its position.
+        """
+        return self.predictor.predict([texts] if isinstance(texts, str) else list(texts))
+
+    def publish(self, repo_id: str, license: str | None = None, **options: Any) -> Publication:
+        """Put the model on the Hub with its card, plots and code.
+
+        Args:
+            repo_id: `user/name`.
+            license: identifier of the license of the weights; there is no default.
+            **options: as `stacked_emotion.hub_card.publish`.
+
+        Raises:
+            UserError: no license was chosen, the run has not finished, or the Hub refused.
+        """
+        from .hub_card import publish
+
+        return publish(self.folder, repo_id, license, **options)
+
+    def _finished(self, name: str) -> Path:
+        file = self.folder / name
+        if not file.is_file():
+            raise UserError(
+                f"The run in {self.folder} has not finished: {name} is missing. Train again with "
+                "the same settings to resume."
+            )
+        return file
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+
+def _label_of(metric: str, names: Sequence[str]) -> str | None:
+    """The label that a metric such as `f1_joy` is about."""
+    kinds = ("precision", "recall", "f1", "ap", "support")
+    return next((n for n in names for kind in kinds if metric == f"{kind}_{n}"), None)
+
+
+def _labels(labels: str | Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What `labels` means: one column of names, columns of 0 and 1, or names."""
+    if isinstance(labels, str):
+        return {"labels_column": labels}
+    names = list(labels)
+    if "train_file" in given:
+        from .data.arguments import DataArguments
+        from .data.tables import read_table
+
+        options = {key: given[key] for key in hints_of(DataArguments) if key in given}
+        if set(names) <= set(read_table(given["train_file"], DataArguments(**options)).columns):
+            return {"label_columns": names}
+    return {"label_names": names}
+
+
+def _file_of(table: Any, folder: Path, split: str) -> str:
+    """The path of a table; one in memory is written as JSON lines, with the names of classes."""
+    if isinstance(table, (str, os.PathLike)):
+        return os.fspath(table)
+    import datasets
+    import pandas
+
+    if isinstance(table, datasets.Dataset):
+        table = _with_class_names(table).to_pandas()
+    elif not isinstance(table, pandas.DataFrame):
+        raise UserError(
+            f"{split} is a {type(table).__name__}; give a path, a pandas DataFrame or a "
+            "datasets.Dataset (one split of it)."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{split}.jsonl"
+    partial = folder / f"{split}.jsonl.partial"
+    table.to_json(partial, orient="records", lines=True, force_ascii=False)
+    os.replace(partial, file)
+    return os.fspath(file)
+
+
+def _with_class_names(dataset: Any) -> Any:
+    """The data set with names in place of class numbers."""
+    import datasets
+
+    for column, feature in dataset.features.items():
+        inner = getattr(feature, "feature", feature)
+        if isinstance(inner, datasets.ClassLabel):
+            several = inner is not feature
+            dataset = dataset.map(
+                lambda row, column=column, inner=inner: {column: inner.int2str(row[column])},
+                features=datasets.Features(
+                    {**dataset.features, column: [datasets.Value("string")] if several
+                     else datasets.Value("string")}
+                ),
+            )  # fmt: skip
+    return dataset

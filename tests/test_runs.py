@@ -1,0 +1,152 @@
+"""The Python front door: `train()` on tables in memory and on files, and a run opened again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pandas
+import pytest
+import torch
+from tiny_models import ROOT
+
+import stacked_emotion
+from stacked_emotion import Run, train
+from stacked_emotion.common.errors import UserError
+
+SAMPLE = ROOT / "recipes" / "sample"
+LABELS = ["joy", "anger", "sadness"]
+
+
+@pytest.fixture(scope="module")
+def frame() -> pandas.DataFrame:
+    rows = [json.loads(line) for line in (SAMPLE / "train.jsonl").read_text("utf-8").splitlines()]
+    found = pandas.DataFrame({"words": [row["text"] for row in rows[:60]]})
+    for label in LABELS:
+        found[label] = [int(label in row["labels"]) for row in rows[:60]]
+    found["trust"] = 0  # a column that is not asked for
+    return found
+
+
+def settings(encoders: dict[str, Path]) -> dict[str, Any]:
+    return {
+        "encoders": {"zeta": encoders["zeta"], "alpha": {"source": encoders["alpha"], "epochs": 2}},
+        "cross_fit": 2, "head_seeds": [0], "max_length": 32, "decisions": ["global"],
+        "encoder_defaults": {"epochs": 1, "learning_rate": 1e-3, "gradient_accumulation_steps": 2},
+        "meta": {"epochs": 1}, "head": {"epochs": 1, "loss": "bce"},
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(
+    frame: pandas.DataFrame, tiny_encoder_folders: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Run:  # fmt: skip
+    folder = tmp_path_factory.mktemp("front_door") / "run"
+    return train(
+        **settings(tiny_encoder_folders), train=frame[:40], validation=frame[40:], text="words",
+        labels=LABELS, output_dir=folder,
+    )  # fmt: skip
+
+
+def test_settings_reach_the_run(run: Run) -> None:
+    recipe = run.recipe
+    assert recipe["encoders"]["alpha"]["epochs"] == 2
+    assert recipe["encoders"]["zeta"]["gradient_accumulation_steps"] == 2
+    assert run.results["recipe"] == recipe
+    assert recipe["label_columns"] == LABELS
+    log = json.loads((run.folder / "encoders/zeta/final/done.json").read_text())["settings"]
+    assert log["training_arguments"] == {"gradient_accumulation_steps": 2}
+
+
+def test_results_are_a_table(run: Run) -> None:
+    table = run.results.to_pandas()
+    assert list(table.index.names) == ["split", "system"]
+    assert table.index.tolist() == [
+        ("validation", name) for name in ("zeta", "alpha", "average", "meta", "stack")
+    ]
+    scores = run.results["systems"]["stack"]["validation"]
+    assert table.loc[("validation", "stack"), "jaccard"] == scores["jaccard"]["mean"]
+    assert not [name for name in table.columns if name.endswith("_joy")]
+    by_label = run.results.to_pandas(by_label=True)
+    assert by_label.loc[("validation", "stack", "joy"), "f1"] == scores["f1_joy"]["mean"]
+    assert "<table" in run.results._repr_html_()
+    assert "jaccard" in repr(run.results)
+
+
+def test_model_tokenizer_and_predictions_agree(run: Run) -> None:
+    texts = ["فرحان جدا", "خائف", ""]
+    answers = run.predict(texts)
+    assert [set(answer.scores) for answer in answers] == [set(LABELS)] * 3
+    assert run.model.config.id2label == dict(enumerate(LABELS))
+    with torch.inference_mode():
+        logits = run.model(**run.tokenizer(texts, padding=True, return_tensors="pt"))["logits"]
+    expected = torch.sigmoid(logits.float()).numpy()
+    found = np.array([[answer.scores[label] for label in LABELS] for answer in answers])
+    np.testing.assert_allclose(found[:2], expected[:2], atol=2e-2)  # bfloat16 where it is fast
+    assert len(run.predict("فرحان")) == 1
+
+
+def test_a_run_opens_by_its_folder(run: Run, tmp_path: Path) -> None:
+    for again in (Run(run.folder), stacked_emotion.Run.from_folder(str(run.folder))):
+        assert again.results.to_dict() == run.results.to_dict()
+        assert again.recipe == run.recipe
+        assert again.predict(["فرحان"]) == run.predict(["فرحان"])
+    assert repr(run) == f"Run({str(run.folder)!r})"
+    with pytest.raises(UserError, match="holds no run"):
+        Run(tmp_path)
+
+
+def test_publish_gathers_the_run(run: Run) -> None:
+    publication = run.publish("somebody/stack", license="mit", dry_run=True, plots=False,
+                              languages=["ar"])  # fmt: skip
+    assert publication.commit is None
+    assert "model.safetensors" in {file.path for file in publication.files}
+    assert not [file.path for file in publication.files if file.path.endswith(".jsonl")]
+
+
+def test_data_sets_files_and_the_recipe_itself_give_the_same_run(
+    run: Run, frame: pandas.DataFrame, tiny_encoder_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """No part is trained again: all of them are the same texts to every key."""
+    names = datasets.Sequence(datasets.ClassLabel(names=LABELS))
+    table = datasets.Dataset.from_dict(
+        {"words": frame["words"], "tags": [np.flatnonzero(row).tolist() for row in
+                                           frame[LABELS].to_numpy()]},
+        features=datasets.Features({"words": datasets.Value("string"), "tags": names}),
+    )  # fmt: skip
+    again = train(
+        **settings(tiny_encoder_folders), train=table.select(range(40)), labels="tags",
+        label_names=LABELS, text="words", output_dir=tmp_path / "classes", stage=["encoders"],
+        train_encoders=["zeta"],
+    )  # fmt: skip
+    key = json.loads((run.folder / "encoders/zeta/final/done.json").read_text())["key"]
+    assert json.loads((again.folder / "encoders/zeta/final/done.json").read_text())["key"] == key
+    with pytest.raises(UserError, match="has not finished"):
+        _ = again.results
+
+    frame[:40].to_csv(tmp_path / "train.csv", index=False)
+    before = (run.folder / "encoders/zeta/final/done.json").stat().st_mtime_ns
+    common = {"validation": frame[40:], "text": "words", "labels": LABELS}
+    train(**settings(tiny_encoder_folders), train=tmp_path / "train.csv", **common,
+          output_dir=run.folder)  # fmt: skip
+    same = train(config=run.folder / "recipe.yaml", output_dir=run.folder)
+    assert (run.folder / "encoders/zeta/final/done.json").stat().st_mtime_ns == before
+    assert same.results["systems"] == run.results["systems"]
+
+
+def test_mistakes(frame: pandas.DataFrame, tmp_path: Path) -> None:
+    given = {"train": frame, "text": "words", "output_dir": tmp_path}
+    with pytest.raises(UserError, match=r"train\(\): crossfit is not known .*'cross_fit'"):
+        train({"a": "x"}, **given, crossfit=2)
+    with pytest.raises(UserError, match=r"head\.epochs is 'many'"):
+        train({"a": "x"}, **given, head={"epochs": "many"})
+    with pytest.raises(UserError, match="No encoders"):
+        train(**given, labels=LABELS)
+    with pytest.raises(UserError, match="train is a dict"):
+        train({"a": "x"}, train={"text": []}, output_dir=tmp_path)
+    with pytest.raises(UserError, match=r"encoders\.a: .*no/such/folder"):
+        train({"a": tmp_path / "no/such/folder"}, **given, labels=LABELS)
