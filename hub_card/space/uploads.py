@@ -110,7 +110,8 @@ def _text_column(name: str, columns: Sequence[str], preferred: str | None) -> in
     found = text_columns(columns)
     if not found:
         raise UserError(
-            f"{name}: which column holds the texts? It has {names}. Call that one "
+            f"{name}: which column holds the texts? It has "
+            f"{', '.join(f'“{column}”' for column in columns)}; call that one "
             f"“{preferred or 'text'}” in the first line."
         )
     return columns.index(found[0])
