@@ -113,6 +113,9 @@ class StageArguments:
     )
     stage: list[str] = _option([], "Only these stages: encoders, meta, head, joint.")
     joint: bool = _option(False, "Run the joint stage after head.")
+    verify: bool = _option(
+        False, "Read every finished file again before it is used; else only those up to 64 MB."
+    )
     seed: int = _option(0, "Seed of the folds and of the encoders.")
     head_seeds: list[int] = _option(
         [0, 1, 2], "One meta-learner and head are trained a seed; the first one is published."

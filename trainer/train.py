@@ -10,8 +10,10 @@ from typing import Any
 from accelerate import PartialState
 
 from ..common.errors import UserError
+from ..common.finished import thorough
 from .arguments import TrainingRecipe, parse_recipe
 from .results import to_markdown
+from .running.once import main_rank_alone, run_folder
 from .running.process_start import prepare_process
 from .running.processes import join_ranks
 from .running.progress import announce
@@ -47,10 +49,17 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
     if ranks.num_processes > 1:
         announce(f"{ranks.num_processes} processes, this one on {ranks.device.type}.")
     context = RunContext.load(recipe)
-    context.output.mkdir(parents=True, exist_ok=True)
     chosen = recipe.stages.stage or [
         stage for stage in RUNNERS if stage != "joint" or recipe.stages.joint
     ]
+    if chosen == ["encoders"]:  # several machines may share this work, an encoder each
+        with thorough(recipe.stages.verify):
+            return {"stages": {"encoders": run_encoders(context)}}
+    with run_folder(context.output, recipe.stages.verify):
+        return _run_stages(context, chosen, begin)
+
+
+def _run_stages(context: RunContext, chosen: list[str], begin: float) -> dict[str, Any]:
     records: dict[str, Any] = {}
     for stage, run in RUNNERS.items():
         if stage in chosen:
@@ -61,7 +70,8 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
         if stage not in records:
             records[stage] = RUNNERS[stage](context)
     if PartialState().is_main_process:
-        return finish_run(context, records, begin)
+        with main_rank_alone():
+            return finish_run(context, records, begin)
     return {"stages": records}
 
 

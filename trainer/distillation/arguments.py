@@ -46,6 +46,9 @@ class DistillationArguments:
         None, "Keep so many of the encoder's layers, evenly spaced. Default: all."
     )
     output_dir: str = option("outputs/student", "Where everything of the distillation goes.")
+    verify: bool = option(
+        False, "Read every finished file again before it is used; else only those up to 64 MB."
+    )
 
     unlabeled_file: str | None = option(
         None, "Texts without labels: .csv, .tsv, .jsonl, .parquet, or .txt with one text a line. "

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 
 from ...common.errors import UserError
 from ..results import to_markdown
+from ..running.once import run_folder
 from ..running.process_start import prepare_process
 from ..running.processes import join_ranks
 from .arguments import Distillation, parse_distillation
@@ -34,16 +36,18 @@ def run_distillation(arguments: Distillation) -> dict[str, Any]:
     """
     begin = time.monotonic()
     join_ranks()
-    context = DistillationContext.load(arguments)
-    records = context.train_all()
-    if not PartialState().is_main_process:
-        return {}
-    results = finish_distillation(context, records, begin)
-    if arguments.options.onnx:
-        from ...inference.backends.student_export import export_student
+    options = arguments.options
+    with run_folder(Path(options.output_dir), options.verify):
+        context = DistillationContext.load(arguments)
+        records = context.train_all()
+        if not PartialState().is_main_process:
+            return {}
+        results = finish_distillation(context, records, begin)
+        if options.onnx:
+            from ...inference.backends.student_export import export_student
 
-        export_student(context.output / "model", context.output / "model" / "onnx")
-    return results
+            export_student(context.output / "model", context.output / "model" / "onnx")
+        return results
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

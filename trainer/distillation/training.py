@@ -16,7 +16,7 @@ from ...common.batching import batches_by_length
 from ...data.label_statistics import LabelStatistics
 from ..losses.distillation import DistillationLoss
 from ..running.checkpoints import newest_checkpoint
-from ..stages.context import CHECKPOINTS
+from ..running.once import CHECKPOINTS
 from ..trainer import StackedEmotionTrainer
 from .arguments import DistillationArguments
 from .rows import StudentCollator, StudentRows

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -16,18 +12,16 @@ import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
 
-from ...common.files import fingerprint, write_json
+from ...common.files import fingerprint
 from ...common.precision import native_dtype
 from ...data.splits import DataSplits, load_splits
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..arguments import TrainingRecipe
 from ..choosing.folds import stratified_folds
 from ..data_collator import EncodedTexts
+from ..results import source_state
 from ..running.progress import announce as announce
 from ..running.tracking import check_trackers
-
-_DONE = "done.json"
-CHECKPOINTS = "checkpoints"
 
 
 @dataclass
@@ -38,31 +32,35 @@ class RunContext(DataSplits):
         recipe: all arguments.
         tokenizer: the stack's tokenizer.
         encoded: the encoded texts by split.
+        source_states: what each encoder's source holds, see `source_state`; empty where no encoder
+            is trained.
     """
 
     recipe: TrainingRecipe
     tokenizer: StackedEmotionTokenizer
     encoded: dict[str, EncodedTexts] = field(repr=False)
+    source_states: dict[str, dict[str, Any]] = field(repr=False, default_factory=dict)
 
     @classmethod
     def load(cls, recipe: TrainingRecipe) -> RunContext:
         """Read and check the data, and encode it."""
         check_trackers(recipe.stages.report_to)
         splits = load_splits(recipe.data)
+        announce(f"The data:\n{DataSplits(splits).report}")
         stack = recipe.stack
         revisions = dict(text.partition("=")[::2] for text in stack.encoder_revisions)
-        tokenizers = {}
+        tokenizers, states = {}, {}
         for name, source in stack.sources().items():
-            part = StackedEmotionTokenizer.from_tokenizers(
-                {name: source}, revision=revisions.get(name, "main")
-            )
+            states[name] = source_state(source, revisions.get(name))
+            revision = states[name].get("commit") or revisions.get(name, "main")
+            part = StackedEmotionTokenizer.from_tokenizers({name: source}, revision=revision)
             tokenizers[name] = part
         tokenizer = merge_tokenizers(tokenizers, recipe)
         encoded = {
             split: EncodedTexts.from_texts(tokenizer, texts.texts, texts.labels)
             for split, texts in splits.items()
         }
-        return cls(splits, recipe, tokenizer, encoded)
+        return cls(splits, recipe, tokenizer, encoded, states)
 
     @property
     def names(self) -> list[str]:
@@ -164,53 +162,3 @@ def merge_tokenizers(
         normalization=stack.normalization,
         model_max_length=limit,
     )
-
-
-def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
-    """Do a piece of work unless its finished result is there.
-
-    The work gets a folder of its own and returns a JSON-able record; when it is done, the record is
-    written last, so that a killed run does it again, from what it finds in the folder. Its
-    `checkpoints` are removed after that.
-
-    Args:
-        folder: the folder of the result.
-        key: fingerprint of everything the result depends on; another key clears the folder.
-        work: what to do.
-
-    Returns:
-        The record, with `seconds`.
-    """
-    state = PartialState()
-    record = read_record(folder, key)
-    state.wait_for_everyone()
-    if record is not None:
-        if state.is_main_process:
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-        return record
-    if state.is_main_process:
-        started = folder / "started.txt"
-        if folder.exists() and not (started.exists() and started.read_text() == key):
-            for mark in (folder / _DONE, started):  # first, so that half a folder is not believed
-                mark.unlink(missing_ok=True)
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        started.write_text(key)
-    state.wait_for_everyone()
-    begin = time.monotonic()
-    record = work(folder) | {"key": key}
-    record["seconds"] = round(time.monotonic() - begin, 2)
-    if state.is_main_process:
-        write_json(folder / _DONE, record)
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    state.wait_for_everyone()
-    return record
-
-
-def read_record(folder: Path, key: str) -> dict[str, Any] | None:
-    """The record of a finished piece of work with that key, or None."""
-    try:
-        record = json.loads((folder / _DONE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) and record.get("key") == key else None

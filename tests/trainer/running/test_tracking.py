@@ -12,7 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_runs import tiny_run_options
 
 from stacked_emotion import StackedEmotionForSequenceClassification
-from stacked_emotion.trainer import UserError, parse_recipe, tracking
+from stacked_emotion.trainer import UserError, parse_recipe
+from stacked_emotion.trainer.running import tracking
 from stacked_emotion.trainer.stages.context import RunContext
 from stacked_emotion.trainer.stages.features import scored_features
 
