@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PrinterCallback, TrainerCallback
@@ -171,7 +172,8 @@ def predict_features(
     """Logits of cached texts, (rows, labels) float32, in their order."""
     model.eval()
     collate = FeatureCollator()
-    device = model.device
+    # Without a meta-learner and with the encoders aside, stage meta has no parameters.
+    device = next((value.device for value in model.parameters()), PartialState().device)
     logits = np.zeros((len(features), model.config.num_labels), np.float32)
     for rows in batches_by_length(features.lengths, size=batch_size):
         batch = collate([features[int(row)] for row in rows])
