@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: help install demo publish-demo bench bench-bulk test test-transformers test-restart test-slow test-clusters test-space screenshots test-lowest lint format clean
+.PHONY: help install demo publish-demo bench bench-bulk test test-transformers test-restart test-faults test-slow test-clusters test-space screenshots test-lowest lint format clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -34,6 +34,9 @@ test-transformers: $(INSTALLED)  ## transformers' own common tests on our classe
 
 test-restart: $(INSTALLED)  ## kill a run 2 x 20 times at random moments and compare what it ends with
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/trainer/stages/test_restart.py
+
+test-faults: $(INSTALLED)  ## damage, kill and crowd a run in every way, and count what it survives
+	cd tests && OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m faults $(FAULTS)
 
 test-slow: $(INSTALLED)  ## what takes minutes
 	$(BIN)/python -m pytest -q -m slow

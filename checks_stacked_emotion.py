@@ -164,8 +164,10 @@ def check_encoder_sizes(name: str, config: Any) -> None:
     for key, most in _ENCODER_SIZES.items():
         value: Any = getattr(config, key, None)
         needed = key in ("hidden_size", "vocab_size")
-        if value is None and not needed:
-            continue
+        if (value is None or isinstance(value, list)) and not needed:
+            continue  # a list is one size per layer
+        if value == -1 and key == "max_position_embeddings":
+            continue  # no limit
         least = 0 if key in _MAY_BE_ZERO else 1
         require(
             is_integer(value) and least <= value <= most,
@@ -175,14 +177,12 @@ def check_encoder_sizes(name: str, config: Any) -> None:
         sizes[key] = value
     _check_encoder_types(name, config)
     width, vocabulary = sizes["hidden_size"], sizes["vocab_size"]
-    heads = sizes.get("num_attention_heads", 1)
     layers, inner = sizes.get("num_hidden_layers", 0), sizes.get("intermediate_size", 4 * width)
     weights = vocabulary * sizes.get("embedding_size", width) + layers * width * (
         4 * width + 2 * inner
     )
     field = f"encoders[{name!r}]"
     require(weights <= MAX_WEIGHTS, field, f"{weights:.1e} weights", f"at most {MAX_WEIGHTS:.0e}")
-    require(width % heads == 0, f"{field}.hidden_size", width, f"a multiple of {heads} heads")
     pad = getattr(config, "pad_token_id", None)
     if pad is not None:
         require(
@@ -203,9 +203,9 @@ def _check_encoder_types(name: str, config: Any) -> None:
         if isinstance(default, bool):
             require(isinstance(value, bool), field, value, "true or false")
         elif isinstance(default, int | float):
-            fits = is_number(value) or (key.endswith("_token_id") and isinstance(value, list))
+            fits = is_number(value) or isinstance(value, list)  # several ids, one size per layer
             require(fits, field, value, "a number")
-        elif isinstance(default, str):
+        elif isinstance(default, str) and default != "auto":
             require(isinstance(value, str), field, value, "a string")
 
 

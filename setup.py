@@ -57,7 +57,7 @@ setup(
         "safetensors>=0.5",
         "scikit-learn>=1.4",
         "numpy>=1.26",
-        "filelock>=3.16",
+        "filelock>=4.2",
         "pyyaml>=6.0",
         "jinja2>=3.1",
     ],

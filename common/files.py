@@ -6,13 +6,15 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError
 
 _CHUNK = 1 << 20
-_KNOWN_DIGESTS: dict[tuple[str, int, int, int], str] = {}
+_SETTLED_NS = 200_000_000
+_KNOWN_DIGESTS: dict[tuple[str, int, int, int, int], str] = {}
 
 
 def fingerprint(*parts: Any) -> str:
@@ -25,20 +27,26 @@ def fingerprint(*parts: Any) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """BLAKE2b of a file's bytes, as hex.
+    """SHA-256 of a file's bytes, as hex.
 
-    A file that has the size and the time of change it had when this process last read it is not
-    read again.
+    A process reads a file again only if its inode, size or a time of change differs. The inode's
+    own time counts too, because a program can set the other one back.
     """
     found = path.stat()
-    known = (str(path.resolve()), found.st_ino, found.st_size, found.st_mtime_ns)
-    if known not in _KNOWN_DIGESTS:
-        digest = hashlib.blake2b(digest_size=16)
-        with path.open("rb", buffering=0) as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
+    known = (
+        str(path.resolve()), found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns,
+    )  # fmt: skip
+    if known in _KNOWN_DIGESTS:
+        return _KNOWN_DIGESTS[known]
+    # Times have steps of some milliseconds: a file that just changed may change again unseen.
+    settled = time.time_ns() - found.st_ctime_ns > _SETTLED_NS
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    if settled:
         _KNOWN_DIGESTS[known] = digest.hexdigest()
-    return _KNOWN_DIGESTS[known]
+    return digest.hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -48,14 +56,43 @@ def write_json(path: Path, value: Any) -> None:
     os.replace(partial, path)
 
 
-def replace_folder(partial: Path, folder: Path) -> None:
-    """Put a finished folder in the place of another one."""
+def discard(folder: Path) -> None:
+    """Remove a folder so that it is never half there under its own name."""
     old = folder.with_name(f"{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         os.replace(folder, old)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def replace_folder(partial: Path, folder: Path, sign: str | None = None) -> None:
+    """Put a finished folder in the place of another one.
+
+    A folder that holds the same files already stays, with whatever else is in it.
+
+    Args:
+        partial: the finished folder.
+        folder: its place.
+        sign: a file that every earlier version has.
+
+    Raises:
+        UserError: something else than an earlier version is in the place.
+    """
+    if folder.is_dir() and all(
+        _same(path, folder / path.relative_to(partial)) for path in sorted(partial.rglob("*"))
+    ):
+        shutil.rmtree(partial)
+        return
+    if sign and folder.is_dir() and not (folder / sign).is_file() and any(folder.iterdir()):
+        raise UserError(f"{folder} holds something else. Move it away or choose another folder.")
+    discard(folder)
     os.replace(partial, folder)
-    shutil.rmtree(old, ignore_errors=True)
+
+
+def _same(one: Path, other: Path) -> bool:
+    if one.is_dir() or not other.is_file():
+        return one.is_dir() and other.is_dir()
+    return one.stat().st_size == other.stat().st_size and file_digest(one) == file_digest(other)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -65,8 +102,11 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: the file is missing or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
-            f"{path} cannot be read ({error}); what wrote it has to run again."
+            f"{path} cannot be read ({error}); run the command that wrote it again."
         ) from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is not a JSON object; run the command that wrote it again.")
+    return value

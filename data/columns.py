@@ -23,7 +23,8 @@ from .names import (
 )
 from .tables import Table
 
-_MOST_INTENSE = 5
+_MOST_INTENSE = 5  # of a column of whole numbers that may be strengths; else it is a count
+_MOST_GIVEN = 100  # where the user says by --positive_from that there are strengths
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _label_columns(
         return Columns(text, names=find_column(table, arguments.labels_column, "labels_column"))
     skipped = {text, *ignored}
     if label_names is None:
-        return _infer_labels(table, arguments.label_format, skipped, text)
+        return _infer_labels(table, arguments, skipped, text)
     lists = _cell_columns(table, skipped, binary_too=True)
     if arguments.label_format in CELL_FORMATS and lists:
         return Columns(text, names=_only_cell_column(table, lists))
@@ -233,23 +234,25 @@ def _binary_columns(table: Table, skipped: set[str]) -> list[str]:
     ]
 
 
-def _intensity_columns(table: Table, skipped: set[str]) -> list[str]:
+def _intensity_columns(table: Table, skipped: set[str], most: float) -> list[str]:
     """Columns of small whole numbers, or of numbers up to 1, that may be strengths of labels."""
     found = []
     for name, values in table.columns.items():
         if name in skipped or looks_like_metadata(name):
             continue
         levels = [number(value) for value in values if binary_value(value) is None]
-        if levels and all(level is not None and 0 <= level <= _MOST_INTENSE for level in levels):
+        if levels and all(level is not None and 0 <= level <= most for level in levels):
             found.append(name)
     return found
 
 
-def _infer_labels(table: Table, label_format: str | None, skipped: set[str], text: str) -> Columns:
+def _infer_labels(table: Table, arguments: DataArguments, skipped: set[str], text: str) -> Columns:
+    label_format = arguments.label_format
+    most = _MOST_INTENSE if arguments.positive_from is None else _MOST_GIVEN
     lists = [] if label_format == "columns" else _cell_columns(table, skipped)
     taken = skipped | set(lists)
     binary = _binary_columns(table, taken)
-    strengths = [name for name in _intensity_columns(table, taken) if name not in binary]
+    strengths = [name for name in _intensity_columns(table, taken, most) if name not in binary]
     if label_format in CELL_FORMATS:
         lists = lists or _cell_columns(table, skipped, binary_too=True)
         binary = strengths = []

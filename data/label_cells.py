@@ -148,10 +148,12 @@ def _read_text(text: str) -> Cell:
         digits = [int(character) for character in stripped] if stripped.isdigit() else []
         bits = tuple(digits) if len(digits) > 1 and set(digits) <= {0, 1} else ()
         return Cell(tokens, bits=bits)  # type: ignore[arg-type]
-    if stripped[0] in _CLOSING or (stripped[-1] in "])}" and not _balanced(stripped)):
+    if stripped[0] in _CLOSING or (stripped[-1] in "])}" and not is_balanced(stripped)):
         return _read_container(stripped)
     if _NUMBERS.fullmatch(re.sub(r"(?i)\b(true|false)\b", "1", stripped)):
         return Cell(tuple(_token(part) for part in re.split(r"[,;|/،؛\s]+", stripped)))
+    if (stripped[0] == "<" and stripped[-1] == ">") or "dtype:" in stripped:
+        return not_a_list(stripped)
     if len(stripped) > 2 and stripped[0] in "'\"" and stripped[-1] in "'\"":
         items = _unquoted_items(stripped)
         return Cell(error=f"{shorten(text)} is not a list of names") if items is None else (
@@ -159,8 +161,13 @@ def _read_text(text: str) -> Cell:
     return Cell(bare=stripped)
 
 
+def not_a_list(text: str) -> Cell:
+    """Return the cell of a text that looks like a list and does not parse."""
+    return Cell(error=f"{shorten(text)} looks like a list and cannot be read as one")
+
+
 def _read_container(text: str) -> Cell:
-    broken = Cell(error=f"{shorten(text)} looks like a list and cannot be read as one")
+    broken = not_a_list(text)
     if _CLOSING.get(text[0]) != text[-1]:
         return broken
     text = _SCALAR.sub(lambda match: match[1] or match[2] or "", text)
@@ -280,7 +287,8 @@ def _unquoted(text: str) -> str:
     return stripped
 
 
-def _balanced(text: str) -> bool:
+def is_balanced(text: str) -> bool:
+    """Return whether every bracket in a text is opened and closed."""
     depth = 0
     for sign in text:
         depth += (sign in "([{") - (sign in ")]}")

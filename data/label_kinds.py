@@ -18,6 +18,8 @@ from .label_cells import (
     SEPARATORS,
     Cell,
     binary_value,
+    is_balanced,
+    not_a_list,
     number,
     read_cell,
     separators_in,
@@ -59,6 +61,8 @@ def read_label_cells(
     cells = _split_bare(table, column, _read_cells(values), arguments.label_separator, label_names)
     if arguments.positive_from is not None:
         cells = [_binarized(cell, arguments.positive_from) for cell in cells]
+    if any(cell.scores for cell in cells):
+        _refuse_levels(table, column, cells, len(label_names or ()))
     kind = "ids" if classes is not None else str(arguments.label_format)
     if kind not in CELL_FORMATS:
         kind = _decide(table, column, cells, label_names)
@@ -122,7 +126,12 @@ def _split_bare(
         text: split_names(text, signs) if signs and clean_name(text) not in whole
         else (clean_name(text),) for text in texts
     }  # fmt: skip
-    return [replace(cell, tokens=split[cell.bare], bare=None) if cell.bare else cell
+    broken = {
+        text for text, tokens in split.items()
+        if any(isinstance(token, str) and not is_balanced(token) for token in tokens)
+    }  # fmt: skip
+    return [not_a_list(cell.bare) if cell.bare in broken else
+            replace(cell, tokens=split[cell.bare], bare=None) if cell.bare else cell
             for cell in cells]  # fmt: skip
 
 
@@ -224,7 +233,7 @@ def _decide(table: Table, column: str, cells: list[Cell], label_names: Sequence[
         if len(deciding) == 1 < len(told):
             _note_deciding(table, column, deciding[0], everywhere)
         return everywhere.pop()
-    _refuse_levels(table, column, cells)
+    _refuse_levels(table, column, cells, len(label_names or ()))
     if label_names and width != len(label_names):
         fits = {index: _kinds(cells[index], len(label_names)) for index in told}
     values, unit, rows = table.columns[column], table.problems.unit, table.row_numbers
@@ -281,7 +290,7 @@ def _reading(cell: Cell, kind: str, label_names: Sequence[str] | None) -> str:
     return f"the labels number {', '.join(map(str, chosen))}, counted from 0"
 
 
-def _refuse_levels(table: Table, column: str, cells: Sequence[Cell]) -> None:
+def _refuse_levels(table: Table, column: str, cells: Sequence[Cell], label_count: int) -> None:
     """Refuse vectors and dictionaries of intensities, saying how to read them."""
     for index, cell in enumerate(cells):
         numbers: list[float | None] = [number(token) for token in cell.tokens]
@@ -290,7 +299,9 @@ def _refuse_levels(table: Table, column: str, cells: Sequence[Cell]) -> None:
             continue
         levels = [level for level in numbers if level is not None]
         repeated = len(set(levels)) < len(levels) or any(isinstance(n, float) for n in levels)
-        if cell.scores or (len(levels) > 1 and repeated):
+        if cell.scores or (
+            len(levels) > 1 and repeated and len(levels) == (label_count or len(levels))
+        ):
             start = "1" if max(levels) > 1 else "0.5"
             raise DataError(
                 f"{table.source}: column {column!r} holds intensities, not 0 and 1, such as "
@@ -350,8 +361,8 @@ def _marked(
     labels = np.zeros((len(cells), len(label_names)), np.int8)
     memory: dict[Any, int | str] = {}
     for row, cell in enumerate(cells):
-        if cell.error or cell.scores:
-            _add(table, row, cell.error or "the values of the dictionary are not 0 or 1", column)
+        if cell.error:
+            _add(table, row, cell.error, column)
         tokens = cell.tokens
         if kind == "ids" and len(set(tokens)) < len(tokens):
             shown = shorten(table.columns[column][row])

@@ -34,6 +34,12 @@ class DataSplits:
         """The splits that are only scored."""
         return [split for split in ("validation", "test") if split in self.splits]
 
+    @property
+    def report(self) -> str:
+        """What each split was read as, for people."""
+        found = [texts.inventory for texts in self.splits.values() if texts.inventory]
+        return "\n".join(inventory.to_text() for inventory in found)
+
     @cached_property
     def statistics(self) -> LabelStatistics:
         """Label statistics of the training split."""

@@ -59,8 +59,8 @@ def remote_code() -> list[Path]:
 def needed_requirements(files: Iterable[Path]) -> list[str]:
     """What these files need from PyPI, as this package requires it: "torch>=2.6" and so on.
 
-    Optional packages, which this package has as extras, are left out: they are imported only where
-    they are installed.
+    Only imports at the top of a module count: what a function imports serves a part that another
+    place may do without, or comes with the others.
 
     Args:
         files: modules of this package, as from `needed_files`.
@@ -130,8 +130,8 @@ def _opened(file: Path, node: ast.Call) -> Iterator[Path]:
 
 
 def _foreign(file: Path) -> Iterator[str]:
-    """Top-level packages outside this one and the standard library that a module imports."""
-    for node in _running(_parsed(file)):
+    """Top-level packages outside this one and the standard library that a module starts with."""
+    for node in _parsed(file).body:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level:

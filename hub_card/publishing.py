@@ -99,7 +99,7 @@ def publish(
         responsible_use: Markdown in place of the card's own words on responsible use.
         plots: draw the pictures.
         token: by default the one you are logged in with.
-        commit_message: by default "Publish" and the name of the run's folder.
+        commit_message: by default "Publish model, card and code".
         branch: the branch to commit to; created if it does not exist.
         report: called with a line at each step.
 
@@ -165,7 +165,7 @@ def publish(
     if dry_run:
         return publication
     say(f"uploading {sum(file.size for file in publication.files):,} bytes to {repo_id}")
-    message = commit_message or f"Publish {record.folder.name}"
+    message = commit_message or "Publish model, card and code"
     try:
         commit, url = _upload(api, publication, private, branch, message)
     except hub_errors() as error:

@@ -7,6 +7,7 @@ named by the model's own files.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Iterable
@@ -57,7 +58,7 @@ class RepositoryFile:
 def gather(record: RunRecord, folder: Path) -> None:
     """Put model, tokenizers, code, `handler.py` and the run's figures into an empty folder.
 
-    Weights are linked, not copied. `README.md` and `plots/` are not made here.
+    Large files are hard links where possible. `README.md` and `plots/` are not made here.
 
     Args:
         record: the run.
@@ -200,9 +201,9 @@ def _model_json(file: Path) -> dict[str, Any]:
 
 def _link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        target.symlink_to(source.resolve(strict=True))
-    except OSError:  # no links on this file system
+    try:  # not a symbolic link: what leads out of a model's folder is not loaded
+        os.link(source.resolve(strict=True), target)
+    except OSError:  # another file system, or one without links
         shutil.copyfile(source, target)
 
 

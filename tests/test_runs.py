@@ -58,7 +58,9 @@ def test_settings_reach_the_run(run: Run) -> None:
     assert recipe["encoders"]["zeta"]["gradient_accumulation_steps"] == 2
     assert run.results["recipe"] == recipe
     assert recipe["label_columns"] == LABELS
-    log = json.loads((run.folder / "encoders/zeta/final/done.json").read_text())["settings"]
+    log = json.loads((run.folder / "encoders/zeta/final/done.json").read_text())["record"][
+        "settings"
+    ]
     assert log["training_arguments"] == {"gradient_accumulation_steps": 2}
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 
-from ..common.files import file_digest, fingerprint
+from ..common.files import file_digest
 from ..common.numerics import sigmoid
 from .choosing.decision_rules import Decision
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
@@ -19,7 +20,7 @@ from .metrics.scores import emotion_scores
 if TYPE_CHECKING:
     from ..data.labeled_texts import LabeledTexts
 
-WEIGHT_FILES = ("*.safetensors", "*.bin")
+_SOURCE_FILES = ("*.json", "*.txt", "*.model", "tokenizers/*/*.json")
 HEADLINES = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "hamming_loss")
 
 
@@ -161,24 +162,45 @@ def data_record(splits: Mapping[str, LabeledTexts], dataset_name: str | None) ->
     return record | {"dataset_name": dataset_name}
 
 
-def source_state(source: str, revision: str | None = None) -> dict[str, str | None]:
-    """Which state of an encoder was used.
+def source_state(source: str, revision: str | None = None) -> dict[str, Any]:
+    """Which state of an encoder's source is there now.
 
     Args:
         source: a folder or a Hub id.
         revision: branch, tag or commit of a Hub id.
 
     Returns:
-        `commit`, that of the Hub as the local cache knows it, or `fingerprint`, of the weights in a
-        folder; null where neither is known.
+        `commit`, that of the Hub, which its local cache knows too; or `files`, the SHA-256 of
+        weights, configuration and tokenizer files in a folder. The value is null or empty where
+        nothing is known.
     """
-    folder = Path(source)
-    if folder.is_dir():
-        files = sorted(path for end in WEIGHT_FILES for path in folder.glob(end))
-        known = fingerprint({path.name: file_digest(path) for path in files}) if files else None
-        return {"fingerprint": known}
-    cached = try_to_load_from_cache(source, "config.json", revision=revision)
-    return {"commit": Path(cached).parent.name if isinstance(cached, str) else None}
+    if Path(source).is_dir():
+        return {"files": _digests(Path(source))}
+    try:
+        config = hf_hub_download(source, "config.json", revision=revision)
+    except (OSError, HFValidationError):
+        return {"commit": None}  # the loading of the encoder says what is wrong
+    return {"commit": Path(config).parent.name}
+
+
+def used_state(source: str, state: dict[str, Any]) -> dict[str, Any]:
+    """A source's state after it was loaded: with the files that the Hub's cache holds by now.
+
+    Args:
+        source: a folder or a Hub id.
+        state: what `source_state` returned before the loading.
+    """
+    if not state.get("commit"):
+        return state
+    config = try_to_load_from_cache(source, "config.json", revision=state["commit"])
+    return state | {"files": _digests(Path(config).parent)} if isinstance(config, str) else state
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of weights, configuration and tokenizer files by relative path."""
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    files += sorted(path for pattern in _SOURCE_FILES for path in folder.glob(pattern))
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
 
 
 def to_markdown(results: dict[str, Any]) -> str:

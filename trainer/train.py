@@ -10,10 +10,12 @@ from typing import Any
 
 from accelerate import PartialState
 
+from ..common.finished import thorough
 from ..common.settings import write_yaml
 from .arguments import TrainingRecipe
 from .commands import command_main
 from .results import to_markdown
+from .running.once import main_rank_alone, run_folder
 from .running.process_start import prepare_process
 from .running.processes import join_ranks
 from .running.progress import announce
@@ -49,10 +51,24 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
     if ranks.num_processes > 1:
         announce(f"{ranks.num_processes} processes, this one on {ranks.device.type}.")
     context = RunContext.load(recipe)
-    context.output.mkdir(parents=True, exist_ok=True)
-    if ranks.is_main_process:
-        write_yaml(context.output / "recipe.yaml", recipe.to_dict())
     chosen = recipe.stages.stage
+    if chosen == ["encoders"]:  # several machines may share this work, an encoder each
+        with thorough(recipe.stages.verify):
+            records = {"encoders": run_encoders(context)}
+            _write_recipe(context)
+            return {"stages": records}
+    with run_folder(context.output, recipe.stages.verify):
+        _write_recipe(context)
+        return _run_stages(context, chosen, begin)
+
+
+def _write_recipe(context: RunContext) -> None:
+    """Write all settings to the folder of the run, as a recipe that can be run again."""
+    if PartialState().is_main_process:
+        write_yaml(context.output / "recipe.yaml", context.recipe.to_dict())
+
+
+def _run_stages(context: RunContext, chosen: list[str], begin: float) -> dict[str, Any]:
     records: dict[str, Any] = {}
     for stage, run in RUNNERS.items():
         if stage in chosen:
@@ -63,7 +79,8 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
         if stage not in records:
             records[stage] = RUNNERS[stage](context)
     if PartialState().is_main_process:
-        return finish_run(context, records, begin)
+        with main_rank_alone():
+            return finish_run(context, records, begin)
     return {"stages": records}
 
 

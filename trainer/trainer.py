@@ -15,13 +15,14 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 from transformers import EvalPrediction, Trainer, TrainerCallback
 from transformers.trainer_utils import rotate_checkpoints
 
+from ..common.finished import RECORD
 from ..common.numerics import sigmoid
 from .choosing.thresholds import best_global_threshold
 from .data_collator import EvenRowsSampler, LengthGroupedSampler, RowsWithMask, lengths_of
 from .losses import EmotionLoss
 from .losses.consistency import dropout_consistency
 from .metrics.scores import emotion_scores
-from .running.checkpoints import DIGESTS, newest_checkpoint, write_digests
+from .running.checkpoints import finish_checkpoint, newest_checkpoint
 
 
 class StackedEmotionTrainer(Trainer):
@@ -226,11 +227,11 @@ class StackedEmotionTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Save, note the digests when everything is written, then remove older checkpoints."""
+        """Save, write the record when everything is written, then remove older checkpoints."""
         run_folder = self._get_output_dir(trial=trial)
         checkpoint = Path(run_folder) / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
-            (checkpoint / DIGESTS).unlink(missing_ok=True)
+            (checkpoint / RECORD).unlink(missing_ok=True)
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
             super()._save_checkpoint(model, trial)
@@ -238,7 +239,7 @@ class StackedEmotionTrainer(Trainer):
             self.args.save_total_limit = limit
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            write_digests(checkpoint)
+            finish_checkpoint(checkpoint)
             best = self.state.best_model_checkpoint
             rotate_checkpoints(os.fspath(run_folder), limit, best)
         self.accelerator.wait_for_everyone()

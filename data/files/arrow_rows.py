@@ -142,11 +142,12 @@ class DatasetRows:
             first = next(iter(self._stream.iter(1)), None)
         except Exception as error:  # readers of all formats, each with errors of its own
             raise DataError(f"{self.name} cannot be read: {error}") from error
-        if first is None:
-            raise DataError(f"{self.name} has no rows.")
-        self.schema: pyarrow.Schema = (
-            stream.features.arrow_schema if stream.features else first.schema
-        )
+        if stream.features:
+            self.schema: pyarrow.Schema = stream.features.arrow_schema
+        elif first is not None:
+            self.schema = first.schema
+        else:
+            raise DataError(f"{self.name} has no rows, and its columns are not known.")
         self.columns = list(self.schema.names)
 
     def tables(self, rows: int) -> Iterator[pyarrow.Table]:

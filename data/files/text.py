@@ -76,8 +76,8 @@ def check_columns(names: Sequence[str], source: str) -> None:
     if counts:
         listed = ", ".join(f"{name!r} ({count} times)" for name, count in counts.items())
         raise DataError(
-            f"{source}: duplicate column names in the header: {listed}, more than once. Rename or "
-            "remove them."
+            f"{source}: duplicate column names in the header: {listed}. A name may not occur more "
+            "than once: rename or remove the others."
         )
 
 

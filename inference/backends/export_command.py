@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 
@@ -26,6 +27,8 @@ def run_export(options: argparse.Namespace) -> int:
     Raises:
         UserError: what `export.export_onnx` refuses.
     """
+    from ...common.disk import disk_errors
+    from ...common.locks import locked
     from ..model_files import ModelFiles
     from .export import CheckTexts, export_onnx, report_table
 
@@ -43,9 +46,13 @@ def run_export(options: argparse.Namespace) -> int:
         texts = load_labeled_texts(data, "test", names)
         assert texts is not None
         check = CheckTexts(list(texts.texts), texts.labels, Path(options.test_file).name)
-    report = export_onnx(
-        options.model, options.quantize, check, lambda line: print(line, file=sys.stderr)
-    )
+    with disk_errors(options.model, "model"), ExitStack() as stack:
+        if options.model.is_dir():
+            lock = Path(files.location) / ".lock"
+            stack.enter_context(locked(lock, options.model, "model"))
+        report = export_onnx(
+            options.model, options.quantize, check, lambda line: print(line, file=sys.stderr)
+        )
     print(f"{Path(files.location) / 'onnx'}: {', '.join(sorted(report['files']))}")
     if options.quantize:
         kept = ", ".join(report["kept_float32"]) or "none"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
+from ...common.disk import disk_errors
 from ...common.errors import UserError, quoted
+from ...common.locks import locked
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ..predictor import StackedEmotionPredictor
 from .joining import join_parts
@@ -128,20 +131,15 @@ def predict_file(
         "predictor": {key: str(value) for key, value in sorted(predictor_options.items())},
     }
     processes = Processes.launched()
-    ledger = Ledger(target, part_suffix(source.schema, target.suffix))
+    ledger = Ledger(target, part_suffix(source.schema, target.suffix), facts)
     job = _Job(model, commit or revision, source, column, columns, ledger, processes,
                batch_tokens, predictor_options)  # fmt: skip
-    fresh = ledger.claim(facts, overwrite) if processes.rank == 0 else True
-    processes.wait()
-    if not fresh or not ledger.folder.exists():
-        return None
-    count, rows = job.predict_parts(part_rows)
-    processes.wait()
-    if not count:
+    with disk_errors(target.parent, "--output"), ExitStack() as stack:
         if processes.rank == 0:
-            ledger.finish()
-        raise UserError(f"{source.name} has no rows.")
-    return job.finish(count, rows) if processes.rank == 0 else None
+            target.parent.mkdir(parents=True, exist_ok=True)
+            lock = target.with_name(f".{target.name}.lock")
+            stack.enter_context(locked(lock, target, "--output"))
+        return job.run(part_rows, overwrite)
 
 
 @dataclass
@@ -157,6 +155,17 @@ class _Job:
     predictor_options: dict[str, Any]
     predictor: StackedEmotionPredictor | None = None
 
+    def run(self, part_rows: int, overwrite: bool) -> BulkReport | None:
+        """Do what is left to do; see `predict_file`."""
+        first = self.processes.rank == 0
+        fresh = self.ledger.claim(overwrite) if first else True
+        self.processes.wait()
+        if not fresh or not self.ledger.folder.exists():
+            return None
+        count, rows = self.predict_parts(part_rows)
+        self.processes.wait()
+        return self.finish(count, rows) if first else None
+
     def predict_parts(self, part_rows: int) -> tuple[int, int]:
         """Do this process's missing parts; number of all parts and rows."""
         count = rows = 0
@@ -166,7 +175,7 @@ class _Job:
         ) as bar:  # fmt: skip
             for chunk in self.source.chunks(part_rows):
                 mine = chunk.number % self.processes.count == self.processes.rank
-                if mine and not self.ledger.part(chunk.number).exists():
+                if mine and not self.ledger.has(chunk):
                     self._predict(chunk)
                 count, rows = chunk.number + 1, rows + len(chunk.rows)
                 bar.update(len(chunk.rows))
@@ -192,7 +201,7 @@ class _Job:
         problems.sort(key=lambda problem: problem.line or 0)
         own_keys = self.ledger.target.suffix == ".jsonl"
         self.ledger.keep(
-            chunk.number,
+            chunk,
             problems,
             lambda path: write_part(
                 path, self.ledger.suffix, chunk, answers, self.columns, own_keys
@@ -215,8 +224,7 @@ class _Job:
         """Join the parts, put output and side file in their places, tidy up."""
         target, ledger = self.ledger.target, self.ledger
         parts = [ledger.part(number) for number in range(count)]
-        partial = target.with_name(f"{target.name}.partial")
-        changed = join_parts(parts, partial, target.suffix, self.source.schema, self.columns)
+        changed = join_parts(parts, ledger.partial, target.suffix, self.source.schema, self.columns)
         told = [0, 0]
 
         def lines() -> Any:
@@ -230,7 +238,9 @@ class _Job:
         has_problems = ledger.problems.stat().st_size > 0
         if not has_problems:
             ledger.problems.unlink()
-        os.replace(partial, target)
+        with ledger.partial.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(ledger.partial, target)
         ledger.finish()
         unreadable, without_answer = told
         return BulkReport(

@@ -2,42 +2,50 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
+import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ...common.errors import UserError, quoted
-from .parts import replace_file, write_lines
-from .rows import Problem
+from ...common.files import file_digest, fingerprint
+from ...common.finished import OTHER_KEY, find, finish
+from .parts import write_lines
+from .rows import Chunk, Problem
 
-_HASHED_BYTES = 1 << 24
+_RUN = "run.json"
+_PARTIAL = "output.partial"
+_OURS = re.compile(r"(run\.json|\d{8}\.(json|problems|csv|tsv|jsonl|parquet)|output)(\.partial)?")
+_MODEL_FILES = (".json", ".safetensors", ".onnx", ".data", ".xml", ".bin")
 
 
 class Ledger:
     """Parts of an output that is being made, in `<output>.parts`.
 
-    A part is there whole or not at all, so a run that is killed at any moment loses the parts in
-    work and no other, and the same command does only what is missing.
+    A part counts once its record is there, which names its files with their digests and is written
+    last. So a run that is killed at any moment loses the parts in work and no other, and the same
+    command does only what is missing, damaged, or made from rows that have changed.
 
     Args:
         target: the output.
         suffix: the format of the parts.
+        facts: JSON values, equal for two runs if and only if their outputs are.
     """
 
-    def __init__(self, target: Path, suffix: str) -> None:
+    def __init__(self, target: Path, suffix: str, facts: dict[str, Any]) -> None:
         self.target, self.suffix = target, suffix
+        self.facts = json.loads(json.dumps(facts))
+        self.key = fingerprint(self.facts)
         self.folder = target.with_name(f"{target.name}.parts")
-        self.finished = target.with_name(f"{target.name}.parts.finished")
         self.problems = target.with_name(f"{target.name}.problems.jsonl")
+        self.partial = self.folder / _PARTIAL
 
-    def claim(self, facts: dict[str, Any], overwrite: bool) -> bool:
-        """Take the folder for a run.
+    def claim(self, overwrite: bool) -> bool:
+        """Take the folder for this run.
 
         Args:
-            facts: JSON values, equal for two runs if and only if their outputs are.
             overwrite: give up what another run has left here.
 
         Returns:
@@ -46,31 +54,49 @@ class Ledger:
         Raises:
             UserError: an output, or parts of another run, are here already.
         """
-        facts = json.loads(json.dumps(facts))
-        if self.finished.exists():
-            done = _facts(self.finished) == facts and self.target.exists()
-            _remove(self.finished)
-            if done and not self.folder.exists():
-                return False
-        found = _facts(self.folder)
-        if self.folder.exists() and found != facts:
-            if not overwrite and self._numbers():
-                raise UserError(self._belongs_to_another(found, facts))
-            _remove(self.folder)
-        if self.target.exists() and not self.folder.exists() and not overwrite:
+        found, damage = find(self.folder, None, _RUN)
+        if damage is not None and not overwrite:
             raise UserError(
-                f"{self.target} exists. Give another --output, or --overwrite to replace it."
+                f"{self.folder / _RUN} is damaged, so it is not known which run the parts beside "
+                "it belong to. Give --overwrite to do them again, or another --output."
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lines = [json.dumps(facts)]
-        replace_file(self.folder / "run.json", lambda partial: write_lines(partial, lines))
+        if found is not None and found.record.get("tidying"):
+            self._remove()
+            if found.key == self.key and self.target.exists():
+                return False
+            found = None
+        elif damage is not None or (found is not None and found.key != self.key):
+            if found is not None and not overwrite and self._numbers():
+                raise UserError(self._belongs_to_another(found.record.get("facts")))
+            self._remove()
+            found = None
+        if found is None:
+            self._refuse_what_is_in_the_way(overwrite)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write_run(tidying=False)
         return True
+
+    def _write_run(self, tidying: bool) -> None:
+        finish(self.folder, self.key, {"facts": self.facts, "tidying": tidying}, [], _RUN)
+
+    def _refuse_what_is_in_the_way(self, overwrite: bool) -> None:
+        if self._numbers():
+            raise UserError(
+                f"{self.folder} holds files, but no {_RUN} that says which run they belong to. "
+                "Move the folder away or give another --output."
+            )
+        for path in (self.target, self.problems):
+            if path.exists() and not overwrite:
+                raise UserError(
+                    f"{path} exists. Give another --output, or --overwrite to replace it."
+                )
 
     def _numbers(self) -> list[str]:
         return sorted(path.name for path in self.folder.glob(f"[0-9]*{self.suffix}"))
 
-    def _belongs_to_another(self, found: dict[str, Any], facts: dict[str, Any]) -> str:
-        differing = [key for key in facts if found.get(key) != facts[key]]
+    def _belongs_to_another(self, facts: Any) -> str:
+        facts = facts if isinstance(facts, dict) else {}
+        differing = [key for key in self.facts if facts.get(key) != self.facts[key]]
         return (
             f"{self.folder} holds {len(self._numbers())} parts of another run (differing in "
             f"{quoted(differing)}). Finish that run by its own command, give another --output, or "
@@ -81,66 +107,64 @@ class Ledger:
         """The path of a part."""
         return self.folder / f"{number:08d}{self.suffix}"
 
+    def has(self, chunk: Chunk) -> bool:
+        """Whether the part of these rows is finished; damage and changed rows are reported."""
+        found, problem = find(self.folder, self._part_key(chunk), _record_name(chunk.number))
+        if problem is not None:
+            reason = "was made from other rows" if problem == OTHER_KEY else problem
+            print(f"{self.part(chunk.number)} {reason}. It is made again.", file=sys.stderr)
+        return found is not None
+
+    def _part_key(self, chunk: Chunk) -> str:
+        return fingerprint(self.key, chunk.digest())
+
     def keep(
-        self, number: int, problems: list[Problem], write: Callable[[Path], list[Problem]]
+        self, chunk: Chunk, problems: list[Problem], write: Callable[[Path], list[Problem]]
     ) -> None:
-        """Write a part and what is to be told of it; the part comes last, whole or not at all.
+        """Write a part and what is to be reported of it; its record comes last.
 
         Args:
-            number: of the part.
+            chunk: the rows.
             problems: known beforehand.
             write: writes the part to a path and returns further problems.
         """
+        files = [self.part(chunk.number)]
+        told = problems + write(files[0])
+        notes = self._notes(chunk.number)
+        write_lines(notes, [problem.to_json() for problem in told])
+        finish(self.folder, self._part_key(chunk), {}, [*files, notes], _record_name(chunk.number))
 
-        def write_both(partial: Path) -> None:
-            told = problems + write(partial)
-            if told:
-                lines = [problem.to_json() for problem in told]
-                notes = self.folder / f"{number:08d}.problems"
-                replace_file(notes, lambda path: write_lines(path, lines))
-
-        replace_file(self.part(number), write_both)
+    def _notes(self, number: int) -> Path:
+        return self.folder / f"{number:08d}.problems"
 
     def noted(self, count: int) -> Iterator[str]:
         """The problems of the first parts as JSON lines, in order."""
         for number in range(count):
-            path = self.folder / f"{number:08d}.problems"
-            if path.exists():
-                with path.open(encoding="utf-8") as stream:
-                    yield from (line.rstrip("\n") for line in stream)
+            with self._notes(number).open(encoding="utf-8") as stream:
+                yield from (line.rstrip("\n") for line in stream)
 
     def finish(self) -> None:
         """Remove the parts, once the output is in its place."""
-        os.rename(self.folder, self.finished)
-        _remove(self.finished)
+        self._write_run(tidying=True)
+        self._remove()
+
+    def _remove(self) -> None:
+        """Remove the files of a run, what tells of it last, and the folder if nothing is left."""
+        ours = [path for path in self.folder.iterdir() if _OURS.fullmatch(path.name)]
+        for path in sorted(ours, key=lambda path: path.name == _RUN):
+            path.unlink()
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+
+def _record_name(number: int) -> str:
+    return f"{number:08d}.json"
 
 
 def model_facts(model: str, commit: str | None) -> dict[str, Any]:
-    """What tells two models apart: the commit on the Hub, or the files of the folder.
-
-    Small files count by their content, weights by size and time of last change.
-    """
+    """What tells two models apart: the commit on the Hub, or the files of the folder."""
     folder = Path(model)
     if not folder.is_dir():
         return {"id": model, "commit": commit}
-    files: dict[str, Any] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in (".json", ".safetensors", ".onnx", ".data", ".xml", ".bin"):
-            state = path.stat()
-            if state.st_size <= _HASHED_BYTES:
-                files[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
-            else:
-                files[str(path.relative_to(folder))] = [state.st_size, state.st_mtime_ns]
-    return {"files": files}
-
-
-def _facts(folder: Path) -> dict[str, Any]:
-    marker = folder / "run.json"
-    return json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else {}
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder of files, what tells its run last."""
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == "run.json"):
-        path.unlink()
-    folder.rmdir()
+    files = sorted(path for path in folder.rglob("*") if path.suffix in _MODEL_FILES)
+    return {"files": {path.relative_to(folder).as_posix(): file_digest(path) for path in files}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 import pyarrow
 
 from ...common.errors import UserError, did_you_mean, quoted
+from ...common.files import fingerprint
 from ...data.files.arrow_rows import python_values
 from ...data.names import text_columns
 
@@ -50,6 +52,15 @@ class TableRows:
     def __len__(self) -> int:
         return self.table.num_rows
 
+    def digest(self) -> str:
+        """SHA-256 of columns, types and values, as hex."""
+        # A slice and a table of its own differ in their buffers; copies of both do not.
+        copied = self.table.take(pyarrow.array(range(len(self)), pyarrow.int64())).combine_chunks()
+        sink = pyarrow.BufferOutputStream()
+        with pyarrow.ipc.new_stream(sink, copied.schema) as stream:
+            stream.write_table(copied)
+        return hashlib.sha256(sink.getvalue()).hexdigest()
+
     def values(self, column: str) -> list[Any]:
         """A column as Python values; a string that is no UTF-8 is bytes."""
         return python_values(self.table.column(column))
@@ -64,6 +75,10 @@ class JsonRows:
 
     def __len__(self) -> int:
         return len(self.lines)
+
+    def digest(self) -> str:
+        """SHA-256 of the lines, as hex."""
+        return fingerprint(self.lines)
 
     def values(self, column: str) -> list[Any]:
         """A column; None where a record lacks it."""
@@ -87,6 +102,12 @@ class Chunk:
     rows: TableRows | JsonRows
     unreadable: list[Problem] = field(default_factory=list)
     lines: Sequence[int] | None = None
+
+    def digest(self) -> str:
+        """SHA-256 of all that is in it, as hex."""
+        told = [self.number, self.first_row, [problem.to_json() for problem in self.unreadable]]
+        lines = None if self.lines is None else list(self.lines)
+        return fingerprint(told, lines, self.rows.digest())
 
 
 class Source(Protocol):
@@ -130,11 +151,14 @@ def choose_text_column(source: Source, asked: str | None) -> str:
     Raises:
         UserError: there is no such column, it cannot hold texts, or one has to be named.
     """
-    if asked is not None and asked not in source.columns:
+    known = source.columns or source.schema is not None
+    if asked is not None and known and asked not in source.columns:
         raise UserError(
             f"{source.name} has no column {asked!r}{did_you_mean(asked, source.columns)}; it has "
             f"{quoted(source.columns)}."
         )
+    if source.schema is None and not source.columns:  # JSONL without a row
+        return asked or "text"
     found = text_columns(source.columns)
     column = asked or (found[0] if len(found) == 1 else None)
     if column is None:

@@ -61,12 +61,29 @@ def open_source(
         return _ArrowSource(
             open_dataset(name, dataset_config_name, dataset_split, dataset_revision)
         )
+    if path.suffix.lower() == ".jsonl" and path.is_file() and not path.stat().st_size:
+        return _NoRows(path)
     delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
     rows = open_rows(
         path, delimiter, quoting, encoding, column_names, sheet,
         [text_column] if text_column else (),
     )  # fmt: skip
     return _RowSource(rows) if isinstance(rows, Rows) else _ArrowSource(rows)
+
+
+class _NoRows:
+    """An empty JSONL file, which has no columns either."""
+
+    schema: pyarrow.Schema | None = None
+    total: int | None = 0
+
+    def __init__(self, path: Path) -> None:
+        self.name, self.columns = str(path), list[str]()
+        self.facts: dict[str, Any] = {"file": str(path.resolve()), "size": 0}
+
+    def chunks(self, part_rows: int) -> Iterator[Chunk]:
+        """See `Source`."""
+        return iter(())
 
 
 class _RowSource:

@@ -164,6 +164,7 @@ def test_ways_to_write_a_class_number(tmp_path, cell):
     "cell",
     ["['joy', 'lo", "[joy", "joy]", "['joy', ['love']]", "[joy love]", "{'joy': 'much'}", "(joy",
      "{joy: 1}", "['joy' love]", "[,]", "['joy', None]", "['it''s' 'love']", "['joy', nan]",
+     "dict_keys(['joy', 'love'])", "<joy><love>", "0    joy\n1    love\ndtype: object",
      "nan", "None", "NaN", "null", "N/A", "<NA>", "labels", "label"],
 )  # fmt: skip
 def test_cells_that_are_bad_rows(tmp_path, cell):

@@ -30,7 +30,8 @@ def load(split, **options):
         texts = load_labeled_texts(DataArguments(**options), split)
     except DataError as error:
         return str(error)
-    return None if texts is None else [texts.texts, texts.labels.tolist(), texts.label_names]
+    return None if texts is None else [
+        texts.texts, texts.labels.tolist(), texts.label_names, texts.inventory.facts["commit"]]
 give([load(split, **options) for split, options in given["tasks"]])
 """
 
@@ -53,10 +54,12 @@ def test_a_data_set_of_the_hub(hub_server: Any, tmp_path: Path) -> None:
         train, validation, test, newest, no_config, no_revision, no_name, no_split
     ) = hub_server.run(tmp_path, LOAD, tasks=tasks)  # fmt: skip
     texts = [text for _, text, _ in ROWS]
-    assert train == [texts, [list(labels) for *_, labels in ROWS], LABELS]
+    assert train == [texts, [list(labels) for *_, labels in ROWS], LABELS, commit]
     assert validation[0] == texts[:2]
     assert test is None
     assert newest[0] == texts[:1]
+    assert len(newest[3]) == 40  # a moving reference is recorded as the commit that was read
+    assert newest[3] != commit
     for message in (no_config, no_revision, no_name):
         assert_in(message, "cannot be loaded", "--dataset_name", "--train_file")
         assert "hf_test" not in message  # the token

@@ -21,8 +21,8 @@ from stacked_emotion.hub_card.packaged_files import (
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TEXTS = ["فرحان جدا 😍", "a b c", ""]
-NOT_IN_A_SPACE = ("accelerate", "datasets", "evaluate", "sklearn", "matplotlib")
-NOT_ON_AN_ENDPOINT = (*NOT_IN_A_SPACE, "jinja2", "gradio", "pandas", "pyarrow")
+NOT_IN_A_SPACE = ("accelerate", "datasets", "evaluate", "sklearn", "matplotlib", "pyarrow")
+NOT_ON_AN_ENDPOINT = (*NOT_IN_A_SPACE, "jinja2", "gradio", "pandas")
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +148,10 @@ def test_what_is_needed_follows_from_imports() -> None:
     assert [file.name for file in handler] == ["handler.py"], "it runs alone"
     flat = remote_code()
     assert flat == sorted(PACKAGE.glob("*_stacked_emotion.py"))
-    for files in (flat, handler):
-        assert {"torch>=2.6", "transformers>=5.5"} <= set(needed_requirements(files))
+    for files in (flat, handler, needed_files(["hub_card/space/interface.py"])):
+        wanted = set(needed_requirements(files))
+        assert {"torch>=2.6", "transformers>=5.5"} <= wanted
+        assert not [line for line in wanted if line.startswith(("datasets", "accelerate"))]
     card = needed_files(["hub_card/card/sections.py"])
     assert PACKAGE / "trainer/losses/__init__.py" in card, "import_module with a name counts"
 

@@ -132,7 +132,7 @@ def test_what_is_outdated_goes_and_what_is_yours_stays(
 
 
 def test_commits_say_what_they_are(published: dict[str, Any]) -> None:
-    assert published["titles"][0] == "Publish arabic"
+    assert published["titles"][0] == "Publish model, card and code"
     assert published["digests"][0] != published["digests"][1]
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stacked_emotion.decisions_stacked_emotion import decide
-from stacked_emotion.inference.decisions import Decision, sigmoid
+from stacked_emotion.inference.decisions import Decision
 
 RULES = ["threshold", "expected_jaccard"]
 
@@ -20,7 +20,7 @@ def numpy_labels(
     logits: np.ndarray, thresholds: list[float], rule: str, scale: float
 ) -> np.ndarray:
     names = [str(place) for place in range(logits.shape[1])]
-    return Decision(names, thresholds, rule, scale)(sigmoid(logits.astype(np.float64)))
+    return Decision(names, thresholds, rule, scale)(logits)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stacked_emotion.common.environment import environment, git_state
-from stacked_emotion.common.files import file_digest, fingerprint
+from stacked_emotion.common.files import file_digest
 from stacked_emotion.trainer.choosing.decision_rules import Decision
 from stacked_emotion.trainer.results import System, compare, compare_labels, source_state
 
@@ -50,8 +50,9 @@ def test_encoders_data_and_seeds_are_recorded(
     results = json.loads((finished_run / "results.json").read_text(encoding="utf-8"))
     record = results["encoders"]["zeta"]
     weights = tiny_encoder_folders["zeta"] / "model.safetensors"
-    expected = fingerprint({"model.safetensors": file_digest(weights)})
-    assert record["source_state"] == {"fingerprint": expected}
+    assert set(record["source_state"]) == {"files"}
+    assert record["source_state"]["files"]["model.safetensors"] == file_digest(weights)
+    assert {"config.json", "tokenizer.json"} <= set(record["source_state"]["files"])
     assert set(record["fine_tuned"]) == {"fold_0", "fold_1", "final"}
     assert len(set(record["fine_tuned"].values())) == 3
     assert results["seeds"] == {"folds_and_encoders": 0, "layers_on_top": [0, 1]}
@@ -61,7 +62,7 @@ def test_encoders_data_and_seeds_are_recorded(
 
 
 def test_source_that_is_not_known(tmp_path: Path) -> None:
-    assert source_state(str(tmp_path)) == {"fingerprint": None}
+    assert source_state(str(tmp_path)) == {"files": {}}
     assert source_state("nobody/nothing-at-all") == {"commit": None}
 
 

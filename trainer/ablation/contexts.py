@@ -10,12 +10,14 @@ from pathlib import Path
 
 from accelerate import PartialState
 
+from ...common.files import replace_folder
+from ...common.finished import find
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..arguments import TrainingRecipe
 from ..data_collator import EncodedTexts
 from ..features.cache import open_cache
 from ..features.writer import FeatureCacheWriter
-from ..stages.context import RunContext, read_record
+from ..stages.context import RunContext
 from ..stages.features import (
     features_folder,
     features_layout,
@@ -66,7 +68,7 @@ def adopt_stage(context: RunContext, stage: str, folders: Iterable[Path]) -> boo
     finished = [
         place
         for place in (target, *(folder / stage for folder in folders))
-        if read_record(place, key) is not None
+        if find(place, key)[0] is not None
     ]
     PartialState().wait_for_everyone()  # all ranks have looked before one changes anything
     if finished and finished[0] != target:
@@ -148,5 +150,4 @@ def _copy(source: Path, target: Path) -> None:
     except (OSError, shutil.Error):
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(source, partial)
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(partial, target)
+    replace_folder(partial, target)

@@ -12,11 +12,12 @@ import numpy as np
 from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 
+from ...common.files import fingerprint
 from ..choosing.decision_rules import Decision, choose_decision
-from ..features.cache import fingerprint
 from ..results import System
+from ..running.once import run_once
 from ..stages.cached_training import HEAD_OPTIONS
-from ..stages.context import RunContext, run_once
+from ..stages.context import RunContext
 from ..stages.encoders import weights_digest
 from ..stages.features import scored_features, training_features
 from ..stages.meta_and_head import run_head, run_meta, scored_logits, stage_folder
@@ -153,7 +154,7 @@ def _kept(
     system = System(
         variant.title, decision_from(record["decision"]), load_file(folder / "logits.safetensors")
     )
-    return Row(variant, system, {k: v for k, v in record.items() if k not in ("key", "decision")})
+    return Row(variant, system, {k: v for k, v in record.items() if k != "decision"})
 
 
 def _most_frequent(full: RunContext, variant: Variant) -> tuple[System, dict[str, Any]]:

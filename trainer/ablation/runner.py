@@ -12,6 +12,7 @@ from ...common.errors import UserError
 from ...common.files import write_json
 from ..arguments import TrainingRecipe
 from ..commands import command_main
+from ..running.once import run_folder
 from ..running.process_start import prepare_process
 from ..running.processes import join_ranks
 from ..running.progress import announce, duration
@@ -20,7 +21,7 @@ from ..stages.encoders import run_encoders
 from .outcome import Outcome
 from .rows import Row, expected_seconds, finish_row
 from .table import to_markdown
-from .variants import FULL, chosen_variants
+from .variants import FULL, Variant, chosen_variants
 
 
 def run_ablation(recipe: TrainingRecipe, variants: Sequence[str] = ()) -> dict[str, Any]:
@@ -41,7 +42,12 @@ def run_ablation(recipe: TrainingRecipe, variants: Sequence[str] = ()) -> dict[s
     full = RunContext.load(recipe)
     if not full.held_out_splits:
         raise UserError("There is nothing to score: give --validation_file or --test_file.")
-    if recipe.stages.encoders_from is None:
+    with run_folder(full.output, recipe.stages.verify):
+        return _run_rows(full, chosen)
+
+
+def _run_rows(full: RunContext, chosen: list[Variant]) -> dict[str, Any]:
+    if full.recipe.stages.encoders_from is None:
         run_encoders(full)
     root = full.output / "ablation"
     outcome = Outcome(full, chosen)

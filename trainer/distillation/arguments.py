@@ -44,6 +44,9 @@ class DistillationArguments(Optimization):
         None, "keep this many of the encoder's layers, evenly spaced; default: all", group="student"
     )
     output_dir: str = option("outputs/student", "folder of everything it writes", metavar="DIR")
+    verify: bool = option(
+        False, "read every finished file again before it is used; else only those up to 64 MB"
+    )
 
     unlabeled_file: str | None = option(
         None, "unlabeled texts: .csv, .tsv, .jsonl, .parquet, or .txt with a text per line",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
@@ -12,6 +13,7 @@ from accelerate import PartialState
 from ...common.settings import write_yaml
 from ..commands import command_main
 from ..results import to_markdown
+from ..running.once import run_folder
 from ..running.process_start import prepare_process
 from ..running.processes import join_ranks
 from .arguments import Distillation
@@ -35,17 +37,19 @@ def run_distillation(arguments: Distillation) -> dict[str, Any]:
     """
     begin = time.monotonic()
     join_ranks()
-    context = DistillationContext.load(arguments)
-    records = context.train_all()
-    if not PartialState().is_main_process:
-        return {}
-    write_yaml(context.output / "recipe.yaml", arguments.to_dict())
-    results = finish_distillation(context, records, begin)
-    if arguments.options.onnx:
-        from ...inference.backends.student_export import export_student
+    options = arguments.options
+    with run_folder(Path(options.output_dir), options.verify):
+        context = DistillationContext.load(arguments)
+        records = context.train_all()
+        if not PartialState().is_main_process:
+            return {}
+        write_yaml(context.output / "recipe.yaml", arguments.to_dict())
+        results = finish_distillation(context, records, begin)
+        if options.onnx:
+            from ...inference.backends.student_export import export_student
 
-        export_student(context.output / "model", context.output / "model" / "onnx")
-    return results
+            export_student(context.output / "model", context.output / "model" / "onnx")
+        return results
 
 
 def run_distillation_command(arguments: Distillation) -> None:

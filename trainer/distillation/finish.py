@@ -51,7 +51,7 @@ def finish_distillation(
         published.decision.thresholds,
         context.options.fold_thresholds,
     )
-    replace_folder(partial, folder)
+    replace_folder(partial, folder, "config.json")
     results = score_systems(context, systems, records)
     results["thresholds"] = dict(zip(context.label_names, limits, strict=True))
     results["seconds"] = round(time.monotonic() - begin, 1)
@@ -114,7 +114,7 @@ def score_systems(
     context: DistillationContext, systems: list[System], records: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """All figures of a distillation as plain values."""
-    options, names = context.options, context.label_names
+    options, names, commit = context.options, context.label_names, context.teacher.commit
     rare = rare_labels(context.statistics.prevalence.tolist(), names)
     table: dict[str, Any] = {system.name: {} for system in systems}
     by_name = {system.name: system for system in systems}
@@ -144,17 +144,15 @@ def score_systems(
         "data": data_record(context.splits, context.arguments.data.dataset_name),
         "teacher": {
             "source": options.model,
-            "revision": options.revision,
-            "source_state": source_state(options.model, options.revision),
+            "revision": commit or options.revision,
+            "source_state": {"commit": commit} if commit else source_state(options.model),
             "digest": context.teacher.digest,
             "training_scores": context.scores.origin,
             "augmented_scores": context.scores.augmented_origin,
             "texts_without_labels": context.scores.counts,
         },
-        "student_source": options.student,
-        "encoders": {
-            STUDENT: {"source": options.student, "source_state": source_state(options.student)}
-        },
+        "student_source": _student_source(records)["source"],
+        "encoders": {STUDENT: _student_source(records)},
         "seeds": options.seeds,
         "loss": {
             "name": loss.name,
@@ -175,6 +173,12 @@ def score_systems(
             for variant, parts in records.items()
         },
     }
+
+
+def _student_source(records: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What the finished students say they were made from."""
+    record = next(iter(records[STUDENT].values()))
+    return {"source": record["source"], "source_state": record["source_state"]}
 
 
 def lead_kept(table: dict[str, Any], splits: list[str]) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from ...common.files import file_digest, fingerprint
+from ...common.files import fingerprint
 from ...data.splits import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
+from ..results import source_state, used_state
+from ..running.once import run_once
 from ..running.progress import announce
-from ..stages.context import run_once
 from ..training_arguments import learned_from
 from .arguments import Distillation, DistillationArguments
 from .rows import StudentRows
@@ -30,9 +31,10 @@ logger = logging.get_logger(__name__)
 
 STUDENT = "student"
 ALONE = "alone"
+# Raised when the same settings come to other weights: finished students are then trained again.
+STUDENT_VERSION = 1
 # What a training depends on beside its texts; the second only with a teacher.
 _TRAINING_OPTIONS = (
-    "student_revision",
     "student_layers",
     "class_weights",
     "class_weight_power",
@@ -74,10 +76,12 @@ class DistillationContext(DataSplits):
         register_auto_classes()  # the teacher may be loaded through the Auto classes
         options = arguments.options
         check_student(options.student, options.student_revision)
+        state = source_state(options.student, options.student_revision)
+        options.student_revision = state.get("commit") or options.student_revision
         teacher = Teacher.load(options)
         splits = load_splits(arguments.data, teacher.labels)
+        announce(f"The data:\n{DataSplits(splits).report}")
         tokenizer = student_tokenizer(options.student, options.student_revision, options.max_length)
-        Path(options.output_dir).mkdir(parents=True, exist_ok=True)
         scores = score_all(options, teacher, splits)
         return cls(splits, arguments, teacher, scores, tokenizer)
 
@@ -103,13 +107,9 @@ class DistillationContext(DataSplits):
         return [STUDENT, ALONE] if self.options.alone else [STUDENT]
 
     @cached_property
-    def student_digest(self) -> str:
-        """Of the pretrained encoder's files, or of its Hub id and revision."""
-        folder = Path(self.options.student)
-        if not folder.is_dir():
-            return fingerprint(str(folder), self.options.student_revision)
-        files = [path for path in sorted(folder.iterdir()) if path.is_file()]
-        return fingerprint([[path.name, file_digest(path)] for path in files])
+    def student_state(self) -> dict[str, Any]:
+        """Which state of the pretrained encoder is trained; see `source_state`."""
+        return source_state(self.options.student, self.options.student_revision)
 
     def plan(self, variant: str, seed: int) -> StudentPlan:
         """What a training of this variant does."""
@@ -125,23 +125,20 @@ class DistillationContext(DataSplits):
         learned: list[Any] = []
         if variant == STUDENT:
             chosen |= {name: getattr(self.options, name) for name in _TEACHER_OPTIONS}
-            learned = [fingerprint(self.scores.training.tolist()), self._extra_digest]
+            learned = [fingerprint(self.scores.training.tolist()), self.scores.extra_digest]
         return fingerprint(
             self.splits["train"].fingerprint(),
             [self.splits[split].fingerprint() for split in self.held_out_splits],
-            self.student_digest,
+            STUDENT_VERSION,
+            self.student_state
+            if any(self.student_state.values())
+            else [self.options.student, self.options.student_revision],
             chosen,
             asdict(self.plan(variant, seed)),
             self.scores.fold_of_row.tolist() if part.startswith("fold") else [],
             part,
             learned,
         )
-
-    @cached_property
-    def _extra_digest(self) -> str:
-        """Of the texts without labels and their scores."""
-        extra = self.scores.extra
-        return "" if extra is None else str(extra._fingerprint)
 
     def train_all(self) -> dict[str, dict[str, Any]]:
         """Train every student that is not there yet.
@@ -196,7 +193,13 @@ class DistillationContext(DataSplits):
                 save_file({"logits": found}, folder / f"{name}.safetensors")
             if variant == STUDENT and part == f"seed_{self.options.seeds[0]}":
                 model.save_pretrained(folder / "model")
-        return {"texts": len(rows), "losses": [entry["loss"] for entry in log]}
+        source = self.options.student
+        return {
+            "texts": len(rows),
+            "losses": [entry["loss"] for entry in log],
+            "source": source,
+            "source_state": used_state(source, self.student_state),
+        }
 
     def held_out_logits(self, variant: str) -> tuple[np.ndarray, np.ndarray]:
         """The rows that were held out, and their (rows, labels) logits."""

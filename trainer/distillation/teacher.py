@@ -13,13 +13,15 @@ from safetensors.torch import load_file
 from transformers.utils import logging
 
 from ...common.errors import UserError
-from ...common.files import file_digest, fingerprint, read_json
+from ...common.files import fingerprint, read_json
+from ...common.finished import RECORD, find
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.labeled_texts import LabeledTexts
 from ...inference.predictor import StackedEmotionPredictor
 from ..choosing.decision_rules import Decision
 from ..choosing.folds import stratified_folds
 from ..parameter_groups import top_parameters
+from ..results import source_state
 from .arguments import DistillationArguments
 
 logger = logging.get_logger(__name__)
@@ -51,11 +53,14 @@ class TeacherRun:
 
     def has_fold_models(self, names: list[str]) -> bool:
         """Whether every fold's encoders and layers on top are still there."""
-        return all(
-            (self.folder / self.stage / f"fold_{fold}.safetensors").is_file()
-            and all(list(self._encoder(name, fold).glob("*.safetensors")) for name in names)
-            for fold in range(self.folds)
-        )
+        return self.fold_models_digest(names) is not None
+
+    def fold_models_digest(self, names: list[str]) -> str | None:
+        """Digest of every fold's encoders and layers on top; None if one is missing or damaged."""
+        folders = [self._encoder(name, fold) for name in names for fold in range(self.folds)]
+        found = [find(folder, None)[0] for folder in (self.folder / self.stage, *folders)]
+        whole = [one.digest("*.safetensors") for one in found if one is not None]
+        return fingerprint(whole) if len(whole) == len(found) else None
 
     def load_fold(self, model: Any, fold: int) -> None:
         """Put the weights of a fold into the teacher's model, in place.
@@ -96,8 +101,9 @@ class Teacher:
         source: as given, a folder or Hub id.
         folder: where it is on this machine.
         config: its configuration.
-        digest: of its weights and configuration.
+        digest: of its weights, configuration and tokenizers.
         dtype: in which it scores.
+        commit: on the Hub; None for a folder.
     """
 
     source: str
@@ -105,6 +111,7 @@ class Teacher:
     config: StackedEmotionConfig
     digest: str
     dtype: str
+    commit: str | None = None
 
     @classmethod
     def load(cls, options: DistillationArguments) -> Teacher:
@@ -113,9 +120,10 @@ class Teacher:
         Raises:
             UserError: there is no stack.
         """
-        folder = Path(options.model)
+        folder, commit = Path(options.model), None
         if not folder.is_dir():
             folder = _from_the_hub(options.model, options.revision)
+            commit = folder.name
         if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
             raise UserError(
                 f"{options.model} is no finished model (config.json and *.safetensors). Give the "
@@ -127,13 +135,13 @@ class Teacher:
                 f"{options.model} is a {kind} model; the teacher must be a stack "
                 f"({StackedEmotionConfig.model_type})."
             )
-        files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
         return cls(
             options.model,
             folder,
             StackedEmotionConfig.from_pretrained(folder),
-            fingerprint([file_digest(path) for path in files]),
+            fingerprint(source_state(str(folder))),
             options.teacher_dtype,
+            commit,
         )
 
     @property
@@ -191,19 +199,21 @@ def _read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str
     """The run, or what is wrong with it."""
     try:
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        recipe, data = results["recipe"], results["data"]["train"]
-    except (OSError, ValueError, KeyError, TypeError):
+        recipe, data = dict(results["recipe"]), dict(results["data"]["train"])
+        folds, seed = int(recipe.get("cross_fit") or 0), int(recipe["seed"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None, f"there is no results.json of a training run in {folder}"
-    stages = [name for name in ("head", "meta") if (folder / name / "done.json").is_file()]
-    if not stages or not (folder / stages[0] / "out_of_fold.safetensors").is_file():
+    stages = [name for name in ("head", "meta") if (folder / name / RECORD).is_file()]
+    if not stages:
         return None, f"{folder} has no out-of-fold scores (head/out_of_fold.safetensors)"
-    if not recipe.get("cross_fit"):
+    if (problem := find(folder / stages[0], None)[1]) is not None:
+        return None, f"{folder / stages[0]} {problem}"
+    if not folds:
         return None, f"the run in {folder} was trained without cross-fitting"
     if data.get("fingerprint") != train.fingerprint():
         return None, f"the run in {folder} was trained on other texts than {train.source}"
-    folds = int(recipe["cross_fit"])
-    fold_of_row = stratified_folds(train.labels, folds, int(recipe["seed"]))
-    encoders = Path(recipe.get("encoders_from") or folder)
+    fold_of_row = stratified_folds(train.labels, folds, seed)
+    encoders = Path(str(recipe.get("encoders_from") or folder))
     if not (encoders / "encoders").is_dir():
         encoders = folder
     return TeacherRun(folder, stages[0], folds, fold_of_row, encoders), ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,12 +14,13 @@ from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 from transformers.utils import logging
 
-from ...common.files import fingerprint
+from ...common.files import file_digest, fingerprint
+from ...common.finished import finished_in
 from ...data.labeled_texts import LabeledTexts
 from ...inference.predictor import StackedEmotionPredictor
 from ..choosing.folds import stratified_folds
+from ..running.once import run_once
 from ..running.progress import announce
-from ..stages.context import run_once
 from .arguments import DistillationArguments
 from .teacher import Teacher, TeacherRun, logits_of
 from .texts import altered_copies, stream_texts
@@ -48,6 +47,7 @@ class TeacherScores:
             no fold); None where there are none.
         augmented_origin: as `origin`, for the altered copies; None where there are none.
         seconds: of the scoring, by part.
+        extra_digest: of the texts without labels and their scores.
     """
 
     training: np.ndarray
@@ -57,6 +57,7 @@ class TeacherScores:
     extra: Dataset | None = field(repr=False, default=None)
     augmented_origin: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    extra_digest: str = ""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -112,8 +113,9 @@ def score_all(
 
         extra = datasets.concatenate_datasets(parts)
     return TeacherScores(
-        training, origin, fold_of_row, scored, extra, augmented_origin, store.seconds
-    )
+        training, origin, fold_of_row, scored, extra, augmented_origin, store.seconds,
+        fingerprint(store.digests),
+    )  # fmt: skip
 
 
 class _Store:
@@ -123,6 +125,7 @@ class _Store:
         self.root = root
         self.teacher = teacher
         self.seconds: dict[str, float] = {}
+        self.digests: list[str] = []
         self._predictor: StackedEmotionPredictor | None = None
 
     def labeled(self, split: str, texts: LabeledTexts) -> np.ndarray:
@@ -151,7 +154,8 @@ class _Store:
             "mixing": options.augmented_mixing,
             "seed": options.fold_seed,
         }
-        by_fold = run is not None and run.has_fold_models(self.teacher.config.encoder_names)
+        names = self.teacher.config.encoder_names
+        by_fold = run.fold_models_digest(names) if run is not None else None
         if not by_fold:
             logger.warning(
                 "The altered copies are scored by a teacher that has seen the training texts: "
@@ -164,12 +168,12 @@ class _Store:
                 rows = np.flatnonzero(folds == fold)
                 announce(f"Teacher: {len(rows)} altered copies of fold {fold}.")
                 score = partial(self._score_fold, run if by_fold else None, fold)
-                _write_shard(folder / f"{fold:05d}", fold, [made[row] for row in rows], score)
+                self._shard(folder / f"{fold:05d}", fold, [made[row] for row in rows], score)
             return {"texts": len(made)}
 
         key = [train.fingerprint(), settings, fold_of_row.tolist(), by_fold]
         folder = self._once("augmented", key, work)
-        return _read_shards(folder), OUT_OF_FOLD if by_fold else IN_SAMPLE
+        return self._read_shards(folder), OUT_OF_FOLD if by_fold else IN_SAMPLE
 
     def unlabeled(self, options: DistillationArguments, leave_out: set[str]) -> list[Dataset]:
         """The texts of a file, shard by shard."""
@@ -182,19 +186,17 @@ class _Store:
             number = 0
             while chunk := list(islice(texts, SHARD_TEXTS)):
                 announce(f"Teacher: unlabeled texts from {number * SHARD_TEXTS:,} on.")
-                _write_shard(folder / f"{number:05d}", -1, chunk, self._score)
+                self._shard(folder / f"{number:05d}", -1, chunk, self._score)
                 number += 1
             return {"shards": number}
 
-        state = file.stat() if file.is_file() else None
         key = [
-            str(file.resolve()),
-            [state.st_size, state.st_mtime_ns] if state else [],
+            file_digest(file) if file.is_file() else None,
             options.unlabeled_text_column,
             options.max_unlabeled,
             sorted(leave_out),
         ]
-        return _read_shards(self._once("unlabeled", key, work))
+        return self._read_shards(self._once("unlabeled", key, work))
 
     @property
     def predictor(self) -> StackedEmotionPredictor:
@@ -221,16 +223,30 @@ class _Store:
         self.seconds[part] = record["seconds"]
         return folder
 
+    def _shard(
+        self, folder: Path, fold: int, texts: list[str], score: Callable[[list[str]], np.ndarray]
+    ) -> None:
+        """Score and write a shard unless it is finished."""
 
-def _write_shard(
-    folder: Path, fold: int, texts: list[str], score: Callable[[list[str]], np.ndarray]
-) -> None:
-    """Score and write a shard unless it is there; it appears as a whole or not at all."""
+        def work(folder: Path) -> dict[str, Any]:
+            if PartialState().is_main_process:
+                _save_shard(folder, fold, texts, score(texts))
+            return {}
+
+        run_once(folder, fingerprint([fold], texts), work)
+
+    def _read_shards(self, folder: Path) -> list[Dataset]:
+        import datasets
+
+        finished = finished_in(folder, "remove it and run the same command again.")
+        self.digests.append(finished.digest("*.arrow"))
+        shards = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.isdigit())
+        return [datasets.load_from_disk(str(path)) for path in shards]
+
+
+def _save_shard(folder: Path, fold: int, texts: list[str], logits: np.ndarray) -> None:
     import datasets
 
-    if folder.is_dir() or not PartialState().is_main_process:
-        return
-    logits = score(texts)
     features = datasets.Features(
         {
             "text": datasets.Value("string"),
@@ -239,14 +255,4 @@ def _write_shard(
         }
     )
     columns = {"text": texts, "logits": logits.tolist(), "fold": [fold] * len(texts)}
-    partial_folder = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial_folder, ignore_errors=True)
-    datasets.Dataset.from_dict(columns, features=features).save_to_disk(str(partial_folder))
-    os.replace(partial_folder, folder)
-
-
-def _read_shards(folder: Path) -> list[Dataset]:
-    import datasets
-
-    shards = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.isdigit())
-    return [datasets.load_from_disk(str(path)) for path in shards]
+    datasets.Dataset.from_dict(columns, features=features).save_to_disk(str(folder))

@@ -17,7 +17,7 @@ from ...data.label_statistics import LabelStatistics
 from ..losses.distillation import DistillationLoss
 from ..parameter_groups import width_scaled_learning_rate
 from ..running.checkpoints import newest_checkpoint
-from ..stages.context import CHECKPOINTS
+from ..running.once import CHECKPOINTS
 from ..trainer import StackedEmotionTrainer
 from ..training_arguments import training_arguments
 from .arguments import DistillationArguments

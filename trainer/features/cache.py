@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from torch.utils.data import Dataset
 
-from ...common.files import file_digest as file_digest
-from ...common.files import fingerprint as fingerprint
-from ..running.progress import announce
+from ..running.once import find_finished
 
-MANIFEST = "manifest.json"
 FILES = ("words.bin", "logits.bin")
-_VERIFIED: set[tuple[Any, ...]] = set()
 _DTYPES = {"float32": np.float32, "float16": np.float16}
 
 
@@ -153,7 +146,7 @@ def open_cache(
 ) -> FeatureCache | None:
     """The cache in that folder, if it is whole and belongs to this fingerprint.
 
-    Every rank must call it; the main one reads the files, once as long as they do not change.
+    Every rank must call it; the main one reads the files.
 
     Args:
         folder: where it should be.
@@ -164,55 +157,8 @@ def open_cache(
     Returns:
         The cache; None, with a message unless there is none at all, if it has to be made again.
     """
-    state = PartialState()
-    mark = _mark(folder, fingerprint)
-    if mark is not None and mark in _VERIFIED:
-        return FeatureCache(folder, layout, labels)
-    answer: list[bool | None] = [None]
-    if state.is_main_process and folder.exists():
-        problem = _problem(folder, fingerprint)
-        answer[0] = problem is None
-        if problem is not None:
-            announce(f"The feature cache {folder} {problem} and is made again.")
-    if state.num_processes > 1:
-        broadcast_object_list(answer)
-    if not answer[0]:
-        return None
-    remember_verified(folder, fingerprint)
-    return FeatureCache(folder, layout, labels)
-
-
-def remember_verified(folder: Path, fingerprint: str) -> None:
-    """Note that this process need not read the files again until they change."""
-    mark = _mark(folder, fingerprint)
-    if mark is not None:
-        _VERIFIED.add(mark)
-
-
-def _mark(folder: Path, fingerprint: str) -> tuple[Any, ...] | None:
-    """The cache's place, and the sizes and times of its files; None where one is missing."""
-    try:
-        found = [(folder / name).stat() for name in (*FILES, MANIFEST)]
-    except OSError:
-        return None
-    times = [(entry.st_size, entry.st_mtime_ns) for entry in found]
-    return (str(folder.resolve()), fingerprint, *times)
-
-
-def _problem(folder: Path, fingerprint: str) -> str | None:
-    """What is wrong with a cache, in words that follow its name, or None."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        stored, digests = manifest["fingerprint"], manifest["digests"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return "has no readable manifest"
-    if stored != fingerprint:
-        return "belongs to other texts, encoders or settings"
-    for name in FILES:
-        path = folder / name
-        if not path.exists() or file_digest(path) != digests.get(name):
-            return f"is damaged ({name})"
-    return None
+    found = find_finished(folder, fingerprint)
+    return None if found is None else FeatureCache(folder, layout, labels)
 
 
 def map_files(folder: Path, layout: CacheLayout, mode: Any) -> tuple[np.ndarray, np.ndarray]:

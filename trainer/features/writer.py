@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -15,12 +16,13 @@ from accelerate import PartialState
 from tqdm.auto import tqdm
 
 from ...common.batching import batches_by_length
-from ...common.errors import UserError
-from ...common.files import file_digest, fingerprint, replace_folder, write_json
+from ...common.disk import no_room
+from ...common.files import fingerprint, replace_folder, write_json
+from ...common.finished import find, finish
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..data_collator import ENCODING_KEYS, EncodedTextCollator, EncodedTexts
 from ..running.progress import announce
-from .cache import FILES, MANIFEST, CacheLayout, map_files, remember_verified
+from .cache import FILES, CacheLayout, map_files
 
 _BEGUN = "begun.json"
 JOURNAL_SECONDS = 30.0
@@ -30,8 +32,8 @@ class FeatureCacheWriter:
     """Fills a cache, part by part, and puts it in place at once when it is whole.
 
     Every rank writes its own texts into the same files and notes in a journal how far it is, so
-    that a killed run goes on where it was, at most `JOURNAL_SECONDS` earlier. The main rank adds
-    the manifest with the fingerprint and the digests, and renames the folder.
+    that a killed run goes on where it was, at most `JOURNAL_SECONDS` earlier. The main rank writes
+    the record of the finished work and renames the folder.
 
     Args:
         folder: where the finished cache will be, on a disk all ranks see.
@@ -55,13 +57,13 @@ class FeatureCacheWriter:
                 shutil.rmtree(self.partial, ignore_errors=True)
             self._make_room()
             if not goes_on:
-                self.partial.mkdir(parents=True)
-                map_files(self.partial, layout, "w+")
+                self._reserve()
                 write_json(self.partial / _BEGUN, begun)
         self.state.wait_for_everyone()
         self.words, self.logits = map_files(self.partial, layout, "r+")
         self.journal = self.partial / f"rank_{self.state.process_index}.json"
-        self.done: dict[str, int] = _read(self.journal) or {}
+        noted, _ = find(self.partial, fingerprint, self.journal.name)
+        self.done: dict[str, int] = noted.record if noted else {}
 
     def _make_room(self) -> None:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -73,11 +75,17 @@ class FeatureCacheWriter:
             f"{needed / 1e3 / max(texts, 1):.1f} kB a text."
         )
         if needed - sum(written) > 0.95 * free:
-            raise UserError(
-                f"The feature cache {self.folder} needs {needed / 1e9:.1f} GB, but only "
-                f"{free / 1e9:.1f} GB are free there. Free some, choose another --output_dir, or "
-                "train on fewer texts (--max_train_samples)."
-            )
+            raise no_room(self.folder, "--output_dir", needed)
+
+    def _reserve(self) -> None:
+        """Make the files with all their blocks: a disk that fills up later kills by SIGBUS."""
+        self.partial.mkdir(parents=True)
+        map_files(self.partial, self.layout, "w+")
+        for name in FILES:
+            path = self.partial / name
+            if (size := path.stat().st_size) and hasattr(os, "posix_fallocate"):
+                with path.open("rb+") as stream:
+                    os.posix_fallocate(stream.fileno(), 0, size)
 
     @torch.inference_mode()
     def fill(
@@ -136,7 +144,7 @@ class FeatureCacheWriter:
         """Write down that so many batches of a unit are on the disk."""
         self._flush()
         self.done[unit] = batches
-        write_json(self.journal, self.done)
+        finish(self.partial, self.fingerprint, self.done, [], self.journal.name)
 
     def _flush(self) -> None:
         for mapped in (self.words, self.logits):
@@ -144,20 +152,16 @@ class FeatureCacheWriter:
                 mapped.flush()
 
     def finish(self) -> None:
-        """Write the manifest and put the cache in place."""
+        """Write the record and put the cache in place."""
         self._flush()
         self.state.wait_for_everyone()
         if self.state.is_main_process:
-            manifest = {
-                "fingerprint": self.fingerprint,
-                "digests": {name: file_digest(self.partial / name) for name in FILES},
-            }
-            write_json(self.partial / MANIFEST, manifest)
+            files = [self.partial / name for name in FILES]
+            finish(self.partial, self.fingerprint, {}, files)
             replace_folder(self.partial, self.folder)
             for path in (self.folder / _BEGUN, *self.folder.glob("rank_*.json")):
                 path.unlink(missing_ok=True)
         self.state.wait_for_everyone()
-        remember_verified(self.folder, self.fingerprint)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

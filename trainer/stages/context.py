@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +15,7 @@ from accelerate import PartialState
 from transformers import TrainingArguments
 
 from ...common.errors import UserError
-from ...common.files import fingerprint, write_json
+from ...common.files import fingerprint
 from ...common.precision import native_dtype
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.label_statistics import LabelStatistics
@@ -29,12 +26,10 @@ from ..arguments import STAGES, EncoderTraining, MetaTraining, Optimization, Tra
 from ..choosing.folds import stratified_folds
 from ..data_collator import EncodedTexts
 from ..losses import EmotionLoss, build_loss
+from ..results import source_state
 from ..running.progress import announce as announce
 from ..running.tracking import check_trackers
 from ..training_arguments import training_arguments
-
-_DONE = "done.json"
-CHECKPOINTS = "checkpoints"
 
 
 @dataclass
@@ -45,11 +40,14 @@ class RunContext(DataSplits):
         recipe: all arguments.
         tokenizer: the stack's tokenizer.
         encoded: the encoded texts by split.
+        source_states: what each encoder's source holds, see `source_state`; empty where no encoder
+            is trained.
     """
 
     recipe: TrainingRecipe
     tokenizer: StackedEmotionTokenizer
     encoded: dict[str, EncodedTexts] = field(repr=False)
+    source_states: dict[str, dict[str, Any]] = field(repr=False, default_factory=dict)
 
     @classmethod
     def load(cls, recipe: TrainingRecipe) -> RunContext:
@@ -61,15 +59,21 @@ class RunContext(DataSplits):
         register_auto_classes()  # stages load what they saved through the Auto classes
         check_trackers(recipe.stages.report_to)
         splits = load_splits(recipe.data)
-        recipe.sources()
-        tokenizers = {name: _tokenizer_of(recipe, name) for name in recipe.encoders}
+        announce(f"The data:\n{DataSplits(splits).report}")
+        states = {
+            name: source_state(source, recipe.encoders[name].revision)
+            for name, source in recipe.sources().items()
+        }
+        tokenizers = {
+            name: _tokenizer_of(recipe, name, state.get("commit")) for name, state in states.items()
+        }
         with settings_checked("The settings of the stack"):
             tokenizer = merge_tokenizers(tokenizers, recipe)
         encoded = {
             split: EncodedTexts.from_texts(tokenizer, texts.texts, texts.labels)
             for split, texts in splits.items()
         }
-        context = cls(splits, recipe, tokenizer, encoded)
+        context = cls(splits, recipe, tokenizer, encoded, states)
         context.check_stages()
         return context
 
@@ -208,11 +212,11 @@ def stage_loss(
         return build_loss(settings.loss.name, statistics, **settings.loss.options)
 
 
-def _tokenizer_of(recipe: TrainingRecipe, name: str) -> StackedEmotionTokenizer:
+def _tokenizer_of(recipe: TrainingRecipe, name: str, commit: str | None) -> StackedEmotionTokenizer:
     given = recipe.encoders[name]
     try:
         return StackedEmotionTokenizer.from_tokenizers(
-            {name: given.source}, revision=given.revision or "main"
+            {name: given.source}, revision=commit or given.revision or "main"
         )
     except (OSError, ValueError) as error:
         raise UserError(
@@ -235,53 +239,3 @@ def merge_tokenizers(
         normalization=stack.normalization,
         model_max_length=limit,
     )
-
-
-def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
-    """Do a piece of work unless its finished result is there.
-
-    The work gets a folder of its own and returns a JSON-able record; when it is done, the record is
-    written last, so that a killed run does it again, from what it finds in the folder. Its
-    `checkpoints` are removed after that.
-
-    Args:
-        folder: the folder of the result.
-        key: fingerprint of everything the result depends on; another key clears the folder.
-        work: what to do.
-
-    Returns:
-        The record, with `seconds`.
-    """
-    state = PartialState()
-    record = read_record(folder, key)
-    state.wait_for_everyone()
-    if record is not None:
-        if state.is_main_process:
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-        return record
-    if state.is_main_process:
-        started = folder / "started.txt"
-        if folder.exists() and not (started.exists() and started.read_text() == key):
-            for mark in (folder / _DONE, started):  # first, so that half a folder is not believed
-                mark.unlink(missing_ok=True)
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        started.write_text(key)
-    state.wait_for_everyone()
-    begin = time.monotonic()
-    record = work(folder) | {"key": key}
-    record["seconds"] = round(time.monotonic() - begin, 2)
-    if state.is_main_process:
-        write_json(folder / _DONE, record)
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    state.wait_for_everyone()
-    return record
-
-
-def read_record(folder: Path, key: str) -> dict[str, Any] | None:
-    """The record of a finished piece of work with that key, or None."""
-    try:
-        record = json.loads((folder / _DONE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) and record.get("key") == key else None

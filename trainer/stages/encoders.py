@@ -10,17 +10,24 @@ import numpy as np
 import torch
 
 from ...common.errors import UserError
-from ...common.files import file_digest, fingerprint
+from ...common.files import fingerprint
+from ...common.finished import Finished, finished_in
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..arguments import TrainingRecipe
 from ..data_collator import EncodedTextCollator, EncodedTexts
 from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning_rate
+from ..results import used_state
 from ..running.checkpoints import newest_checkpoint
+from ..running.once import CHECKPOINTS, run_once
 from ..running.tracking import send_tensorboard_to
 from ..trainer import StackedEmotionTrainer
 from ..training_arguments import learned_from
-from .context import CHECKPOINTING, CHECKPOINTS, RunContext, announce, run_once, stage_loss
+from .context import CHECKPOINTING, RunContext, announce, stage_loss
 from .lora import add_lora, merge_lora
+
+# Raised when the same settings come to other weights: finished encoders are then trained again.
+ENCODER_VERSION = 1
+_MODEL_FILES = ("*.safetensors", "config.json")
 
 
 def run_encoders(context: RunContext) -> dict[str, Any]:
@@ -61,19 +68,21 @@ def encoder_folder(shared: Path, name: str, part: str) -> Path:
     return shared / "encoders" / name / part
 
 
-def fine_tuned_folder(context: RunContext, name: str, part: str) -> Path:
-    """The folder of a fine-tuned encoder that is there.
+def fine_tuned(context: RunContext, name: str, part: str) -> Finished:
+    """A fine-tuned encoder that is there and undamaged.
 
     Raises:
-        UserError: the stage has not run.
+        UserError: the stage has not run, or a file is damaged.
     """
-    folder = encoder_folder(context.shared, name, part)
-    if not (folder / "done.json").exists() or not list(folder.glob("*.safetensors")):
-        raise UserError(
-            f"There is no fine-tuned encoder in {folder}: run the stage encoders first "
-            "(leave --stage out to run all)."
-        )
-    return folder
+    return finished_in(
+        encoder_folder(context.shared, name, part),
+        "run the stage encoders first (leave --stage out to run all).",
+    )
+
+
+def fine_tuned_folder(context: RunContext, name: str, part: str) -> Path:
+    """The folder of a fine-tuned encoder that is there; see `fine_tuned`."""
+    return fine_tuned(context, name, part).folder
 
 
 def load_fine_tuned(
@@ -89,9 +98,8 @@ def load_fine_tuned(
 
 
 def weights_digest(context: RunContext, name: str, part: str) -> str:
-    """Digest of a fine-tuned encoder's weights."""
-    folder = fine_tuned_folder(context, name, part)
-    return fingerprint([file_digest(path) for path in sorted(folder.glob("*.safetensors"))])
+    """Digest of a fine-tuned encoder's weights and configuration."""
+    return fine_tuned(context, name, part).digest(*_MODEL_FILES)
 
 
 def encoder_settings(recipe: TrainingRecipe, name: str) -> dict[str, Any]:
@@ -124,7 +132,23 @@ def encoder_key(context: RunContext, name: str, part: str) -> str:
     """Fingerprint of everything a fine-tuned encoder depends on."""
     stages = context.recipe.stages
     folds = [part, stages.cross_fit, stages.seed] if part != "final" else ["final"]
-    return fingerprint(context.data_fingerprint, encoder_settings(context.recipe, name), folds)
+    settings = encoder_settings(context.recipe, name)
+    source = [settings.pop("source"), settings.pop("revision")]
+    state = context.source_states.get(name) or {}
+    return fingerprint(
+        ENCODER_VERSION,
+        context.data_fingerprint,
+        state if any(state.values()) else source,
+        settings,
+        [context.encoders_in_bf16, stages.fp16, _attention(context)],
+        folds,
+    )
+
+
+def _attention(context: RunContext) -> str | None:
+    """The attention an encoder is trained with; None for the model's own choice."""
+    asked = context.recipe.stages.attn_implementation
+    return "eager" if asked is None and not torch.cuda.is_available() else asked
 
 
 def start_at_prevalence(
@@ -141,15 +165,14 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
     name, recipe = context.names[index], context.recipe
     given, stages = recipe.encoders[name], recipe.stages
     settings = encoder_settings(recipe, name)
-    attention = stages.attn_implementation
-    if attention is None and not torch.cuda.is_available():
-        attention = "eager"
     torch.manual_seed(stages.seed)
+    state = context.source_states.get(name) or {}
+    revision = state.get("commit") or given.revision
     model = StackedEmotionForSequenceClassification.from_encoders(
         {name: given.source},
         labels=context.label_names,
-        attn_implementation=attention,
-        hub_options={} if given.revision is None else {"revision": given.revision},
+        attn_implementation=_attention(context),
+        hub_options={} if revision is None else {"revision": revision},
         use_meta_learner=False,
         use_lstm=False,
         use_classifier=False,
@@ -192,7 +215,11 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
     model.config._attn_implementation = None
     trainer.save_finished(folder)
     log = [entry for entry in trainer.state.log_history if "loss" in entry]
-    return {"settings": settings | {"learning_rate": rate}, "log": log}
+    return {
+        "settings": settings | {"learning_rate": rate},
+        "source_state": used_state(settings["source"], state),
+        "log": log,
+    }
 
 
 def _freeze(model: StackedEmotionForSequenceClassification, name: str, frozen_layers: int) -> None:

@@ -9,15 +9,20 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 from transformers.utils import logging
 
+from ...common.disk import disk_errors
 from ...common.files import fingerprint
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ..features.cache import CacheLayout, FeatureCache, open_cache
 from ..features.writer import FeatureCacheWriter
 from ..metrics.scores import average_precision
+from ..running.once import alone_in
 from .context import RunContext
 from .encoders import fine_tuned_folder, load_fine_tuned, weights_digest
 
 logger = logging.get_logger(__name__)
+
+# Raised when the same encoders and texts come to other features: caches are then made again.
+FEATURES_VERSION = 1
 
 
 def training_features(context: RunContext) -> FeatureCache:
@@ -93,6 +98,7 @@ def features_layout(context: RunContext, split: str) -> tuple[CacheLayout, str]:
     words = context.encoded[split].word_counts
     layout = CacheLayout(words, _hidden_sizes(context), len(context.label_names))
     key = fingerprint(
+        FEATURES_VERSION,
         context.data_fingerprint,
         context.splits[split].fingerprint(),
         digests,
@@ -114,12 +120,13 @@ def _features(context: RunContext, split: str) -> FeatureCache:
     found = open_cache(folder, layout, key, labels)
     if found is not None:
         return found
-    writer = FeatureCacheWriter(folder, layout, key)
-    for index, name in enumerate(context.names):
-        for part, rows in encoder_parts_of_rows(context, split).items():
-            model = load_fine_tuned(context, name, part)
-            writer.fill(model, encoded, rows, index, description=f"{split}: {name}, {part}")
-    writer.finish()
+    with disk_errors(folder, "--output_dir", layout.nbytes), alone_in(folder):
+        writer = FeatureCacheWriter(folder, layout, key)
+        for index, name in enumerate(context.names):
+            for part, rows in encoder_parts_of_rows(context, split).items():
+                model = load_fine_tuned(context, name, part)
+                writer.fill(model, encoded, rows, index, description=f"{split}: {name}, {part}")
+        writer.finish()
     return FeatureCache(folder, layout, labels)
 
 

@@ -11,18 +11,20 @@ from safetensors.numpy import load_file
 from transformers.utils import logging
 
 from ...common.environment import environment
-from ...common.files import read_json, replace_folder, write_json
+from ...common.files import replace_folder, write_json
+from ...common.finished import RECORD
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..choosing.decision_rules import Decision, choose_decision
 from ..features.cache import FeatureCache
 from ..losses.contrastive import add_projection
-from ..results import System, compare, data_record, rare_labels, source_state, to_markdown
+from ..results import System, compare, data_record, rare_labels, to_markdown
 from ..running.tracking import text_gates
 from .cached_training import build_stack, load_top, read_top, top_state
 from .context import RunContext
-from .encoders import encoder_parts, weights_digest
+from .encoders import encoder_parts, fine_tuned, weights_digest
 from .features import scored_features, training_features
-from .meta_and_head import out_of_fold_logits, scored_logits, stage_folder
+from .joint import finished_joint
+from .meta_and_head import finished_stage, out_of_fold_logits, scored_logits, stage_folder
 
 logger = logging.get_logger(__name__)
 
@@ -76,7 +78,7 @@ def all_systems(context: RunContext) -> list[System]:
         )
     )
     for stage, title in (("meta", "meta"), ("head", "stack")):
-        if not (stage_folder(context, stage) / "done.json").exists():
+        if not (stage_folder(context, stage) / RECORD).exists():
             continue
         systems.append(
             System(
@@ -85,7 +87,7 @@ def all_systems(context: RunContext) -> list[System]:
                 {split: scored_logits(context, stage, split) for split in context.held_out_splits},
             )
         )
-    if (stage_folder(context, "joint") / "done.json").exists():
+    if _has_joint(context):
         systems.append(
             System(
                 "joint",
@@ -148,12 +150,12 @@ def score_systems(
 
 
 def _encoder_record(context: RunContext, name: str) -> dict[str, Any]:
-    """Where an encoder comes from, and digests of its weights before and after fine-tuning."""
-    given = context.recipe.encoders[name]
+    """What the finished encoder says it was made from, and digests of all its parts."""
+    record = fine_tuned(context, name, "final").record
     return {
-        "source": given.source,
-        "revision": given.revision,
-        "source_state": source_state(given.source, given.revision),
+        "source": record["settings"]["source"],
+        "revision": record["source_state"].get("commit"),
+        "source_state": record["source_state"],
         "fine_tuned": {
             part: weights_digest(context, name, part) for part in encoder_parts(context)
         },
@@ -164,10 +166,10 @@ def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceC
     """Write the finished model and its tokenizer to `<output_dir>/model`."""
     folder = context.output / "model"
     joint = stage_folder(context, "joint")
-    stage = "head" if (stage_folder(context, "head") / "done.json").exists() else "meta"
-    record = read_json(stage_folder(context, stage) / "done.json")
+    stage = "head" if (stage_folder(context, "head") / RECORD).exists() else "meta"
+    record = finished_stage(context, stage).record
     model = build_stack(context, record["stack_words"], meta_only=stage == "meta")
-    if (joint / "done.json").exists():
+    if _has_joint(context):
         model = type(model).from_pretrained(joint / "model")
     else:
         seed = context.recipe.stages.head_seeds[0]
@@ -186,8 +188,13 @@ def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceC
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
     context.tokenizer.save_pretrained(partial)
-    replace_folder(partial, folder)
+    replace_folder(partial, folder, "config.json")
     return model
+
+
+def _has_joint(context: RunContext) -> bool:
+    """Whether stage `joint` is finished for this recipe."""
+    return (stage_folder(context, "head") / RECORD).exists() and finished_joint(context) is not None
 
 
 def _decision(context: RunContext, logits: np.ndarray) -> Decision:
@@ -203,7 +210,7 @@ def _save_predictions(
 
     After stage `joint` there are no gates: the cached features are of the encoders before it.
     """
-    joint = (stage_folder(context, "joint") / "done.json").exists()
+    joint = _has_joint(context)
     for split in context.held_out_splits:
         features: FeatureCache = scored_features(context, split)
         arrays = {

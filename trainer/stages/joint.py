@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,23 @@ from accelerate import PartialState
 from safetensors.numpy import save_file
 
 from ...common.batching import batches_by_length
-from ...common.files import fingerprint, read_json
+from ...common.files import fingerprint
+from ...common.finished import Finished, find
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..data_collator import EncodedTextCollator, EncodedTexts
 from ..parameter_groups import freeze_parts, parameter_groups
 from ..running.checkpoints import newest_checkpoint
+from ..running.once import CHECKPOINTS, run_once
 from ..running.tracking import send_tensorboard_to
 from ..trainer import StackedEmotionTrainer
 from ..training_arguments import learned_from
 from .cached_training import build_stack, load_top, read_top
-from .context import CHECKPOINTING, CHECKPOINTS, RunContext, run_once, stage_loss
-from .meta_and_head import stage_folder
+from .context import CHECKPOINTING, RunContext, stage_loss
+from .encoders import weights_digest
+from .meta_and_head import finished_stage, stage_folder
+
+# Raised when the same settings come to other weights: the finished stage then runs again.
+JOINT_VERSION = 1
 
 
 def run_joint(context: RunContext) -> dict[str, Any]:
@@ -29,10 +36,28 @@ def run_joint(context: RunContext) -> dict[str, Any]:
     The encoders have seen every training row by now, so nothing can be chosen on out-of-fold
     predictions here: epochs and thresholds are not, the thresholds stay those of stage `head`.
     """
-    head = read_json(stage_folder(context, "head") / "done.json")
-    joint = context.recipe.joint
-    key = fingerprint(head["key"], vars(joint) | {"training_arguments": learned_from(joint)})
-    return run_once(stage_folder(context, "joint"), key, lambda folder: _train(context, folder))
+    work = partial(_train, context)
+    return run_once(stage_folder(context, "joint"), joint_key(context), work)
+
+
+def finished_joint(context: RunContext) -> Finished | None:
+    """What this stage left, if it belongs to this recipe and to what stage `head` left."""
+    return find(stage_folder(context, "joint"), joint_key(context))[0]
+
+
+def joint_key(context: RunContext) -> str:
+    """Fingerprint of everything the outcome depends on."""
+    recipe = context.recipe
+    joint, head = recipe.joint, finished_stage(context, "head")
+    return fingerprint(
+        JOINT_VERSION,
+        [head.key, head.digest()],
+        [weights_digest(context, name, "final") for name in context.names],
+        [recipe.stages.seed, context.encoders_in_bf16, recipe.stages.fp16],
+        [context.splits[split].fingerprint() for split in context.held_out_splits],
+        vars(joint) | {"training_arguments": learned_from(joint)},
+        [recipe.head.loss.name, recipe.head.loss.options],
+    )
 
 
 @torch.inference_mode()
@@ -54,7 +79,7 @@ def predict_encoded(
 def _train(context: RunContext, folder: Any) -> dict[str, Any]:
     recipe = context.recipe
     joint, seed = recipe.joint, recipe.stages.head_seeds[0]
-    head = read_json(stage_folder(context, "head") / "done.json")
+    head = finished_stage(context, "head").record
     model = build_stack(context, head["stack_words"])
     load_top(model, read_top(stage_folder(context, "head") / f"seed_{seed}.safetensors"))
     freeze_parts(model, joint.frozen_parts)

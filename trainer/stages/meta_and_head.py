@@ -12,11 +12,13 @@ from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 from transformers.utils import logging
 
-from ...common.errors import UserError
+from ...common.files import fingerprint
+from ...common.finished import Finished, find, finished_in
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..choosing.decision_rules import Decision
-from ..features.cache import FeatureCache, fingerprint
+from ..features.cache import FeatureCache
 from ..running.checkpoints import kept_tensors
+from ..running.once import CHECKPOINTS, run_once
 from ..training_arguments import learned_from
 from .cached_training import (
     META_PARTS,
@@ -35,8 +37,8 @@ from .cached_training import (
     top_state,
     train_top,
 )
-from .context import CHECKPOINTS, RunContext, announce, run_once, stage_loss
-from .encoders import weights_digest
+from .context import RunContext, announce, stage_loss
+from .encoders import encoder_parts, weights_digest
 from .features import probe_gaps, scored_features, training_features
 
 logger = logging.get_logger(__name__)
@@ -57,16 +59,23 @@ def run_head(context: RunContext) -> dict[str, Any]:
     Returns:
         The chosen epoch, the objective by epoch, the thresholds and the seconds.
     """
-    if not (stage_folder(context, "meta") / "done.json").exists():
-        raise UserError(
-            f"Stage head starts from stage meta, which has not run in {context.output}."
-        )
     return _run_stage(context, "head")
 
 
 def stage_folder(context: RunContext, stage: str) -> Path:
     """Where a stage keeps its weights and out-of-fold logits."""
     return context.output / stage
+
+
+def finished_stage(context: RunContext, stage: str) -> Finished:
+    """What a stage left, whole and undamaged.
+
+    Raises:
+        UserError: the stage has not run, or a file is damaged.
+    """
+    return finished_in(
+        stage_folder(context, stage), f"run the stage {stage} first (leave --stage out to run all)."
+    )
 
 
 def out_of_fold_logits(context: RunContext, stage: str) -> np.ndarray:
@@ -104,13 +113,20 @@ def stage_key(context: RunContext, stage: str) -> str:
     """Fingerprint of everything the outcome of a stage depends on."""
     stages, plan = context.recipe.stages, top_plan(context, stage)
     how = plan.settings
-    before = stage_key(context, "meta") if stage == "head" else ""
-    names = ("final",) if not stages.cross_fit else (f"fold_{context.folds - 1}", "final")
+    before: list[str | None] = []
+    if stage == "head":
+        key = stage_key(context, "meta")
+        meta, _ = find(stage_folder(context, "meta"), key)
+        before = [key, meta.digest() if meta else None]
     return fingerprint(
         before,
         TOP_VERSION,
         context.data_fingerprint,
-        [weights_digest(context, name, part) for name in context.names for part in names],
+        [
+            weights_digest(context, name, part)
+            for name in context.names
+            for part in encoder_parts(context)
+        ],
         [context.splits[split].fingerprint() for split in context.held_out_splits],
         stack_options(context.recipe.stack, plan.meta_only),
         {
@@ -162,7 +178,7 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
             )
             return top_state(model), log
 
-        done, logs[seed] = kept_tensors(checkpoints / f"seed_{seed}.safetensors", train_seed)
+        done, logs[seed] = kept_tensors(checkpoints / f"seed_{seed}", train_seed)
         load_top(model, done)
         if state.is_main_process:
             save_top(done, folder / f"seed_{seed}.safetensors")
@@ -289,7 +305,7 @@ def fold_runs(
         if checkpoints is None:
             done, log = train_fold()
         else:
-            done, log = kept_tensors(checkpoints / f"fold_{fold}.safetensors", train_fold)
+            done, log = kept_tensors(checkpoints / f"fold_{fold}", train_fold)
         held_out[:, inside], by_epoch = HeldOutLogits.from_tensors(done)
         states.append(by_epoch)
         logs.append(log)

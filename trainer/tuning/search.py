@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,11 +22,12 @@ from ...common.files import fingerprint, write_json
 from ..arguments import TrainingRecipe
 from ..commands import command_main
 from ..features.cache import FeatureCache
+from ..running.once import CHECKPOINTS, run_folder, run_once
 from ..running.process_start import prepare_process
 from ..running.processes import join_ranks
 from ..running.progress import announce, duration
 from ..stages.cached_training import build_stack
-from ..stages.context import CHECKPOINTS, RunContext, run_once
+from ..stages.context import RunContext
 from ..stages.encoders import encoder_parts, run_encoders, weights_digest
 from ..stages.features import training_features
 from ..stages.meta_and_head import (
@@ -67,17 +71,19 @@ def hyperparameter_search(
         raise UserError("tune runs in one process: leave --num_processes out.")
     space = space_of(recipe, parameters)
     context = _training_rows_only(RunContext.load(recipe))
+    with run_folder(context.output, recipe.stages.verify):
+        return _search(optuna, context, space, trials, seconds)
+
+
+def _search(
+    optuna: Any, context: RunContext, space: SearchSpace, trials: int, seconds: float
+) -> dict[str, Any]:
+    recipe = context.recipe
     if recipe.stages.encoders_from is None:
         run_encoders(context)
     features = training_features(context)
     _, stack_words = stacks_words(context, features)
-    context.output.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        study_name=_study_name(context, space),
-        storage=f"sqlite:///{context.output.resolve() / 'tuning.db'}",
-        direction="maximize",
-        load_if_exists=True,
-    )
+    study = _open_study(optuna, context.output / "tuning.db", _study_name(context, space))
     _requeue_killed(optuna, study)
     study.sampler = optuna.samplers.TPESampler(seed=recipe.stages.seed + len(study.trials))
     if not study.trials:
@@ -88,7 +94,9 @@ def hyperparameter_search(
         trial = study.ask()
         values = {name: domain.suggest(trial, name) for name, domain in space.items()}
         score, details = _run_trial(context, values, features, stack_words)
-        for name, value in (details | {"values": values}).items():
+        attributes = details | {"values": values}
+        attributes["digest"] = _trial_digest(attributes, score)
+        for name, value in attributes.items():
             trial.set_user_attr(name, value)
         study.tell(trial, score)
         write_json(context.output / "tuning.json", _outcome(context, study, space))
@@ -110,10 +118,53 @@ def _optuna() -> Any:
     return optuna
 
 
+def _open_study(optuna: Any, path: Path, name: str) -> Any:
+    """The study in a database, which is set aside if it is damaged."""
+    options: dict[str, Any] = {"study_name": name, "storage": f"sqlite:///{path.resolve()}"}
+    options |= {"direction": "maximize", "load_if_exists": True}
+    try:
+        _check_database(path)
+        study = optuna.create_study(**options)
+        damaged = len(study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)))
+        damaged -= len(_finished(study))
+    except UserError:
+        raise
+    except Exception as error:  # of sqlite3, SQLAlchemy, Optuna and JSON
+        if not path.exists() or _is_locked(error):
+            raise
+        aside = path.with_name(f"{path.name}.damaged")
+        os.replace(path, aside)
+        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)  # not that of a new database
+        announce(f"{path} is damaged ({error}). It is set aside in {aside}, and trials begin anew.")
+        return optuna.create_study(**options)
+    if damaged:
+        announce(f"{path} holds {damaged} damaged trials, which are left out and tried again.")
+    return study
+
+
+def _check_database(path: Path) -> None:
+    if path.exists():
+        with closing(sqlite3.connect(path)) as connection:
+            (found, *_) = connection.execute("PRAGMA integrity_check").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+
+
+def _is_locked(error: Exception) -> bool:
+    return "locked" in str(error)
+
+
+def _trial_digest(attributes: dict[str, Any], score: float | None) -> str:
+    """Of all that a trial says, its own digest left out."""
+    return fingerprint([{k: v for k, v in attributes.items() if k != "digest"}, score])
+
+
 def _training_rows_only(context: RunContext) -> RunContext:
     """The run without the texts that are only scored."""
     train = {"train": context.splits["train"]}
-    return RunContext(train, context.recipe, context.tokenizer, {"train": context.encoded["train"]})
+    encoded = {"train": context.encoded["train"]}
+    states = context.source_states
+    return RunContext(train, context.recipe, context.tokenizer, encoded, states)
 
 
 def _study_name(context: RunContext, space: SearchSpace) -> str:
@@ -182,7 +233,17 @@ def _scratch(context: RunContext) -> Path:
 
 
 def _finished(study: Any) -> list[Any]:
-    return [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    """The finished trials that say what they said when they were finished."""
+    return [
+        trial
+        for trial in study.trials
+        if trial.state.name == "COMPLETE"
+        and trial.user_attrs.get("digest") == _trial_digest(trial.user_attrs, trial.value)
+    ]
+
+
+def _best(study: Any) -> Any:
+    return max(_finished(study), key=lambda trial: trial.value)
 
 
 def _progress(study: Any, trials: int) -> str:
@@ -191,15 +252,15 @@ def _progress(study: Any, trials: int) -> str:
         return f"Trial 1 of {trials}: the recipe as it is."
     seconds = float(np.mean([trial.user_attrs["seconds"] for trial in done]))
     return (
-        f"Trial {len(done) + 1} of {trials}; best so far {study.best_value:.4f} (trial "
-        f"{study.best_trial.number}), recipe {done[0].value:.4f}; "
+        f"Trial {len(done) + 1} of {trials}; best so far {_best(study).value:.4f} (trial "
+        f"{_best(study).number}), recipe {done[0].value:.4f}; "
         f"{duration(seconds * (trials - len(done)))} left."
     )
 
 
 def _outcome(context: RunContext, study: Any, space: SearchSpace) -> dict[str, Any]:
     done = _finished(study)
-    best = study.best_trial
+    best = _best(study)
     return {
         "format": 1,
         "study": study.study_name,
@@ -209,7 +270,9 @@ def _outcome(context: RunContext, study: Any, space: SearchSpace) -> dict[str, A
         "recipe": {"score": done[0].value, "values": done[0].user_attrs["values"]},
         "lines": recipe_lines(context.recipe, best.user_attrs["values"]),
         "trials": [
-            {"trial": trial.number, "score": trial.value, **trial.user_attrs} for trial in done
+            {"trial": trial.number, "score": trial.value}
+            | {name: value for name, value in trial.user_attrs.items() if name != "digest"}
+            for trial in done
         ],
         "rows": len(context.splits["train"]),
         "environment": environment(context.recipe.source),

@@ -123,7 +123,7 @@ def test_over_http(predictor: StackedEmotionPredictor, tmp_path: Path) -> None:
         assert "no text yet" in str(told)
         good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
         good.write_text("text\nفرحان\n", encoding="utf-8")
-        bad.write_text("comment\nفرحان\n", encoding="utf-8")
+        bad.write_text("remark\nفرحان\n", encoding="utf-8")
         shown, file = client.predict(handle_file(str(good)), api_name="/file")
         assert "Rows: 1," in str(shown)
         value = file["value"] if isinstance(file, dict) else file

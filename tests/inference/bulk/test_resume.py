@@ -24,10 +24,10 @@ def rows(sample_texts: list[str]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("suffix", "moments"),
-    # each step has a moment before and after it: run.json, 1 and 2; parts, 3 to 12, the second
-    # after its problems; side file, 13 and 14; output, 15 and 16; the folder of parts renamed,
-    # 17 and 18, and emptied, from 19
-    [(".jsonl", [2, 7, 8, 12, 15, 16, 18, 21]), (".parquet", [9])],
+    # each step has a moment before and after it: run.json, 1 and 2; the records of parts, 3 to 10;
+    # side file, 11 and 12; output, 13 and 14; run.json says that only tidying up is left, 15 and
+    # 16; the folder of parts emptied, from 17
+    [(".jsonl", [2, 5, 6, 10, 13, 14, 16, 19]), (".parquet", [7])],
 )
 def test_killed_at_any_step(
     tmp_path: Path, tiny_stack_folder: Path, rows: list[dict[str, Any]], suffix: str,
@@ -51,12 +51,12 @@ def test_killed_at_any_step(
         output = tmp_path / f"out{moment}{suffix}"
         arguments = (str(tiny_stack_folder), given, output)
         assert exit_code(moment, arguments, options) == -9
-        assert output.exists() == (moment >= 16)
-        kept = 4 if moment > 12 else (moment - 2) // 2 - (moment >= 6)
+        assert output.exists() == (moment >= 14)
+        kept = min(4, (moment - 2) // 2)
         predicted.clear()
         report = predict_file(*arguments, **options)
         assert len(predicted) == 4 - kept, f"moment {moment}"
-        assert (report is None) == (moment >= 18)  # nothing but tidying up was left
+        assert (report is None) == (moment >= 16)  # nothing but tidying up was left
         assert output.read_bytes() == whole.read_bytes()
         side = output.with_name(f"{output.name}.problems.jsonl")
         assert side.read_bytes() == whole_problems

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +13,10 @@ from cache_filling import KEY, fill_and_open, fill_twice, layout_of, tiny_texts
 from tiny_models import build_stack
 from training_processes import run_ranks
 
-from stacked_emotion.trainer import UserError, feature_cache_writer
-from stacked_emotion.trainer.features.cache import CacheLayout, FeatureCache, open_cache
+from stacked_emotion.common.finished import finish
+from stacked_emotion.trainer import UserError
+from stacked_emotion.trainer.features import writer as feature_cache_writer
+from stacked_emotion.trainer.features.cache import FILES, CacheLayout, FeatureCache, open_cache
 from stacked_emotion.trainer.features.writer import FeatureCacheWriter
 
 
@@ -91,7 +92,7 @@ def test_filling_goes_on_where_it_was_killed(
     fill_and_open(tmp_path / "other", model, tokenizer, sample_texts[:31])
     assert calls - 10 == batches  # none was done twice
     assert sorted(path.name for path in folder.iterdir()) == [
-        "logits.bin", "manifest.json", "words.bin",
+        "done.json", "logits.bin", "words.bin",
     ]  # fmt: skip
 
 
@@ -122,27 +123,26 @@ def remove(folder: Path) -> None:
 
 
 def foreign(folder: Path) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"fingerprint": "another"}))
+    finish(folder, "another", {}, [folder / name for name in FILES])
 
 
-def half_manifest(folder: Path) -> None:
-    (folder / "manifest.json").write_text('{"fingerprint": "')
+def half_record(folder: Path) -> None:
+    (folder / "done.json").write_text('{"key": "')
 
 
-def list_manifest(folder: Path) -> None:
-    (folder / "manifest.json").write_text("[1]")
+def list_record(folder: Path) -> None:
+    (folder / "done.json").write_text("[1]")
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (truncate, "damaged (words.bin)"),
-        (alter, "damaged (logits.bin)"),
-        (remove, "damaged (logits.bin)"),
+        (truncate, "damaged: words.bin has"),
+        (alter, "damaged: the bytes of logits.bin"),
+        (remove, "damaged: logits.bin is missing"),
         (foreign, "belongs to other"),
-        (half_manifest, "no readable manifest"),
-        (list_manifest, "no readable manifest"),
+        (half_record, "damaged: done.json cannot be read"),
+        (list_record, "damaged: done.json is not what was written"),
     ],
 )
 def test_a_file_that_is_not_as_it_should_be_is_noticed(
@@ -165,7 +165,7 @@ def test_the_size_is_told_first_and_a_full_disk_refused(
     layout = layout_of(stack[0], tiny_texts(stack[1], sample_texts[:31]))
     usage = shutil.disk_usage(tmp_path)._replace(free=layout.nbytes)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(UserError, match=r"only 0\.0 GB are free"):
+    with pytest.raises(UserError, match=r"only 0\.\d MB are free"):
         FeatureCacheWriter(tmp_path / "train", layout, KEY)
     assert "31 texts" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

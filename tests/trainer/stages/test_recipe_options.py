@@ -140,7 +140,7 @@ def test_one_value_of_the_training_arguments_that_does_not_fit(
 
 
 def log_of(run: Path) -> list[dict[str, Any]]:
-    return json.loads((run / "encoders/zeta/final/done.json").read_text())["log"]
+    return json.loads((run / "encoders/zeta/final/done.json").read_text())["record"]["log"]
 
 
 def test_frozen_layers_stay(

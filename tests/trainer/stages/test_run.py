@@ -140,7 +140,7 @@ def test_a_damaged_cache_is_made_again(
     np.testing.assert_array_equal(np.array(again.words), words)
     file.write_bytes(file.read_bytes()[:-8])
     np.testing.assert_array_equal(scored_features(context, "validation").words, words)
-    (run / "features/validation/manifest.json").write_text("{")
+    (run / "features/validation/done.json").write_text("{")
     np.testing.assert_array_equal(scored_features(context, "validation").words, words)
 
 

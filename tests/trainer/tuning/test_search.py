@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import builtins
 import json
+import random
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -108,6 +111,42 @@ def test_a_killed_trial_is_tried_again(
     assert after["best"] == outcome["best"]
     other = hyperparameter_search(recipe, 1, parameters=PARAMETERS[:1])
     assert other["study"] != after["study"]
+
+
+def test_a_damaged_study(
+    outcome: dict[str, Any], run: Path, recipe: TrainingRecipe, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A score that changed in the database, then bits that flipped anywhere in it."""
+    database, whole = run / "tuning.db", tmp_path / "whole.db"
+    shutil.copy(database, whole)
+    record = {"meta_epoch": 0, "head_epoch": 0, "meta_score": 0.0, "seconds": 1.0}
+    monkeypatch.setattr(tuning, "_run_trial", lambda *args: (0.125, record))
+    study = f"study_id = (SELECT study_id FROM studies WHERE study_name = '{outcome['study']}')"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(
+            "UPDATE trial_values SET value = 9 WHERE trial_id = (SELECT trial_id FROM trials "
+            f"WHERE number = 0 AND {study})"
+        )
+        connection.commit()
+    again = hyperparameter_search(recipe, 3, parameters=PARAMETERS)
+    assert "1 damaged trials" in capsys.readouterr().err
+    scores = [trial["score"] for trial in again["trials"]]
+    assert len(scores) >= 3
+    assert scores[0] == outcome["trials"][1]["score"]
+    assert scores[-1] == 0.125
+    known = {trial["score"] for trial in outcome["trials"]} | {0.25, 0.125}
+    for seed in range(24):
+        shutil.copy(whole, database)
+        data = bytearray(whole.read_bytes())
+        chance = random.Random(seed)
+        data[0 if seed == 0 else chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        database.write_bytes(bytes(data))
+        found = hyperparameter_search(recipe, 2, parameters=PARAMETERS)
+        assert len(found["trials"]) >= 2
+        assert {trial["score"] for trial in found["trials"]} <= known
+    assert (run / "tuning.db.damaged").exists()
+    shutil.copy(whole, database)
 
 
 def test_command(

@@ -1,0 +1,18 @@
+"""The small campaign; `make test-faults` runs the whole one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tiny_models import ROOT
+
+
+def test_small_campaign() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "faults", "--small"],
+        cwd=ROOT / "tests", capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    assert "| a bit flipped in a run | 1 | 1 |" in done.stdout
+    assert "| kill -9 of bulk prediction | 1 | 1 |" in done.stdout
