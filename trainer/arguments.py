@@ -207,7 +207,7 @@ class StageArguments:
         ["encoders", "meta", "head"], "stages to run: encoders, meta, head, joint", metavar="STAGE"
     )
     verify: bool = option(
-        False, "read every finished file again before it is used; else only those up to 64 MB"
+        False, "read every finished file again before use; else only those up to 64 MB"
     )
     train_encoders: list[str] = option(
         [], "fine-tune only these, so that machines can share the work", metavar="NAME"

@@ -45,7 +45,7 @@ class DistillationArguments(Optimization):
     )
     output_dir: str = option("outputs/student", "folder of everything it writes", metavar="DIR")
     verify: bool = option(
-        False, "read every finished file again before it is used; else only those up to 64 MB"
+        False, "read every finished file again before use; else only those up to 64 MB"
     )
 
     unlabeled_file: str | None = option(

@@ -25,6 +25,7 @@ from ...tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..arguments import STAGES, EncoderTraining, MetaTraining, Optimization, TrainingRecipe
 from ..choosing.folds import stratified_folds
 from ..data_collator import EncodedTexts
+from ..encoder_checks import check_encoders, refuse_problems
 from ..losses import EmotionLoss, build_loss
 from ..results import source_state
 from ..running.progress import announce as announce
@@ -64,11 +65,21 @@ class RunContext(DataSplits):
             name: source_state(source, recipe.encoders[name].revision)
             for name, source in recipe.sources().items()
         }
-        tokenizers = {
-            name: _tokenizer_of(recipe, name, state.get("commit")) for name, state in states.items()
-        }
+        commits = {name: states[name].get("commit") for name in states}
+        revisions = {name: commit for name, commit in commits.items() if commit}
+        checks = check_encoders(
+            recipe.sources(),
+            revisions,
+            splits["train"].texts,
+            recipe.stack.max_length,
+            torch.bfloat16 if encoders_in_bf16(recipe) else torch.float32,
+        )
+        announce("The encoders:\n" + "\n".join(f"  {check.to_text()}" for check in checks))
+        refuse_problems(checks)
+        tokenizers = {name: _tokenizer_of(recipe, name, revisions.get(name)) for name in states}
+        limit = min(check.max_length or recipe.stack.max_length for check in checks)
         with settings_checked("The settings of the stack"):
-            tokenizer = merge_tokenizers(tokenizers, recipe)
+            tokenizer = merge_tokenizers(tokenizers, recipe, limit)
         encoded = {
             split: EncodedTexts.from_texts(tokenizer, texts.texts, texts.labels)
             for split, texts in splits.items()
@@ -118,10 +129,7 @@ class RunContext(DataSplits):
     @property
     def encoders_in_bf16(self) -> bool:
         """Whether the encoders are trained in bf16 mixed precision."""
-        asked = self.recipe.stages.bf16
-        if asked is None:
-            asked = native_dtype(PartialState().device) == torch.bfloat16
-        return asked and not self.recipe.stages.fp16
+        return encoders_in_bf16(self.recipe)
 
     @cached_property
     def fold_of_row(self) -> np.ndarray:
@@ -212,6 +220,14 @@ def stage_loss(
         return build_loss(settings.loss.name, statistics, **settings.loss.options)
 
 
+def encoders_in_bf16(recipe: TrainingRecipe) -> bool:
+    """Whether a recipe trains the encoders in bf16 mixed precision on this device."""
+    asked = recipe.stages.bf16
+    if asked is None:
+        asked = native_dtype(PartialState().device) == torch.bfloat16
+    return asked and not recipe.stages.fp16
+
+
 def _tokenizer_of(recipe: TrainingRecipe, name: str, commit: str | None) -> StackedEmotionTokenizer:
     given = recipe.encoders[name]
     try:
@@ -225,11 +241,17 @@ def _tokenizer_of(recipe: TrainingRecipe, name: str, commit: str | None) -> Stac
 
 
 def merge_tokenizers(
-    parts: dict[str, StackedEmotionTokenizer], recipe: TrainingRecipe
+    parts: dict[str, StackedEmotionTokenizer], recipe: TrainingRecipe, max_length: int
 ) -> StackedEmotionTokenizer:
-    """One tokenizer from tokenizers of one encoder each, with the recipe's settings."""
+    """One tokenizer from tokenizers of one encoder each, with the recipe's settings.
+
+    Args:
+        parts: tokenizer by encoder name.
+        recipe: prefixes, placeholders and normalization.
+        max_length: positions a text may use; lowered to what every tokenizer takes.
+    """
     stack = recipe.stack
-    limit = min([stack.max_length, *(part.model_max_length for part in parts.values())])
+    limit = min([max_length, *(part.model_max_length for part in parts.values())])
     return StackedEmotionTokenizer(
         list(parts),
         {name: part.backends[name] for name, part in parts.items()},

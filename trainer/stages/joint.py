@@ -47,16 +47,16 @@ def finished_joint(context: RunContext) -> Finished | None:
 
 def joint_key(context: RunContext) -> str:
     """Fingerprint of everything the outcome depends on."""
-    recipe = context.recipe
-    joint, head = recipe.joint, finished_stage(context, "head")
+    joint, stages = context.recipe.joint, context.recipe.stages
+    head = finished_stage(context, "head")
     return fingerprint(
         JOINT_VERSION,
         [head.key, head.digest()],
         [weights_digest(context, name, "final") for name in context.names],
-        [recipe.stages.seed, context.encoders_in_bf16, recipe.stages.fp16],
+        [stages.seed, context.encoders_in_bf16, stages.fp16],
         [context.splits[split].fingerprint() for split in context.held_out_splits],
+        [context.recipe.head.loss.name, context.recipe.head.loss.options],
         vars(joint) | {"training_arguments": learned_from(joint)},
-        [recipe.head.loss.name, recipe.head.loss.options],
     )
 
 

@@ -112,12 +112,12 @@ def _run_stage(context: RunContext, stage: str) -> dict[str, Any]:
 def stage_key(context: RunContext, stage: str) -> str:
     """Fingerprint of everything the outcome of a stage depends on."""
     stages, plan = context.recipe.stages, top_plan(context, stage)
-    how = plan.settings
     before: list[str | None] = []
     if stage == "head":
         key = stage_key(context, "meta")
         meta, _ = find(stage_folder(context, "meta"), key)
         before = [key, meta.digest() if meta else None]
+    how = plan.settings
     return fingerprint(
         before,
         TOP_VERSION,
