@@ -150,5 +150,5 @@ def test_mistakes(frame: pandas.DataFrame, tmp_path: Path) -> None:
         train(**given, labels=LABELS)
     with pytest.raises(UserError, match="train is a dict"):
         train({"a": "x"}, train={"text": []}, output_dir=tmp_path)
-    with pytest.raises(UserError, match=r"encoders\.a: .*no/such/folder"):
+    with pytest.raises(UserError, match=r"a: .*no/such/folder"):
         train({"a": tmp_path / "no/such/folder"}, **given, labels=LABELS)
