@@ -275,6 +275,12 @@ def train_top(
         The trainer's log: loss and its parts by step; gates and held-out scores by epoch.
     """
     model.requires_grad_(False)
+    for name, parameter in top_parameters(model):
+        parameter.requires_grad_(not plan.parts or name.startswith(plan.parts))
+    if not any(parameter.requires_grad for _, parameter in top_parameters(model)):
+        for callback in callbacks:  # a plain average has nothing to train
+            callback.on_train_begin()
+        return []
     with encoders_aside(model):
         return _train_top(context, model, features, plan, seed, callbacks, part, constants)
 
@@ -289,12 +295,6 @@ def _train_top(
     part: str,
     constants: dict[str, float] | None,
 ) -> list[dict[str, Any]]:
-    for name, parameter in top_parameters(model):
-        parameter.requires_grad_(not plan.parts or name.startswith(plan.parts))
-    if not any(parameter.requires_grad for _, parameter in top_parameters(model)):
-        for callback in callbacks:  # a plain average has nothing to train
-            callback.on_train_begin()
-        return []
     trainer = StackedEmotionTrainer(
         model=model,
         args=context.training_arguments(
