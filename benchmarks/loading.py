@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from random_stack import ENCODERS, make_models
-from tables import publish, table
+from tables import publish
 
 PEER = """
 made = [AutoModel.from_pretrained(f"{folder}/{name}", add_pooling_layer=False, dtype=DTYPE)
@@ -30,6 +30,7 @@ FRAME = """
 import json, logging, re, sys, threading, time
 import torch, transformers
 from transformers import AutoModel
+from stacked_emotion.common.tables import markdown_table
 from stacked_emotion.inference import StackedEmotionPredictor
 import transformers.models.bert.modeling_bert
 logging.disable(logging.WARNING)
@@ -94,7 +95,7 @@ def main() -> None:
         f"Imports left out, page cache warm, medians of {options.rounds} rounds in turns, each in "
         "a process of its own; the predictor's time includes its three tokenizers. The peak is of "
         "the resident memory, mapped file pages included, over what was resident before.\n\n"
-        + table(header, rows)
+        + markdown_table(header, rows)
         + "\n\nThe files are float32: in float32 they are mapped and read when they are first "
         "needed, in bfloat16 they have to be read and converted.",
     )

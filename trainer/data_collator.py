@@ -191,7 +191,7 @@ class EvenRowsSampler(Sampler[int]):
         self.batch_size = batch_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Passed on."""
+        """Set the epoch of the sampler inside."""
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(epoch)
 

@@ -227,7 +227,7 @@ class HeldOutLogits(TrainerCallback):
         self.logits.append(predict_features(self.model, self.features, self.output))
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-        """Step 0 is a candidate."""
+        """Keep the state before the first step: it is a candidate."""
         self._keep()
 
     def on_epoch_end(self, *args: Any, **kwargs: Any) -> None:
