@@ -12,6 +12,8 @@ from statistics import median
 from random_stack import ENCODERS, make_models
 from tables import publish
 
+from stacked_emotion.common.tables import markdown_table
+
 PEER = """
 made = [AutoModel.from_pretrained(f"{folder}/{name}", add_pooling_layer=False, dtype=DTYPE)
         for name in names]
@@ -30,7 +32,6 @@ FRAME = """
 import json, logging, re, sys, threading, time
 import torch, transformers
 from transformers import AutoModel
-from stacked_emotion.common.tables import markdown_table
 from stacked_emotion.inference import StackedEmotionPredictor
 import transformers.models.bert.modeling_bert
 logging.disable(logging.WARNING)
