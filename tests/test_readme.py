@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -36,7 +37,7 @@ def anchors(page: Path) -> set[str]:
     """The anchors that GitHub gives to the headings of a page."""
     given: set[str] = set()
     tokens = MarkdownIt().parse(page.read_text(encoding="utf-8"))
-    for opening, heading in zip(tokens, tokens[1:], strict=False):
+    for opening, heading in itertools.pairwise(tokens):
         if opening.type != "heading_open":
             continue
         parts = [token.content for token in heading.children or []]
