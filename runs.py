@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .common.errors import UserError
-from .common.files import read_json
+from .common.files import read_json, replace_file
 from .common.settings import Whole, checked, hints_of, read_yaml
 
 if TYPE_CHECKING:
@@ -300,9 +300,9 @@ def _file_of(table: Any, folder: Path, split: str) -> str:
         )
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{split}.jsonl"
-    partial = folder / f"{split}.jsonl.partial"
-    table.to_json(partial, orient="records", lines=True, force_ascii=False)
-    os.replace(partial, file)
+    replace_file(
+        file, lambda path: table.to_json(path, orient="records", lines=True, force_ascii=False)
+    )
     return os.fspath(file)
 
 

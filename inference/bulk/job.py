@@ -13,12 +13,13 @@ from tqdm.auto import tqdm
 
 from ...common.disk import disk_errors
 from ...common.errors import UserError, quoted
+from ...common.files import replace_file
 from ...common.locks import locked
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ..predictor import StackedEmotionPredictor
 from .joining import join_parts
 from .ledger import Ledger, model_facts
-from .parts import FORMATS, part_suffix, replace_file, write_lines, write_part
+from .parts import FORMATS, part_suffix, write_lines, write_part
 from .predictions import Columns, answer
 from .processes import Processes
 from .rows import Chunk, JsonRows, Problem, Source, choose_text_column
@@ -234,7 +235,7 @@ class _Job:
                 yield line
             yield from (problem.to_json() for problem in changed)
 
-        replace_file(ledger.problems, lambda path: write_lines(path, lines()))
+        replace_file(ledger.problems, lambda path: write_lines(path, lines()), sync=True)
         has_problems = ledger.problems.stat().st_size > 0
         if not has_problems:
             ledger.problems.unlink()
