@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...common.numerics import logit, sigmoid
+from ...inference.decisions import largest_expected_jaccard
 from ..metrics.scores import jaccard_per_row, ratio
 from .folds import stratified_folds
 from .thresholds import choose_thresholds
@@ -66,14 +67,7 @@ def expected_jaccard_labels(probabilities: np.ndarray) -> np.ndarray:
     Returns:
         (…, labels) int64 of 0 and 1.
     """
-    order = np.argsort(-probabilities, axis=-1, kind="stable")
-    ranked = np.take_along_axis(probabilities, order, -1).cumsum(-1)
-    counts = np.arange(1, probabilities.shape[-1] + 1)
-    best = (ranked / (counts + ranked[..., -1:] - ranked)).argmax(-1)
-    chosen = (np.arange(probabilities.shape[-1]) <= best[..., None]).astype(np.int64)
-    labels = np.zeros(probabilities.shape, np.int64)
-    np.put_along_axis(labels, order, chosen, -1)
-    return labels
+    return largest_expected_jaccard(probabilities).astype(np.int64)
 
 
 def tilted_thresholds(
