@@ -102,6 +102,14 @@ def predict_file(
     Raises:
         UserError: an input that cannot be read, an output that is in the way, or columns that
             clash.
+
+    Example:
+        >>> from stacked_emotion.inference import predict_file
+        >>> Path("tweets.csv").write_text("id,text\\n1,فرحان جدا\\n2,\\n", "utf-8") > 0
+        True
+        >>> report = predict_file("user/name", "tweets.csv", "labeled.csv", progress=False)
+        >>> report.rows, report.without_answer
+        (2, 1)
     """
     target = Path(output_file)
     if target.suffix not in FORMATS:
