@@ -77,6 +77,12 @@ def decide(
 
     Returns:
         (B, L) bool.
+
+    Example:
+        >>> decide(torch.tensor([[2.0, -1.0, 0.1]]), [0.5, 0.5, 0.7]).tolist()
+        [[True, False, False]]
+        >>> decide(torch.tensor([[-1.0, -3.0, -4.0]]), [0.5] * 3, "expected_jaccard").tolist()
+        [[True, False, False]]
     """
     if rule == "threshold":
         given = decide_by_thresholds(logits, thresholds)

@@ -37,6 +37,12 @@ def decide(
 
     Returns:
         (…, labels) bool.
+
+    Example:
+        >>> decide([[2.0, -1.0, 0.1]], [0.5, 0.5, 0.7]).tolist()
+        [[True, False, False]]
+        >>> decide([[-1.0, -3.0, -4.0]], [0.5] * 3, "expected_jaccard").tolist()
+        [[True, False, False]]
     """
     logits = np.asarray(logits, np.float64)
     if rule == "threshold":

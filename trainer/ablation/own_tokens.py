@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
+from ...common.batching import batches_by_length
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..stages.context import RunContext
 from ..stages.encoders import load_fine_tuned
@@ -82,11 +83,10 @@ def _run(
 ) -> np.ndarray:
     """(rows, labels) logits of the encoder's head; no sub-word belongs to a word."""
     model.eval()
-    order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+    lengths = np.array([len(row) for row in rows])
     logits = np.zeros((len(rows), model.config.num_labels), np.float32)
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
-        longest = max(1, *(len(rows[row]) for row in batch))
+    for batch in batches_by_length(lengths, size=batch_size):
+        longest = max(1, lengths[batch].max())
         ids = torch.zeros(len(batch), longest, 1, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for place, row in enumerate(batch):
