@@ -80,7 +80,7 @@ def plain_card(card: str) -> str:
         elif part.startswith("## Limits"):
             part = re.sub(r"Weak or rare here: .*?\. Do", "Weak or rare here: <labels>. Do", part)
         elif place == 0 or part.startswith(("## Labels", "## Results")):
-            part = re.sub(r"[-+]?\b\d+\.\d+(e-\d+)?", "#", part)
+            part = re.sub(r"(?<![\w-])[-+]?\d+\.\d+(e-\d+)?", "#", part)
             part = re.sub(r"stack − (?!average)\w+", "stack − <best encoder>", part)
         parts[place] = part
     return "".join(parts)
