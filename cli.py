@@ -158,22 +158,18 @@ def score_table(
     scores: dict[str, float], label_names: Sequence[str], thresholds: dict[str, float]
 ) -> str:
     """All figures of one model as Markdown: overall, then class-wise."""
+    from .common.tables import markdown_table
+
     overall = [name for name in scores if not name.endswith(tuple(f"_{n}" for n in label_names))]
-    lines = ["| metric | value |", "| --- | --- |"]
-    lines += [f"| {name} | {scores[name]:.4f} |" for name in overall]
-    lines += [
-        "",
-        "| label | support | precision | recall | F1 | AP | threshold |",
-        "|" + " --- |" * 7,
-    ]
-    for name in label_names:
-        cells = " | ".join(
-            f"{scores[f'{kind}_{name}']:.3f}" for kind in ("precision", "recall", "f1", "ap")
-        )
-        lines.append(
-            f"| {name} | {scores[f'support_{name}']:.0f} | {cells} | {thresholds[name]:.3f} |"
-        )
-    return "\n".join(lines)
+    kinds = ("precision", "recall", "f1", "ap")
+    rows = [
+        [name, f"{scores[f'support_{name}']:.0f}",
+         *(f"{scores[f'{kind}_{name}']:.3f}" for kind in kinds), f"{thresholds[name]:.3f}"]
+        for name in label_names
+    ]  # fmt: skip
+    header = ["label", "support", "precision", "recall", "F1", "AP", "threshold"]
+    metrics = markdown_table(["metric", "value"], [(m, f"{scores[m]:.4f}") for m in overall])
+    return f"{metrics}\n\n{markdown_table(header, rows)}"
 
 
 if __name__ == "__main__":

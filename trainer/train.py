@@ -54,11 +54,18 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
     chosen = recipe.stages.stage
     if chosen == ["encoders"]:  # several machines may share this work, an encoder each
         with thorough(recipe.stages.verify):
-            return {"stages": {"encoders": run_encoders(context)}}
+            records = {"encoders": run_encoders(context)}
+            _write_recipe(context)
+            return {"stages": records}
     with run_folder(context.output, recipe.stages.verify):
-        if ranks.is_main_process:
-            write_yaml(context.output / "recipe.yaml", recipe.to_dict())
+        _write_recipe(context)
         return _run_stages(context, chosen, begin)
+
+
+def _write_recipe(context: RunContext) -> None:
+    """Write all settings to the folder of the run, as a recipe that can be run again."""
+    if PartialState().is_main_process:
+        write_yaml(context.output / "recipe.yaml", context.recipe.to_dict())
 
 
 def _run_stages(context: RunContext, chosen: list[str], begin: float) -> dict[str, Any]:

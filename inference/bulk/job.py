@@ -16,6 +16,7 @@ from ...common.errors import UserError, quoted
 from ...common.files import replace_file
 from ...common.locks import locked
 from ...configuration_stacked_emotion import StackedEmotionConfig
+from ..model_files import local_folder
 from ..predictor import StackedEmotionPredictor
 from .joining import join_parts
 from .ledger import Ledger, model_facts
@@ -121,6 +122,7 @@ def predict_file(
     options = {"text_column": text_column} | (source_options or {})
     source = open_source(str(input_file), **options)
     column = choose_text_column(source, text_column)
+    model = str(local_folder(model, revision) or model)
     config = StackedEmotionConfig.from_pretrained(model, revision=revision or "main")
     commit = getattr(config, "_commit_hash", None)
     columns = Columns.of(config.label_names, prefix)

@@ -56,7 +56,7 @@ def _run_rows(full: RunContext, chosen: list[Variant]) -> dict[str, Any]:
     order = first + [variant for variant in chosen if variant.title != FULL]
     figures: dict[str, Any] = {}
     for place, variant in enumerate(order):
-        left = expected_seconds(full, order, root, done)
+        left = expected_seconds(order, done)
         announce(
             f"Ablation {place + 1} of {len(order)}: {variant.title}"
             f"{'' if left is None else f'; {duration(left)} left'}."

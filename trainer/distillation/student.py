@@ -19,9 +19,9 @@ from transformers import (
 )
 
 from ...common.errors import UserError
-from ..parameter_groups import width_scaled_learning_rate
+from ..parameter_groups import grouped_parameters, width_scaled_learning_rate
 
-HEAD_PARTS = ("classifier", "pooler", "pre_classifier", "score", "head")
+HEAD_PARTS = {"classifier", "pooler", "pre_classifier", "score", "head"}
 
 
 def build_student(
@@ -47,8 +47,8 @@ def build_student(
     Raises:
         UserError: no stock encoder, or one whose layers cannot be chosen.
     """
-    hub_options = {} if revision is None else {"revision": revision}
     check_student(source, revision)
+    attention = {"attn_implementation": attn_implementation} if attn_implementation else {}
     model = AutoModelForSequenceClassification.from_pretrained(
         source,
         num_labels=len(labels),
@@ -57,8 +57,8 @@ def build_student(
         problem_type="multi_label_classification",
         dtype=torch.float32,
         ignore_mismatched_sizes=True,
-        **({} if attn_implementation is None else {"attn_implementation": attn_implementation}),
-        **hub_options,
+        revision=revision or "main",
+        **attention,
     )
     if layers is not None:
         keep_layers(model, layers)
@@ -79,9 +79,7 @@ def check_student(source: str, revision: str | None = None) -> None:
         UserError: no model is there, or one without a stock sequence classifier.
     """
     try:
-        config = AutoConfig.from_pretrained(
-            source, **({} if revision is None else {"revision": revision})
-        )
+        config = AutoConfig.from_pretrained(source, revision=revision or "main")
     except (OSError, ValueError) as error:
         raise UserError(
             f"--student {source} cannot be loaded: {str(error).strip().splitlines()[0]} "
@@ -104,8 +102,7 @@ def student_tokenizer(
         revision: of a Hub id.
         max_length: positions for a text, at most those of the tokenizer.
     """
-    hub_options = {} if revision is None else {"revision": revision}
-    tokenizer = AutoTokenizer.from_pretrained(source, **hub_options)
+    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or "main")
     tokenizer.model_max_length = min(max_length, tokenizer.model_max_length)
     return tokenizer
 
@@ -139,12 +136,10 @@ def output_layer(model: PreTrainedModel) -> nn.Linear:
         UserError: it is not among the last layers stock classifiers have.
     """
     for path in ("classifier", "classifier.out_proj", "score"):
-        module: Any = model
-        for part in path.split("."):
-            module = getattr(module, part, None)
+        module = _submodule(model, path)
         if isinstance(module, nn.Linear) and module.out_features == model.config.num_labels:
             return module
-    raise UserError(f"The output layer of a {model.config.model_type} classifier is not known.")
+    raise UserError(f"The output layer of a {model.config.model_type} classifier is unknown.")
 
 
 def fold_thresholds(model: PreTrainedModel, thresholds: np.ndarray) -> None:
@@ -174,15 +169,11 @@ def student_groups(
         weight_decay: on matrices; biases and norms have none.
     """
     rate = learning_rate or width_scaled_learning_rate(model.config.hidden_size)
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        in_head = any(part in HEAD_PARTS for part in name.split("."))
-        decay = weight_decay if parameter.dim() > 1 else 0.0
-        groups.setdefault((rate * (head_factor if in_head else 1.0), decay), []).append(parameter)
-    return [
-        {"params": members, "lr": group_rate, "weight_decay": decay}
-        for (group_rate, decay), members in groups.items()
-    ]
+    rates = {
+        name: rate * (head_factor if HEAD_PARTS & set(name.split(".")) else 1.0)
+        for name, _ in model.named_parameters()
+    }
+    return grouped_parameters(model, rates, weight_decay)
 
 
 def save_student(
@@ -219,9 +210,14 @@ def save_student(
 
 def _layers(model: PreTrainedModel, option: str) -> nn.ModuleList:
     for path in ("encoder.layer", "transformer.layer", "layers", "encoder.layers"):
-        module: Any = model.base_model
-        for part in path.split("."):
-            module = getattr(module, part, None)
+        module = _submodule(model.base_model, path)
         if isinstance(module, nn.ModuleList) and hasattr(model.config, "num_hidden_layers"):
             return module
-    raise UserError(f"{option}: the layers of a {model.config.model_type} encoder are not known.")
+    raise UserError(f"{option}: the layers of a {model.config.model_type} encoder are unknown.")
+
+
+def _submodule(model: nn.Module, path: str) -> nn.Module | None:
+    try:
+        return model.get_submodule(path)
+    except AttributeError:
+        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from ...data.label_statistics import LabelStatistics
@@ -42,8 +41,7 @@ def loss_options(name: str) -> dict[str, Any]:
     """
     if name not in LOSSES:
         raise ValueError(f"Unknown loss {name!r}; known: {', '.join(LOSSES)}.")
-    parameters = inspect.signature(LOSSES[name]).parameters.values()
-    return {entry.name: entry.default for entry in parameters if entry.name != "statistics"}
+    return LOSSES[name].options()
 
 
 def build_loss(name: str, statistics: LabelStatistics, **options: Any) -> EmotionLoss:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-AVERAGES = ("micro", "macro", "weighted", "samples")
 ECE_BINS = 15
 
 

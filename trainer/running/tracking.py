@@ -80,14 +80,14 @@ def held_out_figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]
     truth = np.asarray(labels, np.int64)
     raw = np.asarray(logits, np.float64)
     probabilities = sigmoid(raw)
-    threshold = best_global_threshold(probabilities, truth, "jaccard").global_threshold
+    threshold = best_global_threshold(probabilities, truth, "jaccard")
     columns = range(truth.shape[1])
     precisions = [average_precision(truth[:, c], probabilities[:, c]) for c in columns]
     return {
         "held_out_bce": float((np.logaddexp(0.0, raw) - truth * raw).mean()),
         "held_out_jaccard": float(jaccard_per_row(truth, decide(probabilities, threshold)).mean()),
         "held_out_macro_ap": float(np.mean(precisions)),
-        "held_out_threshold": float(threshold),
+        "held_out_threshold": threshold,
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PrinterCallback, TrainerCallback
@@ -171,7 +172,8 @@ def predict_features(
     """Logits of cached texts, (rows, labels) float32, in their order."""
     model.eval()
     collate = FeatureCollator()
-    device = model.device
+    # Without a meta-learner and with the encoders aside, stage meta has no parameters.
+    device = next((value.device for value in model.parameters()), PartialState().device)
     logits = np.zeros((len(features), model.config.num_labels), np.float32)
     for rows in batches_by_length(features.lengths, size=batch_size):
         batch = collate([features[int(row)] for row in rows])
@@ -273,6 +275,12 @@ def train_top(
         The trainer's log: loss and its parts by step; gates and held-out scores by epoch.
     """
     model.requires_grad_(False)
+    for name, parameter in top_parameters(model):
+        parameter.requires_grad_(not plan.parts or name.startswith(plan.parts))
+    if not any(parameter.requires_grad for _, parameter in top_parameters(model)):
+        for callback in callbacks:  # a plain average has nothing to train
+            callback.on_train_begin()
+        return []
     with encoders_aside(model):
         return _train_top(context, model, features, plan, seed, callbacks, part, constants)
 
@@ -287,12 +295,6 @@ def _train_top(
     part: str,
     constants: dict[str, float] | None,
 ) -> list[dict[str, Any]]:
-    for name, parameter in top_parameters(model):
-        parameter.requires_grad_(not plan.parts or name.startswith(plan.parts))
-    if not any(parameter.requires_grad for _, parameter in top_parameters(model)):
-        for callback in callbacks:  # a plain average has nothing to train
-            callback.on_train_begin()
-        return []
     trainer = StackedEmotionTrainer(
         model=model,
         args=context.training_arguments(

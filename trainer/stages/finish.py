@@ -17,7 +17,7 @@ from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..choosing.decision_rules import Decision, choose_decision
 from ..features.cache import FeatureCache
 from ..losses.contrastive import add_projection
-from ..results import System, compare, data_record, rare_labels, to_markdown
+from ..results import System, data_record, score_systems, to_markdown
 from ..running.tracking import text_gates
 from .cached_training import build_stack, load_top, read_top, top_state
 from .context import RunContext
@@ -41,7 +41,7 @@ def finish_run(context: RunContext, records: dict[str, Any], begin: float) -> di
         The results.
     """
     systems = all_systems(context)
-    results = score_systems(context, systems, records)
+    results = run_results(context, systems, records)
     results["seconds"] = round(time.monotonic() - begin, 1)
     final = systems[-1]
     model = save_model(context, final)
@@ -103,45 +103,26 @@ def all_systems(context: RunContext) -> list[System]:
     return systems
 
 
-def score_systems(
+def run_results(
     context: RunContext, systems: list[System], records: dict[str, Any]
 ) -> dict[str, Any]:
     """All figures of a run as plain values."""
-    names, statistics = context.label_names, context.statistics
-    rare = rare_labels(statistics.prevalence.tolist(), names)
-    table: dict[str, Any] = {system.name: {} for system in systems}
-    comparisons: dict[str, Any] = {}
-    for split in context.held_out_splits:
-        labels = context.splits[split].labels.astype(np.int64)
-        for system in systems:
-            table[system.name][split] = system.scores(split, labels, names, rare)
-        singles = systems[: len(context.names)]
-        best = max(singles, key=lambda system: system.decision.score)
-        final = systems[-1]
-        comparisons[split] = {
-            f"{final.name} - {other.name}": compare(final, other, split, labels)
-            for other in (best, systems[len(singles)])
-            if other is not final
-        }
-    final, stages = systems[-1], context.recipe.stages
+    names, stages = context.label_names, context.recipe.stages
+    final, singles = systems[-1], systems[: len(context.names)]
+    best = max(singles, key=lambda system: system.decision.score)
+    others = [other for other in (best, systems[len(singles)]) if other is not final]
+    figures = score_systems(context, systems, [(final, other) for other in others])
     seconds = {
         f"encoders, {name}": sum(part["seconds"] for part in parts.values())
         for name, parts in records.get("encoders", {}).items()
     } | {stage: record["seconds"] for stage, record in records.items() if stage != "encoders"}
-    return {
-        "format": 1,
+    return figures | {
         "recipe": context.recipe.to_dict(),
-        "labels": names,
-        "rare_labels": rare,
-        "splits": context.held_out_splits,
         "data": data_record(context.splits, context.recipe.data.dataset_name),
         "encoders": {name: _encoder_record(context, name) for name in context.names},
         "loss": records.get("head", {}).get("loss"),
         "stages": records,
-        "systems": table,
-        "comparisons": comparisons,
         "thresholds": dict(zip(names, final.decision.thresholds.tolist(), strict=True)),
-        "decisions": {system.name: system.decision.to_dict() for system in systems},
         "seeds": {"folds_and_encoders": stages.seed, "layers_on_top": stages.head_seeds},
         "recipe_file": context.recipe.source,
         "environment": environment(context.recipe.source),

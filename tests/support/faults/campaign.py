@@ -87,11 +87,12 @@ class World:
             "train", *self._data(60, 20), "--output_dir", str(output),
             "--encoders", *(f"{name}={folder}" for name, folder in self.encoders.items()),
             "--cross_fit", "2", "--encoder_defaults.epochs", "2",
-            "--encoder_defaults.batch_size", "8", "--encoder_defaults.learning_rate", "1e-3",
-            "--encoder_defaults.save_steps", "3", "--joint.batch_size", "8",
+            "--encoder_defaults.batch_size", "8", "--joint.batch_size", "8",
+            "--encoder_defaults.learning_rate", "1e-3", "--encoder_defaults.save_steps", "3",
             "--joint.save_steps", "3", "--meta.epochs", "1", "--head.epochs", "2",
-            "--head.batch_size", "16", "--head_seeds", "0", "--max_length", "32",
-            "--decisions", "global", "--stage", "encoders", "meta", "head", "joint", *more,
+            "--meta.batch_size", "16", "--head.batch_size", "16", "--head_seeds", "0",
+            "--max_length", "32", "--decisions", "global",
+            "--stage", "encoders", "meta", "head", "joint", *more,
         ]  # fmt: skip
 
     def distill(self, output: Path, *more: str) -> list[str]:
