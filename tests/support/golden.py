@@ -40,7 +40,7 @@ def compare(name: str, text: str) -> None:
 
 def as_text(value: Any) -> str:
     """JSON in which keys with the same content stand side by side."""
-    return json.dumps(_joined(value), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(_joined(value), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def plain(value: Any, places: Mapping[str, str], digits: int | None = None) -> Any:
@@ -92,7 +92,7 @@ def _joined(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     keys: dict[str, list[str]] = {}
-    for key, entry in value.items():
+    for key, entry in sorted(value.items()):
         same = isinstance(entry, dict | list) or str(entry).startswith("<")
-        keys.setdefault(json.dumps(entry) if same else f"{key}:", []).append(key)
+        keys.setdefault(json.dumps(entry, sort_keys=True) if same else f"{key}:", []).append(key)
     return {" | ".join(names): _joined(value[names[0]]) for names in keys.values()}
