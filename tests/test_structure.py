@@ -23,7 +23,7 @@ TESTS = ROOT / "tests"
 ONE_OF_EACH: dict[str, tuple[str, str, dict[str, str]]] = {
     "sigmoid": (r"np\.exp\(-|1(\.0)? / \(1(\.0)? \+|expit\(", "common/numerics.py", {}),
     "expected Jaccard in numpy": (
-        r"cumsum\(-1\)[\s\S]{0,300}argmax\(-1",
+        r"cumsum\(-1\)[\s\S]{0,600}argmax\(-1",
         "inference/decisions.py",
         {},
     ),
