@@ -278,7 +278,7 @@ class StackedEmotionConfig(PreTrainedConfig):
             ValueError: a field that does not fit.
         """
         if not isinstance(config_dict, dict):
-            raise ValueError(f"config.json holds no object but {type(config_dict).__name__}.")
+            raise ValueError(f"config.json must hold an object, not {type(config_dict).__name__}.")
         with _one_kind_of_error():
             made = super().from_dict(config_dict, **kwargs)
         (made[0] if isinstance(made, tuple) else made).check()

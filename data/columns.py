@@ -313,7 +313,7 @@ def _check_no_further_label(table: Table, skipped: set[str], label_names: Sequen
         if name not in label_names:
             row = int(np.argmax(table.binary(name) == 1))
             raise DataError(
-                f"{table.source}: column {name!r} holds 0 and 1 and is no label of the training "
+                f"{table.source}: column {name!r} holds 0 and 1 and is not a label of the training "
                 f"set, which has {quoted(label_names)} ({table.problems.unit} "
                 f"{table.row_numbers[row]}, column {name!r}: value "
                 f"{shorten(table.columns[name][row])}). Remove the column, add it to the training "

@@ -124,7 +124,7 @@ def class_weights(
       of Samples", CVPR).
 
     A label without positives or without negatives gets 1: there is nothing to balance, and
-    log(pos_weight), which is taken off the classifier's bias after training, must not move it.
+    log(pos_weight), which the trainer adds to the logits, must not move them.
 
     Args:
         positives: `(labels,)` number of positive rows of each label.

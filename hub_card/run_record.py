@@ -70,7 +70,7 @@ class RunRecord:
         if not (model / "config.json").is_file():
             raise UserError(
                 f"{run} is not a finished run: it has no model/config.json. Give the --output_dir "
-                "of a training that went through."
+                "of a finished training."
             )
         config = _object(model / "config.json")
         results = _object(run / "results.json")
@@ -105,7 +105,7 @@ class RunRecord:
         if list(trained) != record.labels:
             raise UserError(
                 f"results.json has the labels {trained}, but the model in {model} has "
-                f"{record.labels}: they are not of one run."
+                f"{record.labels}: they belong to different runs."
             )
         return record
 

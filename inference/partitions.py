@@ -120,7 +120,7 @@ class PartitionPredictor:
                 f"{did_you_mean(self.text_column, names)}; it has {quoted(names)}. Set text_column."
             )
         if clash := [name for name in [*self._columns().all, self._problem] if name in names]:
-            raise UserError(f"The batch has the columns {quoted(clash)} itself: set prefix.")
+            raise UserError(f"The batch already has the columns {quoted(clash)}: set prefix.")
         return self.text_column
 
     def _answers(self, values: list[Any]) -> Answers:

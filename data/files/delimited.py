@@ -205,7 +205,7 @@ class DelimitedRows:
             except csv.Error as error:
                 problem = (
                     f"the record that begins at line {consumed[0][0]} cannot be read as CSV "
-                    f"({error}): as a rule a double quote is opened and not closed, or one inside "
+                    f"({error}): usually a double quote is opened and not closed, or one inside "
                     'a quoted text is not doubled (""). If nothing in the file is quoted, set '
                     "--quoting none"
                 )

@@ -37,7 +37,7 @@ class BulkReport:
         rows: rows in it.
         predicted: those with an answer.
         without_answer: those without, because they have no text.
-        unreadable: lines of the input that are no rows; they stand in the side file only.
+        unreadable: lines of the input that are not rows; only the side file has them.
         problems: the side file, or None if there was nothing to tell.
     """
 
@@ -53,7 +53,7 @@ class BulkReport:
         if self.without_answer:
             text += f", {self.without_answer:,} without a text"
         if self.unreadable:
-            text += f"; {self.unreadable:,} lines of the input are no rows"
+            text += f"; {self.unreadable:,} lines of the input are not rows"
         return f"{text}. See {self.problems}." if self.problems else f"{text}."
 
 
@@ -119,7 +119,7 @@ def predict_file(
     columns = Columns.of(config.label_names, prefix)
     if clash := [name for name in columns.all if name in source.columns]:
         raise UserError(
-            f"{source.name} has the columns {quoted(clash)} itself: set --prefix, for instance to "
+            f"{source.name} already has the columns {quoted(clash)}: set --prefix, such as "
             "predicted_."
         )
     facts = {
@@ -216,7 +216,7 @@ class _Job:
             return None
         new = set(self.columns.all)
         return [
-            f"has the keys {quoted(sorted(new & record.keys()))} itself, set --prefix"
+            f"already has the keys {quoted(sorted(new & record.keys()))}: set --prefix"
             if new & record.keys()
             else None
             for record in chunk.rows.records

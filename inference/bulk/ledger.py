@@ -100,7 +100,7 @@ class Ledger:
         return (
             f"{self.folder} holds {len(self._numbers())} parts of another run (differing in "
             f"{quoted(differing)}). Finish that run by its own command, give another --output, or "
-            "--overwrite to give the parts up."
+            "--overwrite to discard the parts."
         )
 
     def part(self, number: int) -> Path:

@@ -89,8 +89,8 @@ def check_student(source: str, revision: str | None = None) -> None:
         ) from error
     if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING or hasattr(config, "auto_map"):
         raise UserError(
-            f"--student {source} is a {config.model_type} model, which is no stock encoder: "
-            "transformers has no sequence classifier of its own for it."
+            f"--student {source} is a {config.model_type} model, not a stock encoder: "
+            "transformers has no sequence classifier for it."
         )
 
 

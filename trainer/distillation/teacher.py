@@ -126,8 +126,8 @@ class Teacher:
             commit = folder.name
         if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
             raise UserError(
-                f"{options.model} is no finished model (config.json and *.safetensors). Give the "
-                "model/ folder of a training run, or a Hub id."
+                f"{options.model} is not a finished model (config.json and *.safetensors). Give "
+                "the model/ folder of a training run, or a Hub ID."
             )
         kind = read_json(folder / "config.json").get("model_type")
         if kind != StackedEmotionConfig.model_type:

@@ -40,8 +40,8 @@ class WeightedBinaryCrossEntropyLoss(BinaryCrossEntropyLoss):
     """Mean of −[w·y·log p + (1 − y)·log(1 − p)] with one weight w per label (`pos_weight`).
 
     The weights come from the label counts: see `stacked_emotion.data.label_statistics.
-    class_weights`. The minimum in expectation is at logit(prevalence) + log w, so log w is taken
-    off the classifier's bias after training.
+    class_weights`. The minimum in expectation is at logit(prevalence) + log w. So
+    `StackedEmotionTrainer` passes logits + log w, and the logits themselves stay log-odds.
 
     Args:
         statistics: label statistics of the training split.

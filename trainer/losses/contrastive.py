@@ -142,16 +142,16 @@ class ContrastiveLoss(EmotionLoss):
 
     @property
     def uses_embedding(self) -> bool:
-        """True."""
+        """True: pairs are compared by the embedding."""
         return True
 
     @property
     def gathered_components(self) -> frozenset[str]:
-        """The one it has."""
+        """`contrastive`: its pairs span the rows of all ranks."""
         return frozenset({"contrastive"})
 
     def get_config_dict(self) -> dict[str, Any]:
-        """The temperature."""
+        """The temperature, as JSON values."""
         return {"temperature": self.temperature}
 
     def components(

@@ -53,11 +53,11 @@ class EpochTracker(TrainerCallback):
         self.constants = constants or {}
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-        """Step 0."""
+        """Log the constants, and the gates before the first step."""
         self._log(self.constants)
 
     def on_epoch_end(self, *args: Any, **kwargs: Any) -> None:
-        """One entry an epoch."""
+        """Log the gates and figures after the epoch."""
         self._log({})
 
     def _log(self, more: dict[str, float]) -> None:
