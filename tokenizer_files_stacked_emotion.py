@@ -166,7 +166,7 @@ def read_tokenizers(
 
     Args:
         fetch: the path of a file on this machine, given its name in the repository.
-        location: the folder or Hub id, for messages.
+        location: the folder or Hub ID, for messages.
 
     Returns:
         The arguments of the tokenizer class, and the backend of each encoder.

@@ -289,7 +289,7 @@ def check_names(option: str, names: Any) -> None:
 
 
 def check_same_set(one: str, ones: Sequence[str], other: str, others: Sequence[str]) -> None:
-    """Raise `DataError` unless both hold the same names, in whatever order."""
+    """Raise `DataError` unless both hold the same names, in any order."""
     if set(ones) != set(others):
         differing = sorted(set(ones) ^ set(others))
         raise DataError(

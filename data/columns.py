@@ -187,7 +187,7 @@ def unlabeled_error(table: Table, reason: str) -> DataError:
 
 
 def _cell_columns(table: Table, skipped: set[str], binary_too: bool = False) -> list[str]:
-    """Return the columns that are called labels and the like, the usual names first."""
+    """Return the columns that are called labels or similar, the usual names first."""
     free = [name for name in table.columns if name not in skipped]
     for found in (
         columns_called(free, LABELS_COLUMNS),

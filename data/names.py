@@ -147,7 +147,7 @@ def columns_ending_in(columns: Iterable[str], names: Iterable[str]) -> list[str]
 
 
 def text_columns(columns: Iterable[str]) -> list[str]:
-    """Return the columns that are called text and the like, or end so, such as `Tweet_text`."""
+    """Return the columns that are called text or similar, or end with it, such as `Tweet_text`."""
     columns = list(columns)
     return columns_called(columns, TEXT_COLUMNS) or columns_ending_in(columns, TEXT_COLUMNS)
 

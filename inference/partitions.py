@@ -32,9 +32,9 @@ class PartitionPredictor:
     to be installed, and a folder as `model` has to be at the same path.
 
     Args:
-        model: folder or Hub id.
+        model: folder or Hub ID.
         text_column: the column of texts.
-        revision: commit, tag or branch of a Hub id; give a commit, so that every process loads the
+        revision: commit, tag or branch of a Hub ID; give a commit, so that every process loads the
             same model.
         prefix: put before the names of the new columns.
         batch_tokens: positions per batch of the model; None for the backend's choice.

@@ -1,4 +1,4 @@
-"""Everything a training run can be told: the keys of a recipe and the options of `train`.
+"""All settings of a training run: the keys of a recipe and the options of `train`.
 
 A recipe is a YAML file. `encoders:` names the encoders, each with its own settings, and
 `encoder_defaults:` holds what is the same for all of them; `meta:`, `head:` and `joint:` hold the

@@ -237,7 +237,7 @@ class LengthGroupedSampler(Sampler[int]):
 
     Args:
         lengths: the length of each row.
-        batch_size: rows a batch over all devices.
+        batch_size: rows per batch over all devices.
         seed: of the permutation; `set_epoch` varies it.
         window: batches sorted together.
     """

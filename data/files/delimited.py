@@ -172,7 +172,7 @@ class DelimitedRows:
                 yield self._row(number, raw.split(self.dialect.delimiter), raw, width)
 
     def _quoted_records(self, lines: Iterator[Line], width: int | None) -> Iterator[Row]:
-        """Records of quoted CSV; after a bad record, reading goes on with the very next line.
+        """Records of quoted CSV; after a bad record, reading continues on the very next line.
 
         A stray quotation mark makes the reader swallow the lines after it: these are read again.
         """

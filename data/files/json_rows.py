@@ -139,7 +139,7 @@ def _flat_tasks(records: list[Any]) -> list[Any]:
             flat.append(record)
             continue
         # A task that was annotated without a choice has no label; one that was not has null. The
-        # answers of two annotators are no single list of labels, and stay two.
+        # answers of two annotators stay two: they are not one list of labels.
         chosen = {name: [given for each, given in found if each == name] for name in names}
         answers = {name: given[0] if len(given) == 1 else given for name, given in chosen.items()}
         flat.append({"id": record.get("id"), **record["data"], **(answers if kept else {})})

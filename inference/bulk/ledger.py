@@ -1,4 +1,4 @@
-"""The folder of finished parts: what a killed run has done, and whether it may go on."""
+"""The folder of finished parts: what a killed run has done, and whether it may resume."""
 
 from __future__ import annotations
 

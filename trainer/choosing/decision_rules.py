@@ -157,7 +157,7 @@ def _fit(kind: str, logits: np.ndarray, labels: np.ndarray, objective: str) -> D
 
     For `expected_jaccard`, tilt and shift are means over the grid, weighted by
     exp(objective * sqrt(rows) / TEMPERATURE): many pairs are as good as the best within the noise
-    of the rows, and their center is steadier than whichever of them came out on top.
+    of the rows, and their center is steadier than the best one.
     """
     if kind != "expected_jaccard":
         allowed = ["global"] if kind == "global" else ["global", "shrunk"]

@@ -1,4 +1,4 @@
-"""Everything a distillation can be told: the options of `distill`, which are also keys of YAML."""
+"""All settings of a distillation: the options of `distill`, which are also keys of YAML."""
 
 # ruff: noqa: RUF009  (option makes a dataclass field)
 

@@ -98,7 +98,7 @@ class Teacher:
     """The stack that is distilled.
 
     Attributes:
-        source: as given, a folder or Hub id.
+        source: as given, a folder or Hub ID.
         folder: where it is on this machine.
         config: its configuration.
         digest: of its weights, configuration and tokenizers.
@@ -171,7 +171,7 @@ class Teacher:
             train: the training texts, whose order is that of the out-of-fold scores.
 
         Returns:
-            The run, or None, with the reason told, where the teacher's own scores have to do.
+            The run, or None, with a warning, if the teacher's own scores must be used.
 
         Raises:
             UserError: a run was given that cannot be used.

@@ -18,7 +18,7 @@ MARGIN = 1.0
 
 
 def rate_matched(logits: np.ndarray, teacher_labels: np.ndarray) -> Decision:
-    """A threshold a label, at which as many of the rows have it as the teacher gave it.
+    """One threshold per label, at which as many rows have it as the teacher gave it.
 
     Each lies, on the log-odds scale, half way between the last row that is given the label and the
     first that is not; `MARGIN` beyond the outermost row where the teacher gave it to none or all.

@@ -76,8 +76,8 @@ def score_all(
 ) -> TeacherScores:
     """Score every text that is not scored yet, and read the scores.
 
-    Each part is a folder of its own that is written once and taken from then on; the shards of the
-    unlabeled texts one by one, so that a killed run goes on with the next.
+    Each part has its own folder, which is written once and used from then on; the shards of the
+    unlabeled texts too, so that a killed run resumes with the next one.
 
     Args:
         options: the distillation's.

@@ -15,7 +15,7 @@ CITATION = """@inproceedings{liang2021rdrop,
 
 
 def dropout_consistency(first: Tensor, second: Tensor) -> Tensor:
-    """Half the symmetric Kullback-Leibler divergence of two passes, a Bernoulli a label.
+    """Half the symmetric Kullback-Leibler divergence of two passes, one Bernoulli per label.
 
     R-Drop of Liang et al. (2021), for sigmoids: with logits z, z' and p = σ(z), p' = σ(z'),
     KL(p‖p') + KL(p'‖p) = (p − p')(z − z'). It is at least 0, and 0 only where the passes agree.

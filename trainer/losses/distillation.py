@@ -25,7 +25,7 @@ class DistillationLoss(EmotionLoss):
     independent of T (Hinton, Vinyals and Dean 2015). Both parts have their minimum where σ(z) is
     the probability of the label, so z stays a log-odds.
 
-    Unlike the other losses, this one is no choice of a recipe: it needs a teacher.
+    Unlike the other losses, this one cannot be chosen in a recipe: it needs a teacher.
 
     Args:
         statistics: label statistics of the training split.
@@ -94,7 +94,7 @@ class DistillationLoss(EmotionLoss):
 
         Args:
             logits: `(batch, labels)` of the student.
-            labels: `(batch, labels)` 0/1; whatever stands in rows without labels is not read.
+            labels: `(batch, labels)` 0/1; the values in rows without labels are not read.
             embedding: not used.
             row_mask: `(batch,)` bool, False for rows that only fill the batch.
             teacher_logits: `(batch, labels)` log-odds of the teacher, NaN in the rows it did not

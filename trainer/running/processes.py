@@ -13,9 +13,9 @@ _SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE
 def join_ranks() -> PartialState:
     """The state of this process among those it was launched with.
 
-    accelerate makes ranks of several processes on CPUs only when it is told that there shall be no
-    GPU: a bare `PartialState()` would take each for the only one, and all would write the same
-    files. So where there is no accelerator and the launcher has set a world size, it is told.
+    On CPUs, accelerate makes ranks of several processes only with `ACCELERATE_USE_CPU`. Without it
+    a bare `PartialState()` takes each process for the only one, and all write the same files. So
+    this sets it if there is no accelerator and the launcher has set a world size.
     """
     sizes = [int(os.environ[name]) for name in _SIZES if os.environ.get(name, "").isdigit()]
     if max(sizes, default=1) > 1 and not torch.accelerator.is_available():

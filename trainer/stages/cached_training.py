@@ -108,7 +108,7 @@ def build_stack(
 def reset_top(model: StackedEmotionForSequenceClassification, seed: int) -> None:
     """Give everything on top of the encoders its initial weights again.
 
-    Each module draws from a seed of its own, made of `seed` and its name: with another part left
+    Each module draws from its own seed, made of `seed` and its name: with another part left
     out or of another size it begins the same.
     """
     tops = {

@@ -49,9 +49,9 @@ def hyperparameter_search(
     """Search the hyper-parameters of stages `meta` and `head`; what is finished is not done again.
 
     The objective is `decision_objective` (Jaccard + micro-F1 + macro-F1 / 2) of the out-of-fold
-    logits at the best epoch (however small its gain, whatever `gain_in_errors` says), its decision
-    rule cross-validated. The best of many is too good as an
-    estimate: score a run with the values found on texts that were not used here.
+    logits at the best epoch (without regard to `gain_in_errors`), with the decision rule
+    cross-validated. The best of many is too good as an estimate: score a run with the values found
+    on texts that were not used here.
 
     Args:
         recipe: all arguments. The first of `head_seeds` is the seed of every trial.
