@@ -63,7 +63,7 @@ def build_parser() -> Parser:
     add_training_commands(commands)
 
     evaluate = commands.add_parser("evaluate", help="score a model on labeled texts")
-    evaluate.add_argument("--model", required=True, help="folder or Hub ID")
+    evaluate.add_argument("--model", required=True, help="folder of a model or run, or Hub ID")
     evaluate.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     evaluate.add_argument("--test_file", required=True, help="labeled texts, as for training")
     add_reading_options(evaluate.add_argument_group("reading"))
@@ -71,19 +71,19 @@ def build_parser() -> Parser:
     evaluate.set_defaults(run=_evaluate)
 
     predict = commands.add_parser(
-        "predict", help="emotions of texts: arguments, a file, or lines of standard input"
+        "predict", help="label texts: arguments, lines of standard input, a file or a data set"
     )
     add_predict_options(predict)
     predict.set_defaults(run=run_predict)
 
     inspect = commands.add_parser(
-        "inspect", help="what tables of labeled texts are read as, without training"
+        "inspect", help="show how files of labeled texts are read, without training"
     )
     add_inspect_options(inspect)
     inspect.set_defaults(run=run_inspect)
 
     export = commands.add_parser(
-        "export", help="graphs for ONNX Runtime and OpenVINO, with a report of the differences"
+        "export", help="write graphs for ONNX Runtime and OpenVINO, and report the differences"
     )
     add_export_options(export)
     export.set_defaults(run=run_export)

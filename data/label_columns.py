@@ -43,7 +43,7 @@ def read_label_columns(
         raise unlabeled_error(table, reason)
     hint = ""
     if columns.inferred:
-        hint = "; if the column is no label, name those that are by --label_columns"
+        hint = "; if the column is not a label, name those that are by --label_columns"
     for position, name in enumerate(columns.labels):
         values = table.columns[name]
         for index in np.flatnonzero(labels[:, position] < 0):
@@ -78,6 +78,6 @@ def _refuse_intensities(table: Table, columns: Columns, labels: np.ndarray) -> N
         f"{table.source}: the columns {quoted(found)} hold intensities {upper}, not 0 and 1 "
         f"({count:,} cells, such as {level:g} in {table.problems.unit} "
         f"{table.row_numbers[first]}, column {name!r}). Set --positive_from {start}: every value "
-        f"from {start} up is then 1 and lower ones are 0. If they are no labels, name the labels "
+        f"from {start} up is then 1 and lower ones are 0. If they are not labels, name the labels "
         "by --label_columns or leave columns out by --ignore_columns."
     )

@@ -168,7 +168,7 @@ def _note_quotes(
             doubled += len(inside) < len(text) - 2
     if doubled:
         problems.notes.append(
-            f"{rows.name}: {doubled:,} fields look quoted as in CSV, and are read as they stand, "
+            f"{rows.name}: {doubled:,} fields look quoted as in CSV, and are read unchanged, "
             "with their quotation marks. If a program quoted them, set --quoting csv."
         )
 

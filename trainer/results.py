@@ -204,8 +204,8 @@ def source_state(source: str, revision: str | None = None) -> dict[str, Any]:
     """Which state of an encoder's source is there now.
 
     Args:
-        source: a folder or a Hub id.
-        revision: branch, tag or commit of a Hub id.
+        source: a folder or a Hub ID.
+        revision: branch, tag or commit of a Hub ID.
 
     Returns:
         `commit`, that of the Hub, which its local cache knows too; or `files`, the SHA-256 of
@@ -225,7 +225,7 @@ def used_state(source: str, state: dict[str, Any]) -> dict[str, Any]:
     """A source's state after it was loaded: with the files that the Hub's cache holds by now.
 
     Args:
-        source: a folder or a Hub id.
+        source: a folder or a Hub ID.
         state: what `source_state` returned before the loading.
     """
     if not state.get("commit"):

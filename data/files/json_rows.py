@@ -10,7 +10,7 @@ from typing import Any
 from ...common.errors import DataError, shorten
 from .text import UNDECODABLE, Row, detect_encoding, encoding_error, file_facts, open_text
 
-_SHAPES = 'Write a list of objects, [{"text": …}, …], or one object a line (JSONL).'
+_SHAPES = 'Write a list of objects, [{"text": …}, …], or one object per line (JSONL).'
 
 
 class JsonLines:
@@ -106,7 +106,7 @@ def open_json(path: Path, encoding: str | None) -> JsonLines | JsonRecords:
             json.loads(content.lstrip().split("\n", 1)[0])
         except (ValueError, RecursionError):
             raise DataError(
-                f"{path}: the file is neither a list of objects nor one object a line. {_SHAPES}"
+                f"{path}: the file is neither a list of objects nor one object per line. {_SHAPES}"
             ) from None
         return JsonLines(path, encoding)
     try:
@@ -139,7 +139,7 @@ def _flat_tasks(records: list[Any]) -> list[Any]:
             flat.append(record)
             continue
         # A task that was annotated without a choice has no label; one that was not has null. The
-        # answers of two annotators are no single list of labels, and stay two.
+        # answers of two annotators stay two: they are not one list of labels.
         chosen = {name: [given for each, given in found if each == name] for name in names}
         answers = {name: given[0] if len(given) == 1 else given for name, given in chosen.items()}
         flat.append({"id": record.get("id"), **record["data"], **(answers if kept else {})})
