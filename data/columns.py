@@ -23,6 +23,7 @@ from .names import (
 )
 from .tables import Table
 
+_HEADER_HINT = " (is the first line a header? If not, name the columns by --column_names)"
 _MOST_INTENSE = 5  # of a column of whole numbers that may be strengths; else it is a count
 _MOST_GIVEN = 100  # where the user says by --positive_from that there are strengths
 
@@ -98,9 +99,8 @@ def find_text_column(table: Table, text_column: str | None, reserved: Sequence[s
         return candidates[0]
     found = f"columns {quoted(candidates)} may all" if candidates else "no column seems to"
     raise DataError(
-        f"{table.source}: {found} hold the texts. The columns are {quoted(table.columns)} "
-        "(is the first line a header? If not, name the columns by --column_names). Set "
-        "--text_column to the right one."
+        f"{table.source}: {found} hold the texts. The columns are {quoted(table.columns)}"
+        f"{_HEADER_HINT if table.may_lack_header else ''}. Set --text_column to the right one."
     )
 
 

@@ -85,5 +85,7 @@ def load_splits(
                 f"{texts.source}: {leaked.sum():,} texts that occur in an earlier split were left "
                 "out (--drop_leaked)."
             )
+        elif texts.inventory is not None:
+            texts.inventory.leaked_texts = int(leaked.sum())
         splits[split] = texts
     return splits

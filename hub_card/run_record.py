@@ -242,6 +242,11 @@ class RunRecord:
         scored = {split for entry in self.systems.values() for split in entry}
         return [split for split in SPLITS if split in scored]
 
+    def leaked(self, split: str) -> int:
+        """Number of texts of a split that also occur in an earlier one."""
+        entry = (self.results.get("data") or {}).get(split) or {}
+        return int((entry.get("inventory") or {}).get("leaked_texts") or 0)
+
     @property
     def systems(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Scores by system, split and metric."""

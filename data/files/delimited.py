@@ -36,7 +36,7 @@ _SAMPLE_LINES = 400
 _SAMPLE_CHARACTERS = 1 << 20
 _USUAL = ",;\t|"
 _NEVER_DELIMITERS = " _-.\"'()[]{}?…<>\r\n\ufeff"
-_SEP_LINE = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
+_SEP_LINE = re.compile(r'"?sep *= *(.)"?[,;\t|]*[\r\n]*', re.IGNORECASE)
 
 Line = tuple[int, str]
 
@@ -159,7 +159,8 @@ class DelimitedRows:
         advice = (
             f"a text that holds {delimiter!r} or a line break must stand in double quotes"
             if self.dialect.quoted
-            else f"a text must not hold {delimiter!r} or a line break, and nothing is quoted"
+            else f"a text must not hold {delimiter!r} or a line break, as nothing is quoted; if a "
+            "program quoted the texts, set --quoting csv"
         )
         what = "column names were given" if self._named else "the header has"
         count = f"{width} {what}" if self._named else f"{what} {width}"
