@@ -16,7 +16,7 @@ from .ablation.baselines import constant_system, tfidf_system
 from .arguments import TrainingRecipe
 from .recipe import make_recipe
 from .results import systems_table
-from .running.process_start import prepare_process
+from .running.processes import prepare_process
 from .tiny_encoders import make_tiny_encoders
 from .train import run_training
 

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from ...common.errors import UserError
-from ...common.files import replace_folder, write_json
+from ...common.files import file_digest, replace_folder, write_json
 from ...common.precision import native_dtype
-from ..model_files import WEIGHTS, ModelFiles, weights_fingerprint
+from ..model_files import WEIGHTS, ModelFiles
 from ..predictions import TextScores
 from ..predictor import StackedEmotionPredictor, load_model
 from ..text_predictor import Runner, TextPredictor
@@ -115,13 +115,13 @@ def export_onnx(
         gc.collect()
     report = {
         "versions": {name: version(name) for name in _VERSIONS},
-        "weights": weights_fingerprint(source / WEIGHTS) if (source / WEIGHTS).is_file() else None,
+        "weights": file_digest(source / WEIGHTS) if (source / WEIGHTS).is_file() else None,
         "files": {
             dtype: sorted(path.name for path in partial.glob(f"{name}*"))
             for dtype, name in GRAPHS.items()
             if (partial / name).is_file()
         },
-        "digests": {path.name: weights_fingerprint(path) for path in sorted(partial.iterdir())},
+        "digests": {path.name: file_digest(path) for path in sorted(partial.iterdir())},
         "texts": {
             "source": check.source,
             "count": len(check.texts),

@@ -14,8 +14,7 @@ from ...common.settings import write_yaml
 from ..commands import command_main
 from ..results import to_markdown
 from ..running.once import run_folder
-from ..running.process_start import prepare_process
-from ..running.processes import join_ranks
+from ..running.processes import join_ranks, prepare_process
 from .arguments import Distillation
 from .finish import finish_distillation, lead_table
 from .run import DistillationContext
