@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .common.lazy import lazy_names
+from .common import lazy_names
 
 __version__ = "0.1.0"
 

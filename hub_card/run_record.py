@@ -13,6 +13,7 @@ import numpy as np
 from ..common.errors import UserError
 from ..common.files import read_json
 from ..common.settings import by_path
+from ..inference.decisions import Decision
 from .privacy import LOCAL, is_hub_id, public_values
 
 FORMAT = 1
@@ -125,6 +126,12 @@ class RunRecord:
     def decision(self) -> str:
         """How labels are given: "threshold" or "expected_jaccard"."""
         return self.config.get("decision") or "threshold"
+
+    @property
+    def rule(self) -> Decision:
+        """The decision with its thresholds, for logits and probabilities."""
+        scale = float(self.config.get("decision_scale") or 1.0)
+        return Decision(self.labels, list(self.thresholds.values()), self.decision, scale)
 
     @property
     def encoder_names(self) -> list[str]:
@@ -319,7 +326,4 @@ def _source(entry: Any) -> tuple[str, dict[str, Any]]:
 def _object(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path} is missing: train to the end first.")
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise UserError(f"{path} must hold a JSON object.")
-    return value
+    return read_json(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..common.lazy import lazy_names
+from ..common import lazy_names
 
 _HOMES = {
     "DataArguments": ".data.arguments",

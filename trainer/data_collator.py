@@ -12,12 +12,9 @@ from accelerate import PartialState
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
-from ..alignment_stacked_emotion import pad_rows
+from ..alignment_stacked_emotion import INPUTS, pad_rows
 from ..common.batching import batches_by_length
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
-
-ENCODING_KEYS = ("input_ids", "attention_mask", "word_index")
-
 
 _DTYPES = {"input_ids": np.int32, "attention_mask": np.int8, "word_index": np.int32}
 
@@ -119,7 +116,7 @@ class EncodedTextCollator:
                     [row[key] for row in rows], longest, self.pad_ids if key == "input_ids" else 0
                 )
             )
-            for key in ENCODING_KEYS
+            for key in INPUTS
         }
         return batch | _labels(rows)
 
