@@ -164,13 +164,13 @@ def choose_text_column(source: Source, asked: str | None, option: str = "--text_
         )
     if source.schema is None and not source.columns:  # JSONL without a row
         return asked or "text"
-    found = text_columns(source.columns) or source.columns
+    found = text_columns(source.columns)
     column = asked or (found[0] if len(found) == 1 else None)
     if column is None:
         header = " If the file has no header, name its columns by --column_names."
         raise UserError(
-            f"{source.name}: which column holds the texts? Set {option} to one of {quoted(found)}."
-            f"{header if option == '--text_column' else ''}"
+            f"{source.name}: which column holds the texts? Set {option} to one of "
+            f"{quoted(found or source.columns)}.{header if option == '--text_column' else ''}"
         )
     if source.schema is not None and not _holds_texts(source.schema.field(column).type):
         raise UserError(

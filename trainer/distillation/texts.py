@@ -73,7 +73,8 @@ def _values(file: Path, text_column: str | None) -> Iterator[Any]:
             yield from (line.rstrip("\n") for line in stream)
         return
     source = open_source(str(file), text_column=text_column)
-    column = choose_text_column(source, text_column, "--unlabeled_text_column")
+    only = source.columns[0] if len(source.columns) == 1 else None
+    column = choose_text_column(source, text_column or only, "--unlabeled_text_column")
     for chunk in source.chunks(_CHUNK):
         yield from [None] * len(chunk.unreadable)
         yield from chunk.rows.values(column)
