@@ -19,7 +19,7 @@ class StackedEmotionPipeline(Pipeline):
         return_words: also say what each word does for these labels, see `__call__`.
         **tokenizer_options: options of the tokenizer, such as `max_length`.
 
-    Example:
+    Example, not run: the code comes from a published repository.
         >>> from transformers import pipeline
         >>> classify = pipeline("emotion-classification", model="user/emotions",
         ...                     trust_remote_code=True)  # doctest: +SKIP

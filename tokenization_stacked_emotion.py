@@ -66,7 +66,10 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         >>> from stacked_emotion import StackedEmotionTokenizer
         >>> tokenizer = StackedEmotionTokenizer.from_tokenizers(
         ...     {"marbert": "UBC-NLP/MARBERT", "arabert": "aubmindlab/bert-base-arabertv02-twitter"}
-        ... )  # doctest: +SKIP
+        ... )
+        >>> batch = tokenizer(["فرحان جدا", "يوم حزين"], padding=True, return_tensors="pt")
+        >>> batch["input_ids"].shape  # (texts, sub-words, encoders)
+        torch.Size([2, ..., 2])
     """
 
     model_input_names = ["input_ids", "attention_mask", "word_index"]  # noqa: RUF012

@@ -83,15 +83,15 @@ def main() -> None:
     publish(
         "throughput",
         f"{machine()}; {options.rounds} rounds in turns of {options.texts} texts, {tokens:.1f} "
-        f"positions a text and encoder; medians. Measured bfloat16 product {peak:.2f} TFLOP/s. "
-        f"Tokenizing takes {1e3 * tokenizing:.2f} ms a text for all three encoders together.\n\n"
+        f"positions per text and encoder; medians. Measured bfloat16 product {peak:.2f} TFLOP/s. "
+        f"Tokenizing takes {1e3 * tokenizing:.2f} ms per text for all three encoders together.\n\n"
         + table(header, rows),
     )  # fmt: skip
 
 
 def _work(texts: list[str]) -> tuple[float, float, float]:
-    """Floating point operations of the encoders' linear layers a text (padding left out), positions
-    a text and encoder, and seconds to tokenize a text."""
+    """Floating point operations of the encoders' linear layers per text (without padding), the
+    positions per text and encoder, and the seconds to tokenize a text."""
     import time
 
     from stacked_emotion.inference.backends.onnx import text_encoder

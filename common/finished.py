@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from .errors import UserError, shorten
-from .files import file_digest, fingerprint, write_json
+from .files import file_digest, fingerprint, parse_json, write_json
 
 RECORD = "done.json"
 SMALL = 64 << 20
@@ -119,10 +119,10 @@ def find(folder: Path, key: str | None, name: str = RECORD) -> tuple[Finished | 
         if there is no record.
     """
     try:
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        content = parse_json(folder / name)
     except (FileNotFoundError, NotADirectoryError):
         return None, None
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return None, f"is damaged: {name} cannot be read"
     found = _parsed(folder, content)
     if found is None:

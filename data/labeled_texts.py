@@ -117,6 +117,12 @@ def load_labeled_texts(
     Raises:
         DataError: Something is wrong with a file, a column, a row or a value; the message says
             what, where and how to fix it.
+
+    Example:
+        >>> rows = [{"text": "فرحان", "labels": ["joy"]}, {"text": "خايف", "labels": ["fear"]}]
+        >>> texts = load_labeled_texts(DataArguments(train_file=rows), "train")
+        >>> texts.label_names, texts.labels.tolist()
+        (['fear', 'joy'], [[0, 1], [1, 0]])
     """
     if arguments.label_names and label_names is not None:
         check_same_set("--label_names", arguments.label_names, "the label set", label_names)

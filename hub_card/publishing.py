@@ -107,6 +107,10 @@ def publish(
         UserError: something is missing (one message lists all of it, with the terms of base models
             and data if there is no license), the run is not finished, the folder does not load
             back, or the Hub refused.
+
+    Example, not run: it uploads to the Hub.
+        >>> from stacked_emotion.hub_card import publish
+        >>> publish("runs/mine", "user/name", license="apache-2.0")  # doctest: +SKIP
     """
     say = report or (lambda line: None)
     record = RunRecord.from_folder(run, base_models)

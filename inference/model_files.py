@@ -6,7 +6,6 @@ never pickles, and whatever is malformed gives one `ModelError` that names the f
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import UserError, shorten
-from ..common.files import file_digest
+from ..common.files import file_digest, parse_json
 from .decisions import Decision
 
 CONFIG = "config.json"
@@ -125,10 +124,7 @@ class ModelFiles:
         with self.reading(name):
             if path.stat().st_size > MAX_JSON_BYTES:
                 raise ValueError(f"it is larger than {MAX_JSON_BYTES >> 20} MB")
-            value = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(value, dict):
-                raise ValueError(f"it holds {type(value).__name__}, not an object")
-        return value
+            return parse_json(path)
 
     @contextmanager
     def reading(self, name: str) -> Iterator[None]:

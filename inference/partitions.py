@@ -41,7 +41,13 @@ class PartitionPredictor:
         **predictor_options: of `StackedEmotionPredictor.from_pretrained`, such as `dtype`.
 
     Example:
-        >>> predictor = PartitionPredictor("user/name", revision="…")  # doctest: +SKIP
+        >>> import pandas
+        >>> predictor = PartitionPredictor("user/name", text_column="tweet")
+        >>> parts = predictor.over([pandas.DataFrame({"tweet": ["فرحان جدا"]})])
+        >>> list(next(parts).columns[:3])
+        ['tweet', 'labels', 'score_anger']
+
+    Example, not run: it needs Spark and Java.
         >>> schema = predictor.spark_schema(frame.schema)  # doctest: +SKIP
         >>> frame.mapInPandas(predictor.over, schema)  # doctest: +SKIP
     """

@@ -66,11 +66,15 @@ class StackedEmotionPredictor(TextPredictor):
         long_texts, pooling: see `TextPredictor`.
 
     Example:
-        >>> predictor = StackedEmotionPredictor.from_pretrained("user/name")  # doctest: +SKIP
-        >>> predictor.backend  # doctest: +SKIP
-        'torch bfloat16'
-        >>> predictor.predict("فرحان جدا")[0].labels  # doctest: +SKIP
-        ['joy']
+        >>> from stacked_emotion.inference import StackedEmotionPredictor
+        >>> predictor = StackedEmotionPredictor.from_pretrained("user/name", dtype="float32")
+        >>> predictor.backend
+        'torch float32'
+        >>> prediction = predictor.predict("فرحان جدا")[0]
+        >>> prediction.truncated, prediction.has_words
+        (False, True)
+        >>> predictor.predict_proba(["فرحان جدا", "يوم حزين"]).shape
+        (2, 11)
     """
 
     def __init__(

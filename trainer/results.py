@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,7 +180,7 @@ def compare_columns(
     pick = System.probabilities if metric == "macro_ap" else System.decisions
     runs = [pick(system, split)[..., chosen] for system in (first, second)]
     one, other = (run if len(run) == seeds else np.repeat(run[:1], seeds, axis=0) for run in runs)
-    return asdict(paired_bootstrap(labels[:, chosen], one, other, metric, resamples=resamples))
+    return paired_bootstrap(labels[:, chosen], one, other, metric, resamples=resamples).to_dict()
 
 
 def data_record(splits: Mapping[str, LabeledTexts], dataset_name: str | None) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class OnnxEmotionPredictor(TextPredictor):
 
     It has the methods of `StackedEmotionPredictor`, and gives the same labels.
 
-    Example:
+    Example, not run: the model needs its graph, from `stacked-emotion export`.
         >>> predictor = OnnxEmotionPredictor.from_pretrained("user/name")  # doctest: +SKIP
         >>> predictor.predict(["فرحان جدا"])[0].labels  # doctest: +SKIP
         ['joy']

@@ -13,12 +13,14 @@ from tqdm.auto import tqdm
 
 from ...common.disk import disk_errors
 from ...common.errors import UserError, quoted
+from ...common.files import replace_file
 from ...common.locks import locked
 from ...configuration_stacked_emotion import StackedEmotionConfig
+from ..model_files import local_folder
 from ..predictor import StackedEmotionPredictor
 from .joining import join_parts
 from .ledger import Ledger, model_facts
-from .parts import FORMATS, part_suffix, replace_file, write_lines, write_part
+from .parts import FORMATS, part_suffix, write_lines, write_part
 from .predictions import Columns, answer
 from .processes import Processes
 from .rows import Chunk, JsonRows, Problem, Source, choose_text_column
@@ -101,6 +103,14 @@ def predict_file(
     Raises:
         UserError: an input that cannot be read, an output that is in the way, or columns that
             clash.
+
+    Example:
+        >>> from stacked_emotion.inference import predict_file
+        >>> Path("tweets.csv").write_text("id,text\\n1,فرحان جدا\\n2,\\n", "utf-8") > 0
+        True
+        >>> report = predict_file("user/name", "tweets.csv", "labeled.csv", progress=False)
+        >>> report.rows, report.without_answer
+        (2, 1)
     """
     target = Path(output_file)
     if target.suffix not in FORMATS:
@@ -112,6 +122,7 @@ def predict_file(
     options = {"text_column": text_column} | (source_options or {})
     source = open_source(str(input_file), **options)
     column = choose_text_column(source, text_column)
+    model = str(local_folder(model, revision) or model)
     config = StackedEmotionConfig.from_pretrained(model, revision=revision or "main")
     commit = getattr(config, "_commit_hash", None)
     columns = Columns.of(config.label_names, prefix)
@@ -234,7 +245,7 @@ class _Job:
                 yield line
             yield from (problem.to_json() for problem in changed)
 
-        replace_file(ledger.problems, lambda path: write_lines(path, lines()))
+        replace_file(ledger.problems, lambda path: write_lines(path, lines()), sync=True)
         has_problems = ledger.problems.stat().st_size > 0
         if not has_problems:
             ledger.problems.unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from safetensors.torch import load_file
 from transformers.utils import logging
 
 from ...common.errors import UserError
-from ...common.files import fingerprint, read_json
+from ...common.files import fingerprint, parse_json, read_json
 from ...common.finished import RECORD, find
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.labeled_texts import LabeledTexts
@@ -194,10 +193,10 @@ def logits_of(predictor: StackedEmotionPredictor, texts: list[str], progress: bo
 def _read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str]:
     """The run, or what is wrong with it."""
     try:
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        results = parse_json(folder / "results.json")
         recipe, data = dict(results["recipe"]), dict(results["data"]["train"])
         folds, seed = int(recipe.get("cross_fit") or 0), int(recipe["seed"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None, f"there is no results.json of a training run in {folder}"
     stages = [name for name in ("head", "meta") if (folder / name / RECORD).is_file()]
     if not stages:

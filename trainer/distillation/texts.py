@@ -1,4 +1,4 @@
-"""Texts without labels: a file of any size, streamed, and altered copies of the training texts."""
+"""Text without labels: a file of any size, streamed, and altered copies of the training texts."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def stream_texts(
 ) -> Iterator[str]:
     """The texts of a file, one at a time; the file is never in memory as a whole.
 
-    Rows without a text, rows that cannot be read and the texts in `leave_out` are skipped. A
-    warning at the end says how many.
+    Rows without a text are left out and counted, and so are the texts in `leave_out`; both are
+    told at the end.
 
     Args:
         path: any format that `data` reads; a .txt file has one text per line.
         text_column: the column of texts.
-        limit: at most this many texts.
+        limit: at most so many texts.
         leave_out: texts that must not be used, white space aside: the labeled ones.
 
     Raises:
@@ -90,20 +90,21 @@ def altered_copies(
 ) -> tuple[list[str], np.ndarray]:
     """Texts near the training texts, for the teacher to score.
 
-    A copy leaves words out at random. A share of the copies joins about half of the text with
-    about half of another text of the same fold. Copies have no labels: the teacher scores them.
+    A copy leaves words out at random; a share of the copies is put together from a part of the
+    text and a part of another one of the same fold, about half of each. No label is carried over:
+    what a copy says is for the teacher to tell.
 
     Args:
         texts: the training texts.
         fold_of_row: (rows,) fold of each; a mixed copy stays within a fold, so that a model which
             saw neither text can score it.
         copies: copies of each text.
-        word_dropout: probability that a word is left out.
+        word_dropout: chance that a word is left out.
         mixing: share of the mixed copies.
         seed: equal seeds make equal copies.
 
     Returns:
-        The copies, without repeated ones and without training texts, and the fold of each.
+        The different ones among them that are no training texts, and the fold of each.
     """
     generator = np.random.default_rng(seed)
     words = [text.split() for text in texts]

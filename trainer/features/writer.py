@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import time
@@ -18,7 +16,7 @@ from tqdm.auto import tqdm
 from ...alignment_stacked_emotion import INPUTS
 from ...common.batching import batches_by_length
 from ...common.disk import no_room
-from ...common.files import fingerprint, replace_folder, write_json
+from ...common.files import fingerprint, parse_json, replace_folder, write_json
 from ...common.finished import find, finish
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..data_collator import EncodedTextCollator, EncodedTexts
@@ -53,7 +51,7 @@ class FeatureCacheWriter:
         self.state = PartialState()
         if self.state.is_main_process:
             begun = {"fingerprint": fingerprint, "ranks": self.state.num_processes}
-            goes_on = _read(self.partial / _BEGUN) == begun
+            goes_on = self._goes_on(begun)
             if not goes_on:
                 shutil.rmtree(self.partial, ignore_errors=True)
             self._make_room()
@@ -116,8 +114,7 @@ class FeatureCacheWriter:
         width = sum(self.layout.sizes) if encoder is None else self.layout.sizes[encoder]
         columns = slice(None) if encoder is None else slice(encoder, encoder + 1)
         mine = np.asarray(rows)[self.state.process_index :: self.state.num_processes]
-        which = hashlib.sha256(np.asarray(rows, np.int64).tobytes()).hexdigest()
-        unit = fingerprint([encoder, batch_tokens], which)
+        unit = fingerprint([encoder, batch_tokens], np.asarray(rows, np.int64).tolist())
         batches = [mine[batch] for batch in batches_by_length(source.lengths[mine], batch_tokens)]
         noted = time.monotonic()
         bar = tqdm(
@@ -164,10 +161,9 @@ class FeatureCacheWriter:
                 path.unlink(missing_ok=True)
         self.state.wait_for_everyone()
 
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
+    def _goes_on(self, begun: dict[str, Any]) -> bool:
+        """Whether the partial files are those of this very cache."""
+        try:
+            return parse_json(self.partial / _BEGUN) == begun
+        except (OSError, ValueError):
+            return False
