@@ -135,7 +135,8 @@ def _inspect(options: argparse.Namespace) -> int:
             text = "\n".join(check.to_text() for check in checks)
             shown.append(f"encoders\n{textwrap.indent(text, '  ')}")
         print("\n\n".join(shown))
-    return REFUSED if any(one.problems for one in (*found, *checks)) else 0
+    bad = any(one.problems for one in found) or any(check.problems for check in checks)
+    return REFUSED if bad else 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -189,17 +190,12 @@ def score_table(
 ) -> str:
     """All figures of one model as Markdown: overall, then class-wise."""
     from .common.tables import markdown_table
+    from .trainer.results import label_table
 
     overall = [name for name in scores if not name.endswith(tuple(f"_{n}" for n in label_names))]
-    kinds = ("precision", "recall", "f1", "ap")
-    rows = [
-        [name, f"{scores[f'support_{name}']:.0f}",
-         *(f"{scores[f'{kind}_{name}']:.3f}" for kind in kinds), f"{thresholds[name]:.3f}"]
-        for name in label_names
-    ]  # fmt: skip
-    header = ["label", "support", "precision", "recall", "F1", "AP", "threshold"]
     metrics = markdown_table(["metric", "value"], [(m, f"{scores[m]:.4f}") for m in overall])
-    return f"{metrics}\n\n{markdown_table(header, rows)}"
+    by_label = {name: {"mean": score, "values": [score]} for name, score in scores.items()}
+    return f"{metrics}\n\n{label_table(by_label, label_names, thresholds)}"
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..common.command_line import pairs
 
 if TYPE_CHECKING:
     from .publishing import Publication
@@ -90,7 +91,7 @@ def add_publishing_commands(commands: Any) -> None:
 def _publish(options: argparse.Namespace) -> int:
     from .publishing import choose_license, publish
 
-    base_models = _pairs(options.base_model)
+    base_models = pairs("base-model", options.base_model, "ENCODER=USER/NAME")
     definitions = _definitions(options.definitions) if options.definitions else None
     use = options.responsible_use
     publication = publish(
@@ -167,18 +168,6 @@ def _definitions(file: Path) -> dict[str, str]:
     from ..common.files import read_json
 
     found: Any = read_json(file)
-    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+    if not all(isinstance(text, str) for text in found.values()):
         raise UserError(f'{file} must hold a JSON object such as {{"joy": "its definition"}}.')
     return found
-
-
-def _pairs(words: Sequence[str]) -> dict[str, str]:
-    from ..common.errors import UserError
-
-    pairs = {}
-    for word in words:
-        name, sign, value = word.partition("=")
-        if not (name and sign and value):
-            raise UserError(f"--base-model {word!r} must be ENCODER=USER/NAME.")
-        pairs[name] = value
-    return pairs

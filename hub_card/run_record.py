@@ -13,6 +13,7 @@ import numpy as np
 from ..common.errors import UserError
 from ..common.files import read_json
 from ..common.settings import by_path
+from ..inference.decisions import Decision
 from .privacy import LOCAL, is_hub_id, public_values
 
 FORMAT = 1
@@ -35,7 +36,6 @@ class RunRecord:
         model_folder: the folder with weights, tokenizers and code.
         config: `config.json` of the model, unchanged.
         results: `results.json`, unchanged; empty parts if there is none.
-        training_args: `training_args.json`.
         predictions: by split, the arrays of `predictions_<split>.npz`: `probabilities` and `labels`
             (rows, labels), `encoder_logits` (rows, encoders, labels).
         given_base_models: Hub ID by encoder name, for encoders that were trained from local copies.
@@ -45,7 +45,6 @@ class RunRecord:
     model_folder: Path
     config: dict[str, Any] = field(repr=False)
     results: dict[str, Any] = field(repr=False)
-    training_args: dict[str, Any] = field(repr=False)
     predictions: dict[str, dict[str, np.ndarray]] = field(repr=False)
     given_base_models: dict[str, str] = field(default_factory=dict)
 
@@ -79,19 +78,13 @@ class RunRecord:
                 f"{run / 'results.json'} has format {results.get('format')!r}, but this version "
                 f"reads {FORMAT}. Publish with the version that trained the model."
             )
-        arguments = run / "training_args.json"
-        training_args = (
-            _object(arguments) if arguments.is_file() else dict(results.get("recipe") or {})
-        )
         predictions = {}
         for split in SPLITS:
             file = run / f"predictions_{split}.npz"
             if file.is_file():
                 with np.load(file, allow_pickle=False) as arrays:
                     predictions[split] = {name: arrays[name] for name in arrays.files}
-        record = cls(
-            run, model, config, results, training_args, predictions, dict(base_models or {})
-        )
+        record = cls(run, model, config, results, predictions, dict(base_models or {}))
         if unknown := sorted(set(record.given_base_models) - set(record.encoder_names)):
             raise UserError(
                 f"Base models are given for {unknown}; the encoders are {record.encoder_names}."
@@ -133,6 +126,12 @@ class RunRecord:
     def decision(self) -> str:
         """How labels are given: "threshold" or "expected_jaccard"."""
         return self.config.get("decision") or "threshold"
+
+    @property
+    def rule(self) -> Decision:
+        """The decision with its thresholds, for logits and probabilities."""
+        scale = float(self.config.get("decision_scale") or 1.0)
+        return Decision(self.labels, list(self.thresholds.values()), self.decision, scale)
 
     @property
     def encoder_names(self) -> list[str]:
@@ -280,8 +279,8 @@ class RunRecord:
         return self.public({key: self.results[key] for key in RESULTS if key in self.results})
 
     def public_training_args(self) -> dict[str, Any]:
-        """`training_args.json` without local paths and secrets."""
-        return self.public(self.training_args)
+        """The settings of the run, without local paths and secrets."""
+        return self.public(self.results.get("recipe") or {})
 
     def public(self, value: Any) -> Any:
         """Anything of this run without local paths and secrets; see `public_values`."""
@@ -332,7 +331,4 @@ def _source(entry: Any) -> tuple[str, dict[str, Any]]:
 def _object(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path} is missing: train to the end first.")
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise UserError(f"{path} must hold a JSON object.")
-    return value
+    return read_json(path)

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from accelerate import PartialState
+from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
-from ..alignment_stacked_emotion import pad_rows
+from ..alignment_stacked_emotion import INPUTS, pad_rows
+from ..common.batching import batches_by_length
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
-
-ENCODING_KEYS = ("input_ids", "attention_mask", "word_index")
-
 
 _DTYPES = {"input_ids": np.int32, "attention_mask": np.int8, "word_index": np.int32}
 
@@ -117,7 +116,7 @@ class EncodedTextCollator:
                     [row[key] for row in rows], longest, self.pad_ids if key == "input_ids" else 0
                 )
             )
-            for key in ENCODING_KEYS
+            for key in INPUTS
         }
         return batch | _labels(rows)
 
@@ -144,6 +143,27 @@ class FeatureCollator:
             "encoder_logits": torch.from_numpy(logits),
         }
         return batch | _labels(rows)
+
+
+def model_inputs(model: nn.Module, texts: Any, size: int) -> Iterator[tuple[np.ndarray, Any]]:
+    """Batches of texts of similar length, on the model's device and without labels.
+
+    Args:
+        model: the model, put into evaluation mode.
+        texts: `EncodedTexts` or a `FeatureCache`.
+        size: most texts of a batch.
+
+    Yields:
+        Row numbers and inputs of the model.
+    """
+    model.eval()
+    collate = EncodedTextCollator() if isinstance(texts, EncodedTexts) else FeatureCollator()
+    # Without a meta-learner and with the encoders aside, stage meta has no parameters.
+    device = next((value.device for value in model.parameters()), PartialState().device)
+    for rows in batches_by_length(texts.lengths, size=size):
+        batch = collate([texts[int(row)] for row in rows])
+        batch.pop("labels", None)
+        yield rows, {name: value.to(device) for name, value in batch.items()}
 
 
 def _labels(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -189,18 +188,3 @@ def distillation_of(parser: Parser, options: Namespace) -> Distillation:
     file = recipe_file(options.config) if options.config else None
     below = checked(Distillation, read_yaml(file), f"{file}: ") if file else {}
     return build(Distillation, merged(below, settings_given(parser, options)))
-
-
-def parse_distillation(arguments: Sequence[str] | None = None) -> Distillation:
-    """The settings of a command line of `distill`.
-
-    Args:
-        arguments: the words after the program's name; by default those of this process.
-
-    Raises:
-        UserError: a value that does not fit.
-        SystemExit: after `--help`.
-    """
-    parser = Parser(prog="stacked-emotion distill")
-    add_distillation_options(parser)
-    return distillation_of(parser, parser.parse_args(arguments))

@@ -213,11 +213,5 @@ class DistillationContext(DataSplits):
 
     def scored_logits(self, variant: str, split: str) -> np.ndarray:
         """(seeds, rows, labels) logits of a split that is only scored."""
-        return np.stack(
-            [
-                load_file(self.part_folder(variant, f"seed_{seed}") / f"{split}.safetensors")[
-                    "logits"
-                ]
-                for seed in self.options.seeds
-            ]
-        )
+        folders = [self.part_folder(variant, f"seed_{seed}") for seed in self.options.seeds]
+        return np.stack([load_file(one / f"{split}.safetensors")["logits"] for one in folders])

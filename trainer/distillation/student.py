@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from ...common.errors import UserError
+from ...common.numerics import logit
 from ..parameter_groups import grouped_parameters, width_scaled_learning_rate
 
 HEAD_PARTS = {"classifier", "pooler", "pre_classifier", "score", "head"}
@@ -62,9 +63,8 @@ def build_student(
     )
     if layers is not None:
         keep_layers(model, layers)
-    share = torch.from_numpy(np.clip(prevalence, 1e-4, 1 - 1e-4))
     with torch.no_grad():
-        output_layer(model).bias.copy_(torch.log(share / (1 - share)))
+        output_layer(model).bias.copy_(torch.from_numpy(logit(prevalence, 1e-4)))
     return model
 
 
@@ -151,10 +151,9 @@ def fold_thresholds(model: PreTrainedModel, thresholds: np.ndarray) -> None:
         model: the student.
         thresholds: (labels,) in (0, 1).
     """
-    limits = torch.from_numpy(np.clip(np.asarray(thresholds, np.float64), 1e-6, 1 - 1e-6))
-    layer = output_layer(model)
+    bias = output_layer(model).bias
     with torch.no_grad():
-        layer.bias.sub_(torch.logit(limits).to(layer.bias))
+        bias.sub_(torch.from_numpy(logit(thresholds, 1e-6)).to(bias))
 
 
 def student_groups(

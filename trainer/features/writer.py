@@ -13,12 +13,13 @@ import torch
 from accelerate import PartialState
 from tqdm.auto import tqdm
 
+from ...alignment_stacked_emotion import INPUTS
 from ...common.batching import batches_by_length
 from ...common.disk import no_room
 from ...common.files import fingerprint, parse_json, replace_folder, write_json
 from ...common.finished import find, finish
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..data_collator import ENCODING_KEYS, EncodedTextCollator, EncodedTexts
+from ..data_collator import EncodedTextCollator, EncodedTexts
 from ..running.progress import announce
 from .cache import FILES, CacheLayout, map_files
 
@@ -122,7 +123,7 @@ class FeatureCacheWriter:
         )  # fmt: skip
         for number, batch in enumerate(batches[self.done.get(unit, 0) :], self.done.get(unit, 0)):
             inputs = collate([source[int(row)] for row in batch])
-            ids, attention, index = (inputs[key].to(device) for key in ENCODING_KEYS)
+            ids, attention, index = (inputs[key].to(device) for key in INPUTS)
             embeddings, mask, logits, *_ = model.stacked.encode(ids, attention, index)
             vectors, counts = embeddings.float().cpu().numpy(), mask.sum(1).tolist()
             for place, row in enumerate(batch):

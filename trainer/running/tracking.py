@@ -12,12 +12,12 @@ import torch
 from transformers import Trainer, TrainerCallback
 from transformers.integrations import TensorBoardCallback
 
-from ...common.batching import batches_by_length
 from ...common.errors import UserError
 from ...common.numerics import sigmoid
+from ...layers_stacked_emotion import masked_mean
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..choosing.thresholds import best_global_threshold
-from ..data_collator import FeatureCollator
+from ..data_collator import EncodedTexts, model_inputs
 from ..features.cache import FeatureCache
 from ..metrics.scores import average_precision, decide, jaccard_per_row
 
@@ -93,36 +93,26 @@ def held_out_figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]
 
 @torch.inference_mode()
 def text_gates(
-    model: StackedEmotionForSequenceClassification, features: FeatureCache, batch_size: int = 128
+    model: StackedEmotionForSequenceClassification,
+    texts: FeatureCache | EncodedTexts,
+    batch_size: int = 128,
 ) -> np.ndarray:
     """How far each encoder is trusted in each text: the mean gates of its words.
 
     Args:
         model: the stack.
-        features: cached texts.
+        texts: cached or encoded texts.
         batch_size: texts at a time.
 
     Returns:
         (rows, encoders) float32, each row summing to 1; uniform for a text without words.
     """
-    model.eval()
-    collate = FeatureCollator()
     encoders = len(model.config.encoder_names)
-    found = np.full((len(features), encoders), 1 / encoders, np.float32)
-    for rows in batches_by_length(features.lengths, size=batch_size):
-        batch = collate([features[int(row)] for row in rows])
-        batch.pop("labels", None)
-        output = model(
-            **{key: value.to(model.device) for key, value in batch.items()}, output_gates=True
-        )
-        mask = batch["word_mask"].to(output.gates.device)
-        if output.gates.shape[1] != mask.shape[1]:  # sentence level: one place a text
-            mask = mask.any(1, keepdim=True)
-        weights = mask.to(output.gates.dtype).unsqueeze(-1)
-        sums = (output.gates * weights).sum(1)
-        counts = weights.sum(1)
-        known = (counts > 0).squeeze(-1).cpu().numpy()
-        means = (sums / counts.clamp(min=1.0)).float().cpu().numpy()
+    found = np.full((len(texts), encoders), 1 / encoders, np.float32)
+    for rows, batch in model_inputs(model, texts, batch_size):
+        output = model.stack(**batch, output_gates=True)
+        means = masked_mean(output.gates, output.word_mask).float().cpu().numpy()
+        known = output.word_mask.any(1).cpu().numpy()
         found[rows[known]] = means[known]
     return found
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
-from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PrinterCallback, TrainerCallback
 
-from ...common.batching import batches_by_length
 from ...common.errors import UserError
 from ...common.files import fingerprint
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..arguments import MetaTraining, StackArguments
 from ..choosing.decision_rules import OBJECTIVE_WEIGHTS, Decision, choose_decision
-from ..data_collator import FeatureCollator
+from ..data_collator import EncodedTexts, FeatureCollator, model_inputs
 from ..features.cache import FeatureCache
 from ..losses import EmotionLoss
 from ..losses.contrastive import add_projection
@@ -152,33 +148,16 @@ def load_top(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
             parameters[name].copy_(value)
 
 
-def save_top(state: dict[str, torch.Tensor], path: Path) -> None:
-    """Save the weights on top as safetensors."""
-    save_file(state, path)
-
-
-def read_top(path: Path) -> dict[str, torch.Tensor]:
-    """Read what `save_top` wrote."""
-    return load_file(path)
-
-
 @torch.inference_mode()
-def predict_features(
+def predict_logits(
     model: StackedEmotionForSequenceClassification,
-    features: FeatureCache,
+    texts: FeatureCache | EncodedTexts,
     output: str = "logits",
     batch_size: int = 128,
 ) -> np.ndarray:
-    """Logits of cached texts, (rows, labels) float32, in their order."""
-    model.eval()
-    collate = FeatureCollator()
-    # Without a meta-learner and with the encoders aside, stage meta has no parameters.
-    device = next((value.device for value in model.parameters()), PartialState().device)
-    logits = np.zeros((len(features), model.config.num_labels), np.float32)
-    for rows in batches_by_length(features.lengths, size=batch_size):
-        batch = collate([features[int(row)] for row in rows])
-        batch.pop("labels", None)
-        batch = {key: value.to(device) for key, value in batch.items()}
+    """Logits of cached or encoded texts, (rows, labels) float32, in their order."""
+    logits = np.zeros((len(texts), model.config.num_labels), np.float32)
+    for rows, batch in model_inputs(model, texts, batch_size):
         logits[rows] = model(**batch)[output].float().cpu().numpy()
     return logits
 
@@ -224,7 +203,7 @@ class HeldOutLogits(TrainerCallback):
 
     def _keep(self) -> None:
         self.states.append(top_state(self.model))
-        self.logits.append(predict_features(self.model, self.features, self.output))
+        self.logits.append(predict_logits(self.model, self.features, self.output))
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
         """Keep the state before the first step: it is a candidate."""
