@@ -41,15 +41,3 @@ def join_ranks() -> PartialState:
             PartialState._reset_state()
         return PartialState(cpu=True)
     return PartialState()
-
-
-def prepare_process() -> None:
-    """Turn off the progress bars of transformers, and keep the garbage collector off the imports.
-
-    The stages report what they do. Every `Trainer.train` begins with a full garbage collection,
-    which looks at everything that torch and transformers have loaded: 0.25 s per fold and seed.
-    """
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    gc.collect()
-    gc.freeze()
