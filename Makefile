@@ -2,10 +2,11 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+UPSTREAM := tests/support/transformers_suite
 
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: help install demo publish-demo bench bench-bulk test test-transformers test-restart test-faults test-slow test-clusters test-space screenshots test-lowest lint format clean
+.PHONY: help install demo publish-demo bench bench-bulk test golden test-transformers test-restart test-faults test-slow test-clusters test-space screenshots test-lowest lint format clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -28,15 +29,18 @@ publish-demo: demo  ## publish the demo to a test Hub, use it without the packag
 test: $(INSTALLED)  ## the whole suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
+golden: $(INSTALLED)  ## write tests/golden/ anew, after a change of config, results or card that is meant
+	UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_golden.py
+
 test-transformers: $(INSTALLED)  ## transformers' own common tests on our classes (fetches its source distribution)
-	$(BIN)/python -m pytest -q --rootdir tests/transformers_suite -c tests/transformers_suite/pytest.ini \
-	  --confcutdir tests/transformers_suite tests/transformers_suite/*_suite.py
+	$(BIN)/python -m pytest -q --rootdir $(UPSTREAM) -c $(UPSTREAM)/pytest.ini --confcutdir $(UPSTREAM) \
+	  $(UPSTREAM)/*_suite.py
 
 test-restart: $(INSTALLED)  ## kill a run 2 x 20 times at random moments and compare what it ends with
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/trainer/stages/test_restart.py
 
 test-faults: $(INSTALLED)  ## damage, kill and crowd a run in every way, and count what it survives
-	cd tests && OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m faults $(FAULTS)
+	PYTHONPATH=tests/support OMP_NUM_THREADS=1 $(BIN)/python -m faults $(FAULTS)
 
 test-slow: $(INSTALLED)  ## what takes minutes
 	$(BIN)/python -m pytest -q -m slow

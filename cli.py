@@ -65,7 +65,7 @@ def build_parser() -> Parser:
     add_training_commands(commands)
 
     evaluate = commands.add_parser("evaluate", help="score a model on labeled texts")
-    evaluate.add_argument("--model", required=True, help="folder or Hub ID")
+    evaluate.add_argument("--model", required=True, help="folder of a model or run, or Hub ID")
     evaluate.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     evaluate.add_argument("--test_file", required=True, help="labeled texts, as for training")
     add_reading_options(evaluate.add_argument_group("reading"))
@@ -73,19 +73,19 @@ def build_parser() -> Parser:
     evaluate.set_defaults(run=_evaluate)
 
     predict = commands.add_parser(
-        "predict", help="emotions of texts: arguments, a file, or lines of standard input"
+        "predict", help="label texts: arguments, lines of standard input, a file or a data set"
     )
     add_predict_options(predict)
     predict.set_defaults(run=run_predict)
 
     inspect = commands.add_parser(
-        "inspect", help="what tables of labeled texts are read as, without training"
+        "inspect", help="show how files of labeled texts are read, without training"
     )
     add_inspect_options(inspect)
     inspect.set_defaults(run=_inspect)
 
     export = commands.add_parser(
-        "export", help="graphs for ONNX Runtime and OpenVINO, with a report of the differences"
+        "export", help="write graphs for ONNX Runtime and OpenVINO, and report the differences"
     )
     add_export_options(export)
     export.set_defaults(run=run_export)
@@ -135,8 +135,8 @@ def _inspect(options: argparse.Namespace) -> int:
             text = "\n".join(check.to_text() for check in checks)
             shown.append(f"encoders\n{textwrap.indent(text, '  ')}")
         print("\n\n".join(shown))
-    refused = [*(one.problems for one in found), *(check.problems for check in checks)]
-    return REFUSED if any(refused) else 0
+    bad = any(one.problems for one in found) or any(check.problems for check in checks)
+    return REFUSED if bad else 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -189,22 +189,13 @@ def score_table(
     scores: dict[str, float], label_names: Sequence[str], thresholds: dict[str, float]
 ) -> str:
     """All figures of one model as Markdown: overall, then class-wise."""
+    from .common.tables import markdown_table
+    from .trainer.results import label_table
+
     overall = [name for name in scores if not name.endswith(tuple(f"_{n}" for n in label_names))]
-    lines = ["| metric | value |", "| --- | --- |"]
-    lines += [f"| {name} | {scores[name]:.4f} |" for name in overall]
-    lines += [
-        "",
-        "| label | support | precision | recall | F1 | AP | threshold |",
-        "|" + " --- |" * 7,
-    ]
-    for name in label_names:
-        cells = " | ".join(
-            f"{scores[f'{kind}_{name}']:.3f}" for kind in ("precision", "recall", "f1", "ap")
-        )
-        lines.append(
-            f"| {name} | {scores[f'support_{name}']:.0f} | {cells} | {thresholds[name]:.3f} |"
-        )
-    return "\n".join(lines)
+    metrics = markdown_table(["metric", "value"], [(m, f"{scores[m]:.4f}") for m in overall])
+    by_label = {name: {"mean": score, "values": [score]} for name, score in scores.items()}
+    return f"{metrics}\n\n{label_table(by_label, label_names, thresholds)}"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Sizes: B texts, L labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log, log1p
 
 import torch
 from torch import Tensor
@@ -42,14 +43,18 @@ def decide_by_expected_jaccard(
     Returns:
         (B, L) bool, at least one label per text.
     """
-    logits = logits.double()
-    limits = torch.tensor(thresholds, device=logits.device, dtype=logits.dtype)
-    shifted = logits - torch.logit(limits.clamp(1e-6, 1 - 1e-6))
-    likely = torch.sigmoid(scale * shifted)
-    ranked, order = likely.sort(dim=-1, descending=True, stable=True)
-    sums = ranked.cumsum(-1)
+    # Only exact operations decide the order: a vectorized sigmoid or logarithm may round the same
+    # number differently at another place of a tensor.
+    limits = [min(max(limit, 1e-6), 1 - 1e-6) for limit in thresholds]
+    odds = torch.tensor([log(limit) - log1p(-limit) for limit in limits], dtype=torch.float64)
+    shifted = scale * (logits.double() - odds.to(logits.device))
+    ranked, order = shifted.sort(dim=-1, descending=True, stable=True)
+    sums = torch.sigmoid(ranked).cumsum(-1)
     counts = torch.arange(1, sums.shape[-1] + 1, device=sums.device)
-    best = (sums / (counts + sums[:, -1:] - sums)).argmax(-1, keepdim=True)
+    expected = sums / (counts + sums[:, -1:] - sums)
+    # the first of those that are equal but for rounding, which differs between libraries
+    near = expected >= expected.amax(-1, keepdim=True) * (1 - 1e-12)
+    best = near.int().argmax(-1, keepdim=True)
     chosen = torch.arange(sums.shape[-1], device=sums.device) <= best
     return torch.zeros_like(chosen).scatter(-1, order, chosen)
 
@@ -72,6 +77,12 @@ def decide(
 
     Returns:
         (B, L) bool.
+
+    Example:
+        >>> decide(torch.tensor([[2.0, -1.0, 0.1]]), [0.5, 0.5, 0.7]).tolist()
+        [[True, False, False]]
+        >>> decide(torch.tensor([[-1.0, -3.0, -4.0]]), [0.5] * 3, "expected_jaccard").tolist()
+        [[True, False, False]]
     """
     if rule == "threshold":
         given = decide_by_thresholds(logits, thresholds)

@@ -293,9 +293,14 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
     Example:
         >>> from stacked_emotion import StackedEmotionForSequenceClassification
         >>> model = StackedEmotionForSequenceClassification.from_encoders(
-        ...     {"marbert": "UBC-NLP/MARBERT", "arabicbert": "asafaya/bert-base-arabic"},
+        ...     {
+        ...         "marbert": "UBC-NLP/MARBERT",
+        ...         "arabert": "aubmindlab/bert-base-arabertv02-twitter",
+        ...     },
         ...     labels=["anger", "joy"],
-        ... )  # doctest: +SKIP
+        ... )
+        >>> model.config.encoder_names, model.config.num_labels
+        (['marbert', 'arabert'], 2)
     """
 
     _auto_class = "AutoModelForSequenceClassification"

@@ -15,11 +15,11 @@ class StackedEmotionPipeline(Pipeline):
     """Texts to the labels that `model.decide` gives them, most likely first.
 
     Args:
-        top_k: at most so many of the given labels; None for all of them.
+        top_k: at most this many of the given labels; None for all of them.
         return_words: also say what each word does for these labels, see `__call__`.
         **tokenizer_options: options of the tokenizer, such as `max_length`.
 
-    Example:
+    Example, not run: the code comes from a published repository.
         >>> from transformers import pipeline
         >>> classify = pipeline("emotion-classification", model="user/emotions",
         ...                     trust_remote_code=True)  # doctest: +SKIP

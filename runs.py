@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .common.errors import UserError
-from .common.files import read_json
+from .common.files import read_json, replace_file
 from .common.settings import Whole, checked, hints_of, read_yaml
 
 if TYPE_CHECKING:
@@ -55,19 +55,18 @@ def train(
     Raises:
         UserError: bad data, settings or folders, each with how to fix it.
 
-    Example:
-        ```python
-        run = train(
-            {"marbert": "UBC-NLP/MARBERT", "arabert": {"source": "some/arabert", "epochs": 7}},
-            train=frame, validation="validation.csv", text="text", labels=["joy", "anger"],
-            output_dir="runs/mine", head={"learning_rate": 1e-3},
-        )
-        run.results.to_pandas()
-        ```
+    Example, not run: training takes minutes, with real encoders hours.
+        >>> from stacked_emotion import train
+        >>> run = train(
+        ...     {"marbert": "UBC-NLP/MARBERT", "arabert": {"source": "some/arabert", "epochs": 7}},
+        ...     train=frame, validation="validation.csv", text="text", labels=["joy", "anger"],
+        ...     output_dir="runs/mine", head={"learning_rate": 1e-3},
+        ... )  # doctest: +SKIP
+        >>> run.results.to_pandas()  # doctest: +SKIP
     """
     from .trainer.arguments import TrainingRecipe
     from .trainer.recipe import make_recipe
-    from .trainer.running.process_start import prepare_process
+    from .trainer.running.processes import prepare_process
     from .trainer.train import run_training
 
     given: dict[str, Any] = {"output_dir": os.fspath(output_dir)} | settings
@@ -94,6 +93,17 @@ class Results:
 
     Args:
         values: the content of `results.json`.
+
+    Example:
+        >>> from stacked_emotion import Run
+        >>> results = Run("runs/mine").results
+        >>> scores = results.to_pandas()
+        >>> list(scores.columns[:3])
+        ['jaccard', 'micro_precision', 'macro_precision']
+        >>> list(scores.index[-2:])
+        [('validation', 'meta'), ('validation', 'stack')]
+        >>> results["splits"]
+        ['validation']
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -152,7 +162,16 @@ class Run:
         folder: the same, as a path.
 
     Raises:
-        UserError: there is no finished run in the folder.
+        UserError: there is no run in the folder.
+
+    Example:
+        >>> from stacked_emotion import Run
+        >>> run = Run("runs/mine")
+        >>> run.model.config.encoder_names
+        ['zeta', 'alpha']
+        >>> prediction = run.predict(["فرحان جدا"])[0]
+        >>> set(prediction.labels) <= set(prediction.scores)
+        True
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -300,9 +319,9 @@ def _file_of(table: Any, folder: Path, split: str) -> str:
         )
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{split}.jsonl"
-    partial = folder / f"{split}.jsonl.partial"
-    table.to_json(partial, orient="records", lines=True, force_ascii=False)
-    os.replace(partial, file)
+    replace_file(
+        file, lambda path: table.to_json(path, orient="records", lines=True, force_ascii=False)
+    )
     return os.fspath(file)
 
 

@@ -66,7 +66,10 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         >>> from stacked_emotion import StackedEmotionTokenizer
         >>> tokenizer = StackedEmotionTokenizer.from_tokenizers(
         ...     {"marbert": "UBC-NLP/MARBERT", "arabert": "aubmindlab/bert-base-arabertv02-twitter"}
-        ... )  # doctest: +SKIP
+        ... )
+        >>> batch = tokenizer(["فرحان جدا", "يوم حزين"], padding=True, return_tensors="pt")
+        >>> batch["input_ids"].shape  # (texts, sub-words, encoders)
+        torch.Size([2, ..., 2])
     """
 
     model_input_names = ["input_ids", "attention_mask", "word_index"]  # noqa: RUF012
@@ -145,7 +148,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         model_max_length: int = 128,
         **kwargs: Any,
     ) -> StackedEmotionTokenizer:
-        """Stack tokenizers, given as Hub ids, folders or loaded fast tokenizers.
+        """Stack tokenizers, given as Hub IDs, folders or loaded fast tokenizers.
 
         Args:
             sources: a tokenizer for each encoder name; their order is the order of the stack.
@@ -233,7 +236,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         """Load from a folder or a Hub repository.
 
         Args:
-            pretrained_model_name_or_path: a folder written by `save_pretrained`, or a Hub id.
+            pretrained_model_name_or_path: a folder written by `save_pretrained`, or a Hub ID.
             *init_inputs: not used.
             subfolder: the folder within the repository.
             trust_remote_code: accepted, as every `from_pretrained` does; this class loads no code.

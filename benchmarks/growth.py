@@ -8,8 +8,9 @@ from statistics import median
 
 from peers import peak_memory
 from random_stack import make_models, synthetic_texts
-from tables import publish, table
+from tables import publish
 
+from stacked_emotion.common.tables import markdown_table
 from stacked_emotion.inference import StackedEmotionPredictor
 
 
@@ -35,7 +36,7 @@ def main() -> None:
     }
     predictor.predict_proba(texts[:64])
     parts = []
-    for title, settings in (("words a text", by_length), ("positions a batch", by_batch)):
+    for title, settings in (("words per text", by_length), ("positions per batch", by_batch)):
         seconds: dict[str, list[float]] = {name: [] for name in settings}
         for number in range(options.rounds + 1):
             for name, (given, size) in settings.items():
@@ -44,7 +45,7 @@ def main() -> None:
                 if number:  # the first round warms
                     seconds[name].append((time.perf_counter() - start) / len(given))
         rows = [[name, f"{1000 * median(found):.1f}"] for name, found in seconds.items()]
-        parts.append(table([title, "ms a text"], rows))
+        parts.append(markdown_table([title, "ms per text"], rows))
     by_rows: dict[int, list[float]] = {count: [] for count in (64, 128, 256, 512)}
     peaks: dict[int, float] = {}
     for number in range(options.rounds):
@@ -54,8 +55,8 @@ def main() -> None:
             found.append((time.perf_counter() - start) / count)
             peaks.setdefault(count, peak_memory())
     parts.append(
-        table(
-            ["rows", "ms a text", "peak memory so far, GB"],
+        markdown_table(
+            ["rows", "ms per text", "peak memory so far, GB"],
             [
                 [count, f"{1000 * median(found):.1f}", f"{peaks[count]:.2f}"]
                 for count, found in by_rows.items()

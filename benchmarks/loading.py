@@ -10,7 +10,9 @@ from pathlib import Path
 from statistics import median
 
 from random_stack import ENCODERS, make_models
-from tables import publish, table
+from tables import publish
+
+from stacked_emotion.common.tables import markdown_table
 
 PEER = """
 made = [AutoModel.from_pretrained(f"{folder}/{name}", add_pooling_layer=False, dtype=DTYPE)
@@ -91,12 +93,12 @@ def main() -> None:
     header = ["", "seconds", "times three AutoModels", "weights, GB", "peak, GB", "peak / weights"]
     publish(
         "loading",
-        f"Imports left out, page cache warm, medians of {options.rounds} rounds in turns, each in "
-        "a process of its own; the predictor's time includes its three tokenizers. The peak is of "
-        "the resident memory, mapped file pages included, over what was resident before.\n\n"
-        + table(header, rows)
-        + "\n\nThe files are float32: in float32 they are mapped and read when they are first "
-        "needed, in bfloat16 they have to be read and converted.",
+        f"Without imports, with a warm page cache; medians of {options.rounds} rounds in turns, "
+        "each in a fresh process. The predictor's time includes its three tokenizers. The peak is "
+        "the growth of the resident memory, with mapped file pages.\n\n"
+        + markdown_table(header, rows)
+        + "\n\nThe files are float32. In float32 they are mapped, and read when they are first "
+        "needed. For bfloat16 they are read and converted.",
     )
 
 

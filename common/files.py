@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,26 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
+def replace_file(path: Path, write: Callable[[Path], Any], sync: bool = False) -> None:
+    """Write a file so that its place holds either the old one or the whole new one.
+
+    Args:
+        path: the place.
+        write: writes the path it is given, a partial file beside the place.
+        sync: wait until the disk has the content, so that a power cut cannot lose it.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    write(partial)
+    if sync:
+        with partial.open("rb+") as stream:
+            os.fsync(stream.fileno())
+    os.replace(partial, path)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that the file is either the old one or the whole new one."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    replace_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def discard(folder: Path) -> None:
@@ -68,7 +84,7 @@ def discard(folder: Path) -> None:
 def replace_folder(partial: Path, folder: Path, sign: str | None = None) -> None:
     """Put a finished folder in the place of another one.
 
-    A folder that holds the same files already stays, with whatever else is in it.
+    A folder that holds the same files already stays, with everything else in it.
 
     Args:
         partial: the finished folder.
@@ -95,6 +111,22 @@ def _same(one: Path, other: Path) -> bool:
     return one.stat().st_size == other.stat().st_size and file_digest(one) == file_digest(other)
 
 
+def parse_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object, and leave the message to the caller; see `read_json`.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it does not hold a JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"it holds {type(value).__name__}, not an object")
+    return value
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
@@ -102,11 +134,8 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: the file is missing or damaged.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return parse_json(path)
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{path} cannot be read ({error}); run the command that wrote it again."
         ) from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path} is not a JSON object; run the command that wrote it again.")
-    return value

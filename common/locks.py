@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from .disk import disk_errors
 from .errors import UserError
+from .files import parse_json
 
 _SECRET = re.compile(r"hf_\w+|(?<=token[ =])\S+")
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
@@ -86,10 +87,8 @@ def _this_process() -> dict[str, Any]:
 
 
 def _read_holder(path: Path) -> dict[str, Any] | None:
-    with suppress(OSError, ValueError, RecursionError):
-        holder = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(holder, dict):
-            return holder
+    with suppress(OSError, ValueError):
+        return parse_json(path)
     return None
 
 

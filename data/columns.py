@@ -172,7 +172,7 @@ def _check_present(table: Table, names: Sequence[str], option: str) -> None:
     raise DataError(
         f"{table.source}: label columns are missing: "
         + "; ".join(f"{name!r}{did_you_mean(name, table.columns)}" for name in missing)
-        + f". The columns are {quoted(table.columns)}. Add the columns, or fix --{option}."
+        + f". The columns are {quoted(table.columns)}. Add or rename columns, or fix --{option}."
     )
 
 
@@ -187,7 +187,7 @@ def unlabeled_error(table: Table, reason: str) -> DataError:
 
 
 def _cell_columns(table: Table, skipped: set[str], binary_too: bool = False) -> list[str]:
-    """Return the columns that are called labels and the like, the usual names first."""
+    """Return the columns that are called labels or similar, the usual names first."""
     free = [name for name in table.columns if name not in skipped]
     for found in (
         columns_called(free, LABELS_COLUMNS),
@@ -313,7 +313,7 @@ def _check_no_further_label(table: Table, skipped: set[str], label_names: Sequen
         if name not in label_names:
             row = int(np.argmax(table.binary(name) == 1))
             raise DataError(
-                f"{table.source}: column {name!r} holds 0 and 1 and is no label of the training "
+                f"{table.source}: column {name!r} holds 0 and 1 and is not a label of the training "
                 f"set, which has {quoted(label_names)} ({table.problems.unit} "
                 f"{table.row_numbers[row]}, column {name!r}: value "
                 f"{shorten(table.columns[name][row])}). Remove the column, add it to the training "

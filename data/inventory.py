@@ -29,7 +29,7 @@ class Inventory:
         labels: Number of texts with each label.
         ignored_columns: Columns that were not read.
         metadata_columns: 0/1 columns read as labels that look like metadata.
-        near_equal_labels: Pairs of labels that differ only by case, diacritics and the like.
+        near_equal_labels: Pairs of labels that differ only by case, diacritics or similar.
         bad_rows: Number of problems by kind.
         leaked: Number of texts that also occur in an earlier split, by that split's name.
         leaked_texts: Number of texts that occur in any earlier split.

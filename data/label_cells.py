@@ -40,7 +40,7 @@ class Cell:
 
     Attributes:
         tokens: Names, numbers or booleans, in their order.
-        error: Why the cell cannot be read; it is then a bad row whatever the others are.
+        error: Why the cell cannot be read; it is then a bad row in any case.
         bare: The text of a cell of names without brackets, to be split at the separator.
         bits: The digits of a cell such as `010`, which may be a vector.
         declared: All keys of a dictionary of 0 and 1: labels, whether they are on or not.
@@ -114,7 +114,7 @@ def first_positive(levels: Iterable[float]) -> str:
 
 
 def read_cell(value: Any) -> Cell:
-    """Read one label cell, whatever the others are.
+    """Read one label cell, without a look at the others.
 
     Args:
         value: A text, a number, a boolean, a list, a set, a dictionary, or None.

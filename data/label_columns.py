@@ -43,7 +43,7 @@ def read_label_columns(
         raise unlabeled_error(table, reason)
     hint = ""
     if columns.inferred:
-        hint = "; if the column is no label, name those that are by --label_columns"
+        hint = "; if the column is not a label, name those that are by --label_columns"
     for position, name in enumerate(columns.labels):
         values = table.columns[name]
         for index in np.flatnonzero(labels[:, position] < 0):
@@ -78,6 +78,6 @@ def _refuse_intensities(table: Table, columns: Columns, labels: np.ndarray) -> N
     raise DataError(
         f"{table.source}: the columns {quoted(found)} hold intensities {span}, not 0 and 1 "
         f"({count:,} cells, such as {level:g} in {table.problems.unit} "
-        f"{table.row_numbers[first]}, column {name!r}). {first_positive(levels)} If they are no "
+        f"{table.row_numbers[first]}, column {name!r}). {first_positive(levels)} If they are not "
         "labels, name the labels by --label_columns or leave columns out by --ignore_columns."
     )

@@ -68,7 +68,7 @@ def read_label_cells(
         index = next(i for i, cell in enumerate(cells) if cell.tokens)
         raise DataError(
             f"{table.source}: {table.problems.unit} {table.row_numbers[index]}, column {column!r}: "
-            f"{shorten(values[index])} is a number and no label name. Give the names of the "
+            f"{shorten(values[index])} is a number, not a label name. Give the names of the "
             "labels, in the order of their numbers, by --label_names."
         )
     if kind == "ids" and arguments.label_format is None:
@@ -343,7 +343,9 @@ def _marked(
         tokens = cell.tokens
         if kind == "ids" and len(set(tokens)) < len(tokens):
             shown = shorten(table.columns[column][row])
-            _add(table, row, f"{shown} repeats a number and is no set of class numbers", column)
+            _add(
+                table, row, f"{shown} repeats a number, so it is not a set of class numbers", column
+            )
             continue
         for token in tokens:
             key = (type(token), token)
@@ -381,7 +383,7 @@ def _place(
             return f"{shorten(token)} is not a class number"
         name = numbered[place] if numbered and 0 <= place < len(numbered) else None
     elif not isinstance(token, str):
-        return f"{shorten(token)} is a number and no label name"
+        return f"{shorten(token)} is a number, not a label name"
     if name in index_of:
         return index_of[name]
     if isinstance(token, str) and kind == "names" and (reason := why_no_name(token, column)):
@@ -394,7 +396,7 @@ def _check_label_set(table: Table, column: str, names: Sequence[str]) -> None:
     if len(names) > MAX_LABELS:
         raise DataError(
             f"{table.source}: column {column!r} holds {len(names):,} different labels, such as "
-            f"{quoted(names, 3)}; more than {MAX_LABELS} are taken for a mistake. "
+            f"{quoted(names, 3)}; more than {MAX_LABELS} look like a mistake. "
             "Check --labels_column and --label_separator, or give the set by --label_names."
         )
     note_joined_names(table, column, names)

@@ -112,7 +112,6 @@ def class_weights(
     *,
     power: float | None = None,
     cap: float = 10.0,
-    beta: float | None = None,
 ) -> np.ndarray:
     """Weight of the positive class of each label, the `pos_weight` of a weighted BCE.
 
@@ -120,11 +119,11 @@ def class_weights(
     * `inverse`: negatives / positives, which balances the two classes.
     * `sqrt_inverse`: the square root of that.
     * `effective_number`: E(negatives) / E(positives) with the effective number of samples
-      `E(n) = (1 − βⁿ) / (1 − β)` (Cui et al. 2019, "Class-Balanced Loss Based on Effective Number
-      of Samples", CVPR).
+      `E(n) = (1 − βⁿ) / (1 − β)`, β = (rows − 1) / rows (Cui et al. 2019, "Class-Balanced Loss
+      Based on Effective Number of Samples", CVPR).
 
     A label without positives or without negatives gets 1: there is nothing to balance, and
-    log(pos_weight), which is taken off the classifier's bias after training, must not move it.
+    log(pos_weight), which the trainer adds to the logits inside the loss, must not move them.
 
     Args:
         positives: `(labels,)` number of positive rows of each label.
@@ -132,7 +131,6 @@ def class_weights(
         method: one of `CLASS_WEIGHT_METHODS`.
         power: exponent on the ratio instead of the method's own (1, or 0.5 for `sqrt_inverse`).
         cap: weights are kept within [1/cap, cap].
-        beta: β of `effective_number`; by default (rows − 1) / rows.
 
     Returns:
         `(labels,)` float64 weights, all positive.
@@ -163,9 +161,7 @@ def class_weights(
     negatives = np.where(degenerate, 1.0, rows - counts)
     exponent = power if power is not None else (0.5 if method == "sqrt_inverse" else 1.0)
     if method == "effective_number":
-        base = (rows - 1) / rows if beta is None else beta
-        if not 0.0 <= base < 1.0:
-            raise ValueError(f"beta must lie in [0, 1), got {base}.")
+        base = (rows - 1) / rows
         ratio = (1.0 - base**negatives) / (1.0 - base**safe)
     else:
         ratio = negatives / safe
@@ -174,7 +170,8 @@ def class_weights(
 
 @dataclass(frozen=True, eq=False)
 class LabelStatistics:
-    """What the losses, the config and the card know of the training labels.
+    """Label statistics of a training split, for the losses, the config and the card. The arrays are
+    read-only.
 
     Attributes:
         label_names: names of the labels, in the order of the classifier's outputs.
@@ -198,20 +195,6 @@ class LabelStatistics:
     prevalence: np.ndarray
     correlation: np.ndarray
 
-    def __post_init__(self) -> None:
-        width = len(self.label_names)
-        if len(set(self.label_names)) != width:
-            raise ValueError(f"Label names must differ from each other, got {self.label_names}.")
-        shapes = {"positives": (width,), "prevalence": (width,), "correlation": (width, width)}
-        for field, shape in shapes.items():
-            array = np.array(getattr(self, field))
-            if array.shape != shape:
-                raise ValueError(f"{field} must have shape {shape}, got {array.shape}.")
-            if not np.all(np.isfinite(array)):
-                raise ValueError(f"{field} holds a NaN or an infinite value.")
-            array.setflags(write=False)
-            object.__setattr__(self, field, array)
-
     @classmethod
     def from_labels(cls, labels: Any, label_names: Sequence[str]) -> LabelStatistics:
         """Count the labels of a training split.
@@ -224,18 +207,18 @@ class LabelStatistics:
             The statistics of these rows.
 
         Raises:
-            ValueError: wrong shape, NaN or a value other than 0 and 1, naming row and label.
+            ValueError: wrong shape, NaN or a value other than 0 and 1, naming row and label; or
+                two labels of the same name.
         """
         names = tuple(str(name) for name in label_names)
+        if len(set(names)) != len(names):
+            raise ValueError(f"Label names must differ from each other, got {names}.")
         table = check_binary_labels(labels, names)
         positives = table.sum(axis=0)
-        return cls(
-            label_names=names,
-            rows=len(table),
-            positives=positives,
-            prevalence=positives / len(table),
-            correlation=phi_matrix(table),
-        )
+        arrays = (positives, positives / len(table), phi_matrix(table))
+        for array in arrays:
+            array.setflags(write=False)
+        return cls(names, len(table), *arrays)
 
     @property
     def num_labels(self) -> int:
@@ -243,12 +226,7 @@ class LabelStatistics:
         return len(self.label_names)
 
     def pos_weight(
-        self,
-        method: str = "none",
-        *,
-        power: float | None = None,
-        cap: float = 10.0,
-        beta: float | None = None,
+        self, method: str = "none", *, power: float | None = None, cap: float = 10.0
     ) -> np.ndarray:
         """`class_weights` of these labels, `(labels,)`."""
-        return class_weights(self.positives, self.rows, method, power=power, cap=cap, beta=beta)
+        return class_weights(self.positives, self.rows, method, power=power, cap=cap)

@@ -117,6 +117,12 @@ def load_labeled_texts(
     Raises:
         DataError: Something is wrong with a file, a column, a row or a value; the message says
             what, where and how to fix it.
+
+    Example:
+        >>> rows = [{"text": "فرحان", "labels": ["joy"]}, {"text": "خايف", "labels": ["fear"]}]
+        >>> texts = load_labeled_texts(DataArguments(train_file=rows), "train")
+        >>> texts.label_names, texts.labels.tolist()
+        (['fear', 'joy'], [[0, 1], [1, 0]])
     """
     if arguments.label_names and label_names is not None:
         check_same_set("--label_names", arguments.label_names, "the label set", label_names)
@@ -138,7 +144,8 @@ def load_labeled_texts(
         return None
     texts = labeled_table(table, arguments, label_names, closed_set=split != "train")
     if texts.inventory and texts.inventory.metadata_columns:
-        raise DataError(metadata_message(texts.source, texts.inventory.metadata_columns))
+        doubt = metadata_message(texts.source, texts.inventory.metadata_columns)
+        raise DataError(f"{doubt}\nIt was read as:\n{texts.inventory.to_text()}")
     if holds_out:
         held_out = _held_out(texts, arguments.validation_fraction or 0.0)
         texts = texts.select(held_out if split == "validation" else ~held_out)
@@ -304,7 +311,10 @@ def _why_no_text(value: Any) -> tuple[str | None, str]:
         return "the text is missing (null)", "empty text"
     if not isinstance(value, str):
         kind = type(value).__name__
-        return f"the text is {shorten(value)}, a {kind} and no string", "text that is no string"
+        return (
+            f"the text is {shorten(value)}, of type {kind}, not a string",
+            "text that is not a string",
+        )
     if _VISIBLE.search(value) is None:
         return f"the text {shorten(value)} is empty", "empty text"
     if "\0" in value:

@@ -100,18 +100,18 @@ def why_no_name(name: str, column: str | None = None) -> str | None:
 
     Args:
         name: A cleaned name.
-        column: The column that it stands in: its name is no label.
+        column: The column that it stands in: its name is not a label.
     """
     if not name:
-        return "an empty name is no label name"
+        return "an empty name is not a label name"
     if is_missing(name):
-        return f"{name!r} is no label name but a missing value"
+        return f"{name!r} is a missing value, not a label name"
     if re.fullmatch(r"[+-]?[\d.,٫\s]*\d[\d.,٫\s]*", name):
-        return f"{name!r} is a number and no label name"
+        return f"{name!r} is a number, not a label name"
     if all(unicodedata.category(character)[0] in "PZ" for character in name):
-        return f"{name!r} is punctuation and no label name"
+        return f"{name!r} is punctuation, not a label name"
     if column is not None and name.lower() in LABELS_COLUMNS | {column.lower()}:
-        return f"{name!r} is the header's own name and no label name"
+        return f"{name!r} is the name of the column, not a label name"
     return None
 
 
@@ -157,7 +157,7 @@ def columns_ending_in(columns: Iterable[str], names: Iterable[str]) -> list[str]
 
 
 def text_columns(columns: Iterable[str]) -> list[str]:
-    """Return the columns that are called text and the like, or end so, such as `Tweet_text`."""
+    """Return the columns that are called text or similar, or end with it, such as `Tweet_text`."""
     columns = list(columns)
     return columns_called(columns, TEXT_COLUMNS) or columns_ending_in(columns, TEXT_COLUMNS)
 

@@ -75,7 +75,7 @@ def load_splits(
         if arguments.drop_leaked and leaked.any():
             if leaked.all():
                 raise UserError(
-                    f"{texts.source}: every text also occurs in an earlier split, so that "
+                    f"{texts.source}: every text also occurs in an earlier split, so "
                     "--drop_leaked leaves none. Give other texts."
                 )
             texts = texts.select(~leaked)

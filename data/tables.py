@@ -92,6 +92,14 @@ def read_table(given: Any, arguments: DataArguments) -> Table:
     Raises:
         DataError: The file is missing, empty or of another format or encoding, or its header is
             wrong. Rows that cannot be read are not raised but noted in `Table.problems`.
+
+    Example:
+        >>> from stacked_emotion.data.arguments import DataArguments
+        >>> file = Path("tweets.csv")
+        >>> _ = file.write_text("text;joy\\nفرحان;1\\nيوم حزين;0\\n", encoding="utf-8")
+        >>> table = read_table(file, DataArguments())
+        >>> table.columns["text"], table.binary("joy").tolist()
+        (['فرحان', 'يوم حزين'], [1, 0])
     """
     rows = open_rows(given, **arguments.file_options())
     if hasattr(rows, "tables"):
@@ -185,7 +193,7 @@ def _note_quotes(
             doubled += len(inside) < len(text) - 2
     if doubled:
         problems.notes.append(
-            f"{rows.name}: {doubled:,} fields look quoted as in CSV, and are read as they stand, "
+            f"{rows.name}: {doubled:,} fields look quoted as in CSV, and are read unchanged, "
             "with their quotation marks. If a program quoted them, set --quoting csv."
         )
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..common.errors import UserError
-from ..common.files import read_json, write_json
+from ..common.files import file_digest, read_json, write_json
 from ..configuration_stacked_emotion import AUTO_MAP
 from ..inference.model_files import ONNX_REPORT, ModelFiles
 from .packaged_files import needed_files, needed_requirements, remote_code
@@ -152,14 +152,14 @@ def list_files(folder: Path) -> list[RepositoryFile]:
     for file in folder.rglob("*"):
         if file.is_file():
             path = PurePosixPath(file.relative_to(folder)).as_posix()
-            files.append(RepositoryFile(path, file.stat().st_size, _sha256(file)))
+            files.append(RepositoryFile(path, file.stat().st_size, file_digest(file)))
     return sorted(files, key=lambda file: file.path)
 
 
 def digest_of(files: Iterable[RepositoryFile]) -> str:
     """SHA-256 over path and content of all that decides what a repository computes.
 
-    Card, figures and pictures are left out; whatever else lies in the repository counts, so that
+    Card, figures and pictures are left out; everything else in the repository counts, so that
     an added file changes the digest as an altered one does.
     """
     lines = [
@@ -211,11 +211,3 @@ def _existing(file: Path) -> Path:
     if not file.is_file():
         raise UserError(f"{file} is missing: save model and tokenizer there with save_pretrained.")
     return file
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while block := content.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

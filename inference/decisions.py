@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import log, log1p
 from typing import Any
 
 import numpy as np
@@ -36,33 +37,43 @@ def decide(
 
     Returns:
         (…, labels) bool.
+
+    Example:
+        >>> decide([[2.0, -1.0, 0.1]], [0.5, 0.5, 0.7]).tolist()
+        [[True, False, False]]
+        >>> decide([[-1.0, -3.0, -4.0]], [0.5] * 3, "expected_jaccard").tolist()
+        [[True, False, False]]
     """
-    logits, limits = np.asarray(logits, np.float64), np.asarray(thresholds, np.float64)
+    logits = np.asarray(logits, np.float64)
     if rule == "threshold":
-        given = sigmoid(logits) >= limits
+        given = sigmoid(logits) >= np.asarray(thresholds, np.float64)
     else:
-        given = largest_expected_jaccard(sigmoid(scale * (logits - logit(limits, 1e-6))))
+        limits = np.clip(np.asarray(thresholds, np.float64), 1e-6, 1 - 1e-6).tolist()
+        odds = [log(limit) - log1p(-limit) for limit in limits]
+        given = largest_expected_jaccard(scale * (logits - np.array(odds)))
     return given if has_words is None else given & np.asarray(has_words, bool)[..., None]
 
 
-def largest_expected_jaccard(likely: np.ndarray) -> np.ndarray:
+def largest_expected_jaccard(log_odds: np.ndarray) -> np.ndarray:
     """The k most likely labels, for the k >= 1 that maximizes Σ_top p / (k + Σ_rest p).
 
     It is the expected intersection over the expected union, with the labels taken as independent.
     The optimum of expected F-measures has this form too (Lewis 1995; Waegeman et al. 2014).
 
     Args:
-        likely: (…, labels) probabilities.
+        log_odds: (…, labels) log-odds of p.
 
     Returns:
         (…, labels) bool, at least one per text.
     """
-    order = np.argsort(-likely, axis=-1, kind="stable")
-    sums = np.take_along_axis(likely, order, -1).cumsum(-1)
-    counts = np.arange(1, likely.shape[-1] + 1)
-    best = (sums / (counts + sums[..., -1:] - sums)).argmax(-1)
-    given = np.zeros(likely.shape, bool)
-    np.put_along_axis(given, order, np.arange(likely.shape[-1]) <= best[..., None], -1)
+    order = np.argsort(-log_odds, axis=-1, kind="stable")
+    sums = sigmoid(np.take_along_axis(log_odds, order, -1)).cumsum(-1)
+    counts = np.arange(1, log_odds.shape[-1] + 1)
+    expected = sums / (counts + sums[..., -1:] - sums)
+    # the first of those that are equal but for rounding, which differs between libraries
+    best = (expected >= expected.max(-1, keepdims=True) * (1 - 1e-12)).argmax(-1)
+    given = np.zeros(log_odds.shape, bool)
+    np.put_along_axis(given, order, np.arange(log_odds.shape[-1]) <= best[..., None], -1)
     return given
 
 

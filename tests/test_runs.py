@@ -58,7 +58,9 @@ def test_settings_reach_the_run(run: Run) -> None:
     assert recipe["encoders"]["zeta"]["gradient_accumulation_steps"] == 2
     assert run.results["recipe"] == recipe
     assert recipe["label_columns"] == LABELS
-    log = json.loads((run.folder / "encoders/zeta/final/done.json").read_text())["settings"]
+    log = json.loads((run.folder / "encoders/zeta/final/done.json").read_text())["record"][
+        "settings"
+    ]
     assert log["training_arguments"] == {"gradient_accumulation_steps": 2}
 
 
@@ -148,5 +150,5 @@ def test_mistakes(frame: pandas.DataFrame, tmp_path: Path) -> None:
         train(**given, labels=LABELS)
     with pytest.raises(UserError, match="train is a dict"):
         train({"a": "x"}, train={"text": []}, output_dir=tmp_path)
-    with pytest.raises(UserError, match=r"encoders\.a: .*no/such/folder"):
+    with pytest.raises(UserError, match=r"a: .*no/such/folder"):
         train({"a": tmp_path / "no/such/folder"}, **given, labels=LABELS)

@@ -15,14 +15,14 @@ from ..recipes import RECIPES
 from .ablation.baselines import constant_system, tfidf_system
 from .arguments import TrainingRecipe
 from .recipe import make_recipe
-from .results import HEADLINES
-from .running.process_start import prepare_process
+from .results import systems_table
+from .running.processes import prepare_process
 from .tiny_encoders import make_tiny_encoders
 from .train import run_training
 
 CAPTION = (
-    "Synthetic texts and tiny encoders with random weights: these figures prove the plumbing, not "
-    "the method. Baselines on words may well be above it."
+    "Synthetic texts and tiny encoders with random weights: these scores show that everything "
+    "works, not how good the method is. A baseline on words may score higher."
 )
 SENTENCES = (
     "الحمد لله نجحت في الامتحان، فرحانة ومش مصدقة 😍",
@@ -93,13 +93,7 @@ def demo_table(results: dict[str, Any], train_texts: LabeledTexts, data: DataArg
         )
         for system in baselines
     } | {name: entry["validation"] for name, entry in results["systems"].items()}
-    width = max(map(len, rows))
-    lines = [f"| {'system':{width}} | " + " | ".join(HEADLINES) + " |"]
-    lines.append("| " + "-" * width + " |" + "|".join("-" * (len(m) + 2) for m in HEADLINES) + "|")
-    for name, scores in rows.items():
-        cells = " | ".join(f"{scores[metric]['mean']:{len(metric)}.3f}" for metric in HEADLINES)
-        lines.append(f"| {name:{width}} | {cells} |")
-    return "\n".join(lines)
+    return systems_table(rows, aligned=True)
 
 
 def pipeline_scores(model: Path, texts: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -322,7 +322,7 @@ def _check_forward(
         try:
             with scope:
                 states = model(input_ids=inputs, attention_mask=torch.ones_like(inputs))[0]
-        except Exception as error:  # whatever an architecture raises
+        except Exception as error:  # architectures raise all kinds of errors
             check.problems.append(
                 f"a forward pass of {what} ({len(ids)} tokens) fails: {_first_line(error)}"
             )

@@ -27,7 +27,7 @@ def width_scaled_learning_rate(hidden_size: int) -> float:
 
 
 def layer_of(parameter_name: str) -> int | None:
-    """The encoder layer a parameter is in, counted from 0; None for embeddings and the like."""
+    """The encoder layer a parameter is in, counted from 0; None for embeddings and other parts."""
     match = _LAYER.search(parameter_name)
     return int(match.group(1)) if match else None
 
@@ -78,7 +78,7 @@ def parameter_groups(
     weight_decay: float,
     layer_decay: float = 1.0,
 ) -> list[dict[str, Any]]:
-    """Optimizer groups: one a learning rate and weight decay.
+    """Optimizer groups: one per learning rate and weight decay.
 
     Args:
         model: the stack.
@@ -100,7 +100,7 @@ def parameter_groups(
             elif f"head_{encoder}." in name:
                 rate = base * head_factor
         rates[name] = rate
-    return _grouped(model, rates, weight_decay)
+    return grouped_parameters(model, rates, weight_decay)
 
 
 def top_parameter_groups(
@@ -122,12 +122,19 @@ def top_parameter_groups(
         name: learning_rate * (trust_factor if name.endswith(LABEL_TRUST) else 1.0)
         for name, _ in model.named_parameters()
     }
-    return _grouped(model, rates, weight_decay)
+    return grouped_parameters(model, rates, weight_decay)
 
 
-def _grouped(
+def grouped_parameters(
     model: nn.Module, rates: dict[str, float], weight_decay: float
 ) -> list[dict[str, Any]]:
+    """Optimizer groups of the parameters that are trained.
+
+    Args:
+        model: the model.
+        rates: learning rate by name of parameter.
+        weight_decay: on matrices; biases, norms and `label_trust` have none.
+    """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

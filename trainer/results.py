@@ -13,23 +13,38 @@ from huggingface_hub.errors import HFValidationError
 
 from ..common.files import file_digest
 from ..common.numerics import sigmoid
+from ..common.tables import markdown_table
 from .choosing.decision_rules import Decision
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
 from .metrics.scores import emotion_scores
 
 if TYPE_CHECKING:
     from ..data.labeled_texts import LabeledTexts
+    from ..data.splits import DataSplits
 
 _SOURCE_FILES = ("*.json", "*.txt", "*.model", "tokenizers/*/*.json")
-HEADLINES = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "hamming_loss")
+TITLES = {
+    "jaccard": "Jaccard",
+    "micro_f1": "micro-F1",
+    "macro_f1": "macro-F1",
+    "macro_ap": "macro AP",
+    "rare_ap": "rare AP",
+    "hamming_loss": "Hamming",
+}
+MORE_TITLES = {
+    "micro_precision": "micro-P",
+    "micro_recall": "micro-R",
+    "macro_precision": "macro-P",
+    "macro_recall": "macro-R",
+}
 
 
 @dataclass
 class System:
-    """One system to score: logits of each split, one set a seed, and how it decides.
+    """A system to score: its logits of each split, one set per seed, and how it decides.
 
     Attributes:
-        name: as in the tables.
+        name: its name in the tables.
         decision: chosen on out-of-fold training predictions.
         logits: by split, (seeds, rows, labels).
     """
@@ -39,7 +54,7 @@ class System:
     logits: dict[str, np.ndarray] = field(repr=False)
 
     def probabilities(self, split: str) -> np.ndarray:
-        """(seeds, rows, labels)."""
+        """(seeds, rows, labels) float64."""
         return sigmoid(self.logits[split])
 
     def decisions(self, split: str) -> np.ndarray:
@@ -60,15 +75,14 @@ class System:
         for run in runs:
             if rare:
                 run["rare_ap"] = float(np.mean([run[f"ap_{label}"] for label in rare]))
+        values = {metric: [run[metric] for run in runs] for metric in runs[0]}
         return {
             metric: {
-                "mean": float(np.mean([run[metric] for run in runs])),
-                "std": float(np.std([run[metric] for run in runs], ddof=1))
-                if len(runs) > 1
-                else 0.0,
-                "values": [run[metric] for run in runs],
+                "mean": float(np.mean(found)),
+                "std": float(np.std(found, ddof=1)) if len(found) > 1 else 0.0,
+                "values": found,
             }
-            for metric in runs[0]
+            for metric, found in values.items()
         }
 
 
@@ -79,6 +93,40 @@ def rare_labels(
     return [name for name, value in zip(label_names, prevalence, strict=True) if value < share]
 
 
+def score_systems(
+    data: DataSplits, systems: Sequence[System], pairs: Sequence[tuple[System, System]]
+) -> dict[str, Any]:
+    """The part of `results.json` that every kind of run has.
+
+    Args:
+        data: the labeled texts; the systems are scored on all splits but the training split.
+        systems: what is scored.
+        pairs: the systems that are compared with each other.
+
+    Returns:
+        Labels, rare labels and splits; `systems`, the scores by system and split; `comparisons`, by
+        split and pair; and the decision of each system.
+    """
+    names = data.label_names
+    rare = rare_labels(data.statistics.prevalence.tolist(), names)
+    truth = {s: data.splits[s].labels.astype(np.int64) for s in data.held_out_splits}
+    return {
+        "format": 1,
+        "labels": names,
+        "rare_labels": rare,
+        "splits": data.held_out_splits,
+        "systems": {
+            system.name: {s: system.scores(s, labels, names, rare) for s, labels in truth.items()}
+            for system in systems
+        },
+        "comparisons": {
+            s: {f"{a.name} - {b.name}": compare(a, b, s, labels) for a, b in pairs}
+            for s, labels in truth.items()
+        },
+        "decisions": {system.name: system.decision.to_dict() for system in systems},
+    }
+
+
 def compare(
     first: System,
     second: System,
@@ -86,63 +134,53 @@ def compare(
     labels: np.ndarray,
     resamples: int = 2000,
     rare_columns: Sequence[int] = (),
-    metrics: Sequence[str] = BOOTSTRAP_METRICS,
 ) -> dict[str, Any]:
-    """Paired bootstrap of two systems on one split, over rows and seeds.
-
-    Args:
-        first: a system.
-        second: another; where one of the two has a single run, it is paired with every seed.
-        split: which logits.
-        labels: (rows, labels) of 0 and 1.
-        resamples: of the rows and seeds.
-        rare_columns: labels whose mean average precision is compared too, as `rare_ap`.
-        metrics: what is compared, of `BOOTSTRAP_METRICS`.
+    """`compare_columns` for every metric of `BOOTSTRAP_METRICS`, and for the rare labels.
 
     Returns:
-        Metric to the fields of `BootstrapResult`.
+        Metric to the fields of `BootstrapResult`; with `rare_columns` also `rare_ap`, the mean
+        average precision of these labels.
     """
-    outcome = {}
-    every = list(range(labels.shape[1]))
-    tasks = [(metric, metric, every) for metric in metrics]
+    found = {
+        metric: compare_columns(first, second, split, labels, metric, resamples=resamples)
+        for metric in BOOTSTRAP_METRICS
+    }
     if len(rare_columns):
-        tasks.append(("rare_ap", "macro_ap", list(rare_columns)))
-    for name, metric, columns in tasks:
-        runs = _paired(first, second, split, metric)
-        one, other = (run[..., columns] for run in runs)
-        outcome[name] = paired_bootstrap(
-            labels[:, columns], one, other, metric, resamples=resamples
-        ).to_dict()
-    return outcome
+        found["rare_ap"] = compare_columns(
+            first, second, split, labels, "macro_ap", rare_columns, resamples
+        )
+    return found
 
 
-def compare_labels(
+def compare_columns(
     first: System,
     second: System,
     split: str,
     labels: np.ndarray,
-    columns: Sequence[int],
+    metric: str,
+    columns: Sequence[int] | None = None,
     resamples: int = 2000,
-) -> list[dict[str, Any]]:
-    """Paired bootstrap of the average precision of single labels; see `compare`."""
-    one, other = _paired(first, second, split, "macro_ap")
-    return [
-        paired_bootstrap(
-            labels[:, [c]], one[..., [c]], other[..., [c]], "macro_ap", resamples=resamples
-        ).to_dict()
-        for c in columns
-    ]
+) -> dict[str, Any]:
+    """Paired bootstrap of one metric of two systems, over rows and seeds.
 
+    Args:
+        first: a system.
+        second: another one. If one of the two has a single run, it is paired with every seed.
+        split: which logits.
+        labels: (rows, labels) of 0 and 1.
+        metric: one of `BOOTSTRAP_METRICS`.
+        columns: the labels that are compared; None for all.
+        resamples: of the rows and seeds.
 
-def _paired(
-    first: System, second: System, split: str, metric: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """What a metric takes of two systems, with equally many seeds."""
+    Returns:
+        The fields of `BootstrapResult`.
+    """
+    chosen = list(range(labels.shape[1]) if columns is None else columns)
     seeds = max(len(first.logits[split]), len(second.logits[split]))
     pick = System.probabilities if metric == "macro_ap" else System.decisions
-    runs = [pick(system, split) for system in (first, second)]
+    runs = [pick(system, split)[..., chosen] for system in (first, second)]
     one, other = (run if len(run) == seeds else np.repeat(run[:1], seeds, axis=0) for run in runs)
-    return one, other
+    return paired_bootstrap(labels[:, chosen], one, other, metric, resamples=resamples).to_dict()
 
 
 def data_record(splits: Mapping[str, LabeledTexts], dataset_name: str | None) -> dict[str, Any]:
@@ -167,8 +205,8 @@ def source_state(source: str, revision: str | None = None) -> dict[str, Any]:
     """Which state of an encoder's source is there now.
 
     Args:
-        source: a folder or a Hub id.
-        revision: branch, tag or commit of a Hub id.
+        source: a folder or a Hub ID.
+        revision: branch, tag or commit of a Hub ID.
 
     Returns:
         `commit`, that of the Hub, which its local cache knows too; or `files`, the SHA-256 of
@@ -188,7 +226,7 @@ def used_state(source: str, state: dict[str, Any]) -> dict[str, Any]:
     """A source's state after it was loaded: with the files that the Hub's cache holds by now.
 
     Args:
-        source: a folder or a Hub id.
+        source: a folder or a Hub ID.
         state: what `source_state` returned before the loading.
     """
     if not state.get("commit"):
@@ -216,34 +254,19 @@ def leak_note(entry: Mapping[str, Any]) -> str:
 
 
 def to_markdown(results: dict[str, Any]) -> str:
-    """The results as Markdown: systems by metric, class-wise, and what was compared."""
+    """The results as Markdown: scores by system and by label, comparisons and times."""
     lines = ["# Results", ""]
     for split in results["splits"]:
-        lines += [f"## {split} ({results['data'][split]['rows']} texts)", ""]
-        if note := leak_note(results["data"][split]):
-            lines += [f"**{note}**", ""]
-        names = {"jaccard": "Jaccard", "micro_f1": "micro-F1", "macro_f1": "macro-F1",
-                 "macro_ap": "macro AP", "hamming_loss": "Hamming", "micro_precision": "micro-P",
-                 "micro_recall": "micro-R", "macro_precision": "macro-P",
-                 "macro_recall": "macro-R", "rare_ap": "rare AP"}  # fmt: skip
         systems = {name: entry[split] for name, entry in results["systems"].items()}
-        first = next(iter(systems.values()))
-        names = {metric: title for metric, title in names.items() if metric in first}
-        lines += ["| system | " + " | ".join(names.values()) + " |",
-                  "|" + " --- |" * (len(names) + 1)]  # fmt: skip
-        for name, scores in systems.items():
-            cells = " | ".join(_cell(scores[metric]) for metric in names)
-            lines.append(f"| {name} | {cells} |")
-        lines += ["", f"Class-wise, {list(systems)[-1]}:", "",
-                  "| label | support | precision | recall | F1 | AP | threshold |",
-                  "|" + " --- |" * 7]  # fmt: skip
-        last = list(systems.values())[-1]
-        for label in results["labels"]:
-            support = int(last[f"support_{label}"]["mean"])
-            row = (_cell(last[f"{kind}_{label}"]) for kind in ("precision", "recall", "f1", "ap"))
-            threshold = results["thresholds"][label]
-            lines.append(f"| {label} | {support} | {' | '.join(row)} | {threshold:.3f} |")
-        lines.append("")
+        last = list(systems)[-1]
+        note = leak_note(results["data"][split])
+        lines += [
+            f"## {split} ({results['data'][split]['rows']} texts)", "",
+            *([f"**{note}**", ""] if note else []),
+            systems_table(systems, TITLES | MORE_TITLES), "",
+            f"By label, {last}:", "",
+            label_table(systems[last], results["labels"], results["thresholds"]), "",
+        ]  # fmt: skip
         for pair, outcome in results.get("comparisons", {}).get(split, {}).items():
             for metric, entry in outcome.items():
                 lines.append(
@@ -251,13 +274,45 @@ def to_markdown(results: dict[str, Any]) -> str:
                     f"[{entry['low']:+.4f}, {entry['high']:+.4f}]"
                 )
         lines.append("")
-    lines += ["## Time", "", "| part | seconds |", "| --- | --- |"]
-    lines += [f"| {part} | {seconds:.0f} |" for part, seconds in results["seconds_by_part"].items()]
-    lines += ["", f"Hardware: {results['environment']['hardware']}.", ""]
+    seconds = results["seconds_by_part"].items()
+    times = markdown_table(["part", "seconds"], [(part, f"{value:.0f}") for part, value in seconds])
+    lines += ["## Time", "", times, "", f"Hardware: {results['environment']['hardware']}.", ""]
     return "\n".join(lines)
 
 
-def _cell(entry: dict[str, Any]) -> str:
+def systems_table(
+    systems: Mapping[str, Mapping[str, Any]],
+    titles: Mapping[str, str] = TITLES,
+    aligned: bool = False,
+) -> str:
+    """One row per system: the scores that the first one has, of those in `titles`."""
+    columns = [metric for metric in titles if metric in next(iter(systems.values()))]
+    rows = [[name, *(score_cell(scores[m]) for m in columns)] for name, scores in systems.items()]
+    return markdown_table(["system", *(titles[m] for m in columns)], rows, aligned)
+
+
+def label_table(
+    scores: Mapping[str, Any], labels: Sequence[str], thresholds: Mapping[str, float]
+) -> str:
+    """One row per label: support, precision, recall, F1, average precision and threshold.
+
+    Args:
+        scores: what `System.scores` gives.
+        labels: the labels.
+        thresholds: by label.
+    """
+    kinds = ("precision", "recall", "f1", "ap")
+    rows = [
+        [label, int(scores[f"support_{label}"]["mean"]),
+         *(score_cell(scores[f"{kind}_{label}"]) for kind in kinds), f"{thresholds[label]:.3f}"]
+        for label in labels
+    ]  # fmt: skip
+    header = ["label", "support", "precision", "recall", "F1", "AP", "threshold"]
+    return markdown_table(header, rows)
+
+
+def score_cell(entry: Mapping[str, Any]) -> str:
+    """A score of `System.scores` as text: mean ± standard deviation, or one value."""
     if len(entry["values"]) > 1:
         return f"{entry['mean']:.3f} ± {entry['std']:.3f}"
     return f"{entry['mean']:.3f}"

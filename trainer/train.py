@@ -16,8 +16,7 @@ from .arguments import TrainingRecipe
 from .commands import command_main
 from .results import to_markdown
 from .running.once import main_rank_alone, run_folder
-from .running.process_start import prepare_process
-from .running.processes import join_ranks
+from .running.processes import join_ranks, prepare_process
 from .running.progress import announce
 from .stages.context import RunContext
 from .stages.encoders import run_encoders
@@ -54,11 +53,18 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
     chosen = recipe.stages.stage
     if chosen == ["encoders"]:  # several machines may share this work, an encoder each
         with thorough(recipe.stages.verify):
-            return {"stages": {"encoders": run_encoders(context)}}
+            records = {"encoders": run_encoders(context)}
+            _write_recipe(context)
+            return {"stages": records}
     with run_folder(context.output, recipe.stages.verify):
-        if ranks.is_main_process:
-            write_yaml(context.output / "recipe.yaml", recipe.to_dict())
+        _write_recipe(context)
         return _run_stages(context, chosen, begin)
+
+
+def _write_recipe(context: RunContext) -> None:
+    """Write all settings to the folder of the run, as a recipe that can be run again."""
+    if PartialState().is_main_process:
+        write_yaml(context.output / "recipe.yaml", context.recipe.to_dict())
 
 
 def _run_stages(context: RunContext, chosen: list[str], begin: float) -> dict[str, Any]:

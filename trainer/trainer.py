@@ -130,15 +130,25 @@ class StackedEmotionTrainer(Trainer):
             outputs = model(**given)
             embedding = outputs.get("embedding")
             parts, known = self._parts(outputs[self.optimized], embedding, labels, row_mask)
+        loss = self._total(parts, row_mask, known, logged=model.training and not plain)
+        return (loss, outputs) if return_outputs else loss
+
+    def _total(
+        self,
+        parts: dict[str, Tensor],
+        row_mask: Tensor | None,
+        gathered: frozenset[str] = frozenset(),
+        logged: bool = True,
+    ) -> Any:
+        """The sum of the parts, weighted by this rank's share of rows unless they are gathered."""
         if row_mask is not None:
             share = self._share_of_rows(row_mask)
-            parts = {name: part if name in known else part * share for name, part in parts.items()}
-        loss = sum(parts.values())
-        if model.training and not plain:
+            parts = {n: part if n in gathered else part * share for n, part in parts.items()}
+        if logged:
             for name, part in parts.items():
                 self._part_sums[name] = self._part_sums.get(name, 0.0) + part.detach().float()
             self._part_steps += 1
-        return (loss, outputs) if return_outputs else loss
+        return sum(parts.values())
 
     def _parts(
         self, logits: Tensor, embedding: Tensor | None, labels: Tensor, row_mask: Tensor | None
@@ -262,15 +272,16 @@ class StackedEmotionTrainer(Trainer):
             logits = logits[0]
         labels = np.asarray(prediction.label_ids).astype(int)
         probabilities = sigmoid(logits)
-        choice = best_global_threshold(probabilities, labels, "jaccard")
-        scores = emotion_scores(labels, probabilities, choice.thresholds, self.class_names)
-        return scores | {"threshold": choice.global_threshold}
+        threshold = best_global_threshold(probabilities, labels, "jaccard")
+        return emotion_scores(labels, probabilities, threshold, self.class_names) | {
+            "threshold": threshold
+        }
 
 
 class _EpochOrder(TrainerCallback):
     """Tells the sampler its epoch.
 
-    accelerate's wrappers reach it only through so many layers: not over several ranks when an
+    accelerate's wrappers reach it only through several layers: not over several ranks when an
     epoch is resumed in its middle.
     """
 
@@ -278,7 +289,7 @@ class _EpochOrder(TrainerCallback):
         self.trainer = trainer
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Set the epoch that begins or goes on."""
+        """Set the epoch that begins or resumes."""
         sampler: Any = self.trainer._epoch_sampler
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(int(state.epoch or 0))

@@ -173,7 +173,7 @@ class DelimitedRows:
                 yield self._row(number, raw.split(self.dialect.delimiter), raw, width)
 
     def _quoted_records(self, lines: Iterator[Line], width: int | None) -> Iterator[Row]:
-        """Records of quoted CSV; after a bad record, reading goes on with the very next line.
+        """Records of quoted CSV; after a bad record, reading continues on the very next line.
 
         A stray quotation mark makes the reader swallow the lines after it: these are read again.
         """
@@ -206,7 +206,7 @@ class DelimitedRows:
             except csv.Error as error:
                 problem = (
                     f"the record that begins at line {consumed[0][0]} cannot be read as CSV "
-                    f"({error}): as a rule a double quote is opened and not closed, or one inside "
+                    f"({error}): usually a double quote is opened and not closed, or one inside "
                     'a quoted text is not doubled (""). If nothing in the file is quoted, set '
                     "--quoting none"
                 )

@@ -12,7 +12,7 @@ from ...common.errors import DataError, quoted, shorten
 from ..names import TEXT_COLUMNS
 from .text import UNDECODABLE, Row, detect_encoding, encoding_error, file_facts, open_text
 
-_SHAPES = 'Write a list of objects, [{"text": …}, …], or one object a line (JSONL).'
+_SHAPES = 'Write a list of objects, [{"text": …}, …], or one object per line (JSONL).'
 
 
 class JsonLines:
@@ -155,7 +155,7 @@ def _records_in(whole: dict[str, Any], path: Path) -> list[Any]:
         return [dict(zip(whole, row, strict=True)) for row in zip(*values, strict=True)]
     if not any(isinstance(value, str) for value in values):
         raise DataError(
-            f"{path}: the file is neither a list of objects nor one object a line. {_SHAPES}"
+            f"{path}: the file is neither a list of objects nor one object per line. {_SHAPES}"
         )
     return [whole]
 
@@ -181,7 +181,7 @@ def _flat_tasks(records: list[Any]) -> list[Any]:
             flat.append(record)
             continue
         # A task that was annotated without a choice has no label; one that was not has null. The
-        # answers of two annotators are no single list of labels, and stay two.
+        # answers of two annotators stay two: they are not one list of labels.
         chosen = {name: [given for each, given in found if each == name] for name in names}
         answers = {name: given[0] if len(given) == 1 else given for name, given in chosen.items()}
         flat.append({"id": record.get("id"), **record["data"], **(answers if kept else {})})

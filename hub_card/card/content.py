@@ -58,8 +58,8 @@ class CardContent:
         tag: the tag it gets, if any.
         parameters: number of weights.
         max_length: longest text in sub-words; what is longer is cut.
-        teacher: Hub id of the stack that this student was distilled from.
-        student: Hub id of a student that was distilled from this stack.
+        teacher: Hub ID of the stack that this student was distilled from.
+        student: Hub ID of a student that was distilled from this stack.
         license_name, license_link: of a license called "other".
         responsible_use: Markdown in place of the section's own words.
     """

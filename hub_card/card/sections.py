@@ -211,12 +211,6 @@ def _losses(record: RunRecord) -> list[dict[str, Any]]:
     own = (record.setting("encoder_defaults") or {}).get("loss")
     if record.kind == "stack" and own:
         found.append(("the encoders", {"name": own["name"], "config": own["options"]}))
-    elif record.kind == "stack" and (name := record.setting("encoder_loss")):
-        pairs = [
-            str(option).partition("=") for option in record.setting("encoder_loss_options") or ()
-        ]
-        config = {option: value for option, _, value in pairs}
-        found.append(("the encoders", {"name": name, "config": config}))
     for stage, where in (("meta", "the meta-learner"), ("head", "Bi-LSTM and classifier")):
         if isinstance(stages.get(stage), Mapping) and stages[stage].get("loss"):
             found.append((where, stages[stage]["loss"]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import datetime
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
@@ -83,7 +82,7 @@ def _with_answers(rows: TableRows, answers: Answers, columns: Columns) -> pyarro
 
 
 def _spliced(rows: JsonRows, answers: Answers, columns: Columns, own_keys: bool) -> Iterable[str]:
-    """Each line as it stands with the answers put before its closing brace."""
+    """Each line unchanged, with the answers put before its closing brace."""
     keys = {name: json.dumps(name, ensure_ascii=False) for name in columns.all}
     texts = _score_texts(answers.scores, "null")
     for line, record, labels, scores in zip(
@@ -182,12 +181,3 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         for line in lines:
             stream.write(line)
             stream.write("\n")
-
-
-def replace_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file beside `path` and put it in its place: it is there whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    write(partial)
-    with partial.open("rb+") as stream:
-        os.fsync(stream.fileno())
-    os.replace(partial, path)

@@ -43,6 +43,13 @@ def explain(
     Raises:
         UserError: a label the model does not have, an unknown method, or something that is not
             one text.
+
+    Example:
+        >>> from stacked_emotion.inference import StackedEmotionPredictor, explain
+        >>> predictor = StackedEmotionPredictor.from_pretrained("user/name", dtype="float32")
+        >>> explanation = explain(predictor, "فرحان جدا", label="joy")
+        >>> [word.word for word in explanation.words]
+        ['فرحان', 'جدا']
     """
     if not isinstance(text, str):
         raise UserError(f"explain takes one text (str), not {type(text).__name__}.")

@@ -62,7 +62,7 @@ def test_vectors_and_class_numbers_that_fit_neither_label_set(tmp_path):
 @pytest.mark.parametrize("name", ["-", "?", "--", "…", "؟"])
 def test_punctuation_is_no_label_name(tmp_path, name):
     path = cell_file(tmp_path, "joy", name, "anger", "joy")
-    assert_in(refusal(path), "line 3, column 'labels'", "punctuation and no label name")
+    assert_in(refusal(path), "line 3, column 'labels'", "punctuation, not a label name")
 
 
 @pytest.mark.parametrize("sign", [" and ", " و ", " و", "&", "+", "-", "--", " - ", "::", ":", "•",
@@ -172,7 +172,7 @@ def test_json_that_is_refused_or_in_another_file(tmp_path):
     path.write_text(json.dumps({"train": TWO, "test": TWO}))
     assert_in(refusal(path), "'train', 'test'", "a file of its own")
     path.write_text(json.dumps({"t1": ["joy"], "t2": ["anger"]}))
-    assert_in(refusal(path), "neither a list of objects nor one object a line")
+    assert_in(refusal(path), "neither a list of objects nor one object per line")
     assert "--column_names" not in refusal(path)
     path = tmp_path / "a.jsonl"
     for indent in (None, 1):
@@ -255,7 +255,7 @@ def test_classes_without_names():
     features = {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["0", "1"])}
     rows = {"text": ["a", "b"], "label": [0, 1]}
     table = datasets.Dataset.from_dict(rows, datasets.Features(features))
-    assert_in(refusal(table), "'0' is a number and no label name", "--label_names")
+    assert_in(refusal(table), "'0' is a number, not a label name", "--label_names")
     assert labels(table, label_names=["sad", "happy"]) == [["sad"], ["happy"]]
 
 

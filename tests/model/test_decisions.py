@@ -11,16 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stacked_emotion.decisions_stacked_emotion import decide
-from stacked_emotion.inference.decisions import Decision
+from stacked_emotion.inference.decisions import decide as numpy_decide
 
 RULES = ["threshold", "expected_jaccard"]
-
-
-def numpy_labels(
-    logits: np.ndarray, thresholds: list[float], rule: str, scale: float
-) -> np.ndarray:
-    names = [str(place) for place in range(logits.shape[1])]
-    return Decision(names, thresholds, rule, scale)(logits)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -34,7 +27,12 @@ def test_the_numpy_twin_agrees(rule: str, labels: int) -> None:
     thresholds = generator.uniform(0.05, 0.95, labels).round(2).tolist()
     for scale in (0.5, 0.8, 1.0, 2.0):
         ours = decide(torch.from_numpy(logits), thresholds, rule, scale).numpy()
-        np.testing.assert_array_equal(ours, numpy_labels(logits, thresholds, rule, scale))
+        np.testing.assert_array_equal(ours, numpy_decide(logits, thresholds, rule, scale))
+    words = generator.random(len(logits)) < 0.5
+    ours = decide(torch.from_numpy(logits), thresholds, rule, 0.8, torch.from_numpy(words))
+    twin = numpy_decide(logits, thresholds, rule, 0.8, words)
+    np.testing.assert_array_equal(ours.numpy(), twin)
+    assert not twin[~words].any()
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -42,7 +40,7 @@ def test_extreme_logits_are_decided_alike(rule: str) -> None:
     for size in (30.0, 60.0, 800.0):
         logits = np.array([[size, -size, 0.1], [-size, -size, size], [size, size, -size]])
         ours = decide(torch.from_numpy(logits), [0.5, 0.3, 0.4], rule).numpy()
-        np.testing.assert_array_equal(ours, numpy_labels(logits, [0.5, 0.3, 0.4], rule, 1.0))
+        np.testing.assert_array_equal(ours, numpy_decide(logits, [0.5, 0.3, 0.4], rule, 1.0))
 
 
 @settings(max_examples=60, deadline=None)

@@ -206,7 +206,7 @@ def test_card_states_the_counts_of_the_files() -> None:
     assert card_table("dialect") == {
         k: expected_counts(lambda row, k=k: row["dialect"] == k) for k in DIALECTS
     }
-    assert card_table("labels a text") == {
+    assert card_table("labels per text") == {
         str(k): expected_counts(lambda row, k=k: len(row["labels"]) == k) for k in range(5)
     }
 
@@ -215,7 +215,7 @@ def test_card_states_the_averages_and_correlations_of_the_files() -> None:
     card = " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
     words = [len(row["text"].split()) for row in ROWS]
     assert f"{len(ROWS)} short Arabic texts" in card
-    assert f"Labels a text: {label_matrix(ROWS).sum(axis=1).mean():.2f} on average" in card
+    assert f"Labels per text: {label_matrix(ROWS).sum(axis=1).mean():.2f} on average" in card
     assert f"{min(words)} to {max(words)}, {np.mean(words):.1f} on average" in card
     stated = re.findall(r"(\w+) and (\w+) ([+−]\d\.\d\d)", card)
     assert len(stated) == 8

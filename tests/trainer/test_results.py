@@ -12,7 +12,7 @@ import pytest
 from stacked_emotion.common.environment import environment, git_state
 from stacked_emotion.common.files import file_digest
 from stacked_emotion.trainer.choosing.decision_rules import Decision
-from stacked_emotion.trainer.results import System, compare, compare_labels, source_state
+from stacked_emotion.trainer.results import System, compare, compare_columns, source_state
 
 
 def git(folder: Path, *words: str) -> str:
@@ -79,9 +79,9 @@ def test_rare_labels_and_seeds_are_compared() -> None:
     found = compare(good, poor, "test", labels, 300, rare_columns=[0, 2])
     assert found["jaccard"]["seeds"] == 3
     assert found["jaccard"]["low"] > 0
-    single = compare_labels(good, poor, "test", labels, [0, 2], 300)
+    single = [compare_columns(good, poor, "test", labels, "macro_ap", [c], 300) for c in (0, 2)]
     assert np.mean([entry["first"] for entry in single]) == pytest.approx(found["rare_ap"]["first"])
     assert found["rare_ap"]["first"] != found["macro_ap"]["first"]
-    alone = compare(good, poor, "test", labels, 300, rare_columns=[0, 2], metrics=())
-    assert alone == {"rare_ap": found["rare_ap"]}
+    alone = compare_columns(good, poor, "test", labels, "macro_ap", [0, 2], 300)
+    assert alone == found["rare_ap"]
     assert "rare_ap" not in compare(good, poor, "test", labels, 300)

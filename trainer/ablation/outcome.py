@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from ...common.environment import environment
-from ..results import compare, compare_labels, rare_labels
+from ..results import compare, compare_columns, rare_labels
 from ..stages.context import RunContext
-from .rows import Row, decision_record
+from .rows import Row
 from .variants import FULL, Variant
 
 RESAMPLES = 2000
@@ -112,7 +113,7 @@ class Outcome:
             "group": variant.group,
             "kind": variant.kind,
             "encoder": variant.encoder,
-            "decision": decision_record(row.system.decision),
+            "decision": row.system.decision.to_dict(),
             **details,
             "stages": stages,
         }
@@ -122,26 +123,21 @@ class Outcome:
         by_loss = {v.loss: v.title for v in self.variants if v.loss and v.title in self.rows}
         if "hybrid" not in by_loss or not self.rare:
             return []
+        first = self.rows[by_loss["hybrid"]].system
+        bases = [self.rows[by_loss[loss]].system for loss in RARE_BASES if loss in by_loss]
         found = []
-        for base in RARE_BASES:
-            if base not in by_loss:
-                continue
-            first, second = (self.rows[by_loss[loss]].system for loss in ("hybrid", base))
-            for split in self.context.held_out_splits:
-                labels = self._labels(split)
-                overall = compare(
-                    first, second, split, labels, RESAMPLES, self.rare_columns, metrics=()
-                )["rare_ap"]
-                single = compare_labels(first, second, split, labels, self.rare_columns, RESAMPLES)
-                found.append(
-                    {
-                        "first": first.name,
-                        "second": second.name,
-                        "split": split,
-                        "rare_ap": overall,
-                        "ap_by_label": dict(zip(self.rare, single, strict=True)),
-                    }
-                )
+        for second, split in product(bases, self.context.held_out_splits):
+            pair = (first, second, split, self._labels(split), "macro_ap")
+            by_label = [compare_columns(*pair, [c], RESAMPLES) for c in self.rare_columns]
+            found.append(
+                {
+                    "first": first.name,
+                    "second": second.name,
+                    "split": split,
+                    "rare_ap": compare_columns(*pair, self.rare_columns, RESAMPLES),
+                    "ap_by_label": dict(zip(self.rare, by_label, strict=True)),
+                }
+            )
         return found
 
     def _label_correlation(self, titles: Sequence[str]) -> dict[str, Any]:
@@ -159,7 +155,7 @@ class Outcome:
 
 
 def label_correlation(runs: np.ndarray) -> list[list[float | None]]:
-    """Correlation of the labels' columns, mean over the runs; null where a column is constant.
+    """Pearson correlation of the labels' columns, mean over the runs; null for a constant column.
 
     Args:
         runs: (seeds, rows, labels); of 0 and 1 it gives phi coefficients.
@@ -167,10 +163,9 @@ def label_correlation(runs: np.ndarray) -> list[list[float | None]]:
     Returns:
         (labels, labels).
     """
-    centered = runs - runs.mean(1, keepdims=True)
-    spread = np.sqrt((centered**2).sum(1))
-    products = np.einsum("srl,srm->slm", centered, centered)
-    scale = spread[:, :, None] * spread[:, None, :]
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = (products / scale).mean(0)
-    return [[round(v, 4) if np.isfinite(v) else None for v in line] for line in mean.tolist()]
+        mean = np.mean([np.corrcoef(run, rowvar=False) for run in runs], axis=0)
+    return [
+        [round(v, 4) if np.isfinite(v) else None for v in line]
+        for line in np.atleast_2d(mean).tolist()
+    ]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
+from ...common.batching import batches_by_length
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..stages.context import RunContext
 from ..stages.encoders import load_fine_tuned
@@ -82,15 +83,13 @@ def _run(
 ) -> np.ndarray:
     """(rows, labels) logits of the encoder's head; no sub-word belongs to a word."""
     model.eval()
-    order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+    lengths = np.array([len(row) for row in rows])
     logits = np.zeros((len(rows), model.config.num_labels), np.float32)
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
-        longest = max(1, *(len(rows[row]) for row in batch))
-        ids = torch.zeros(len(batch), longest, 1, dtype=torch.long)
+    for batch in batches_by_length(lengths, size=batch_size):
+        ids = torch.zeros(len(batch), max(1, lengths[batch].max()), 1, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for place, row in enumerate(batch):
-            ids[place, : len(rows[row]), 0] = torch.tensor(rows[row])
-            mask[place, : len(rows[row]), 0] = 1
+            ids[place, : lengths[row], 0] = torch.tensor(rows[row])
+            mask[place, : lengths[row], 0] = 1
         logits[batch] = model.stacked.encode(ids, mask, torch.zeros_like(ids))[2][:, 0].numpy()
     return logits

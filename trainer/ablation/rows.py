@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ from safetensors.numpy import load_file, save_file
 
 from ...common.files import fingerprint
 from ..choosing.decision_rules import Decision, choose_decision
+from ..features.cache import FeatureCache
 from ..results import System
 from ..running.once import run_once
-from ..stages.cached_training import HEAD_OPTIONS
 from ..stages.context import RunContext
 from ..stages.encoders import weights_digest
 from ..stages.features import scored_features, training_features
@@ -52,18 +52,11 @@ def finish_row(full: RunContext, variant: Variant, root: Path) -> Row:
     """
     if variant.kind in ("stack", "meta"):
         return _trained(full, variant, root)
-    makers: dict[str, Callable[[RunContext, Variant], tuple[System, dict[str, Any]]]] = {
-        "most_frequent": _most_frequent,
-        "tfidf": _tfidf,
-        "encoder": _encoder,
-        "average": _average,
-        "own_tokens": _own_tokens,
-    }
     if variant.kind in ("encoder", "average"):  # nothing to compute but the decision
         begin = time.monotonic()
-        system, details = makers[variant.kind](full, variant)
+        system, details = _untrained(full, variant)
         return Row(variant, system, details | {"seconds": round(time.monotonic() - begin, 2)})
-    return _kept(full, variant, root, makers[variant.kind])
+    return _kept(full, variant, root)
 
 
 def stage_folders(full: RunContext, root: Path) -> list[Path]:
@@ -86,7 +79,7 @@ def _trained(full: RunContext, variant: Variant, root: Path) -> Row:
     record = stages[last]
     system = System(
         variant.title,
-        decision_from(record["decision"]),
+        Decision.from_dict(record["decision"]),
         {split: scored_logits(context, last, split) for split in context.held_out_splits},
     )
     return Row(
@@ -124,12 +117,7 @@ def _gates(context: RunContext, stage: str, record: dict[str, Any]) -> dict[str,
     }
 
 
-def _kept(
-    full: RunContext,
-    variant: Variant,
-    root: Path,
-    make: Callable[[RunContext, Variant], tuple[System, dict[str, Any]]],
-) -> Row:
+def _kept(full: RunContext, variant: Variant, root: Path) -> Row:
     """A row without stages: computed once and kept."""
     stages = full.recipe.stages
     digests = {}
@@ -144,117 +132,60 @@ def _kept(
     )
 
     def work(folder: Path) -> dict[str, Any]:
-        system, details = make(full, variant)
+        system, details = _untrained(full, variant)
         if PartialState().is_main_process:
             save_file(system.logits, folder / "logits.safetensors")
-        return details | {"decision": decision_record(system.decision)}
+        return details | {"decision": system.decision.to_dict()}
 
     folder = root / variant.slug
     record = run_once(folder, key, work)
     system = System(
-        variant.title, decision_from(record["decision"]), load_file(folder / "logits.safetensors")
+        variant.title,
+        Decision.from_dict(record["decision"]),
+        load_file(folder / "logits.safetensors"),
     )
     return Row(variant, system, {k: v for k, v in record.items() if k != "decision"})
 
 
-def _most_frequent(full: RunContext, variant: Variant) -> tuple[System, dict[str, Any]]:
-    return constant_system(full.splits["train"], _scored(full)), {}
+def _untrained(full: RunContext, variant: Variant) -> tuple[System, dict[str, Any]]:
+    """The system of a row without stages, and further details.
 
-
-def _tfidf(full: RunContext, variant: Variant) -> tuple[System, dict[str, Any]]:
-    stages = full.recipe.stages
-    return (
-        tfidf_system(
-            full.splits["train"], _scored(full), stages.decisions, full.folds, stages.seed
-        ),
-        {},
-    )
-
-
-def _encoder(full: RunContext, variant: Variant) -> tuple[System, dict[str, Any]]:
-    index = full.names.index(str(variant.encoder))
-    return _by_rule(
-        full,
-        variant,
-        training_features(full).encoder_logits()[:, index],
-        {s: scored_features(full, s).encoder_logits()[:, index] for s in full.held_out_splits},
-    ), {}
-
-
-def _average(full: RunContext, variant: Variant) -> tuple[System, dict[str, Any]]:
-    return _by_rule(
-        full,
-        variant,
-        training_features(full).encoder_logits().mean(1),
-        {s: scored_features(full, s).encoder_logits().mean(1) for s in full.held_out_splits},
-    ), {}
-
-
-def _own_tokens(full: RunContext, variant: Variant) -> tuple[System, dict[str, Any]]:
-    held_out, scored, counts = own_token_logits(full, str(variant.encoder))
-    return _by_rule(full, variant, held_out, scored), {"tokens": counts}
-
-
-def _by_rule(
-    full: RunContext, variant: Variant, held_out: np.ndarray, scored: dict[str, np.ndarray]
-) -> System:
-    """A system that decides as the stack does: by the rule that wins on its own training rows."""
-    stages = full.recipe.stages
-    labels = full.splits["train"].labels.astype(np.int64)
+    Encoders decide as the stack does: by the rule that wins on their own training rows.
+    """
+    stages, train = full.recipe.stages, full.splits["train"]
+    texts = {split: full.splits[split] for split in full.held_out_splits}
+    if variant.kind == "most_frequent":
+        return constant_system(train, texts), {}
+    if variant.kind == "tfidf":
+        return tfidf_system(train, texts, stages.decisions, full.folds, stages.seed), {}
+    details: dict[str, Any] = {}
+    if variant.kind == "own_tokens":
+        held_out, scored, details["tokens"] = own_token_logits(full, str(variant.encoder))
+    else:
+        held_out = _encoder_logits(full, variant, training_features(full))
+        scored = {s: _encoder_logits(full, variant, scored_features(full, s)) for s in texts}
+    labels = train.labels.astype(np.int64)
     decision = choose_decision(held_out, labels, stages.decisions, stages.threshold_objective)
-    return System(
-        variant.title, decision, {split: logits[None] for split, logits in scored.items()}
-    )
+    logits = {split: values[None] for split, values in scored.items()}
+    return System(variant.title, decision, logits), details
 
 
-def _scored(full: RunContext) -> dict[str, Any]:
-    return {split: full.splits[split] for split in full.held_out_splits}
+def _encoder_logits(full: RunContext, variant: Variant, features: FeatureCache) -> np.ndarray:
+    """(rows, labels) logits of the row's encoder, or the average of all encoders."""
+    logits = features.encoder_logits()
+    return logits[:, full.names.index(variant.encoder)] if variant.encoder else logits.mean(1)
 
 
-def decision_record(decision: Decision) -> dict[str, Any]:
-    """A decision for JSON, which knows no NaN."""
-    record = decision.to_dict()
-    return record | {"score": None if np.isnan(decision.score) else decision.score}
-
-
-def decision_from(record: dict[str, Any]) -> Decision:
-    """A `Decision` from what `to_dict` or `decision_record` gave."""
-    score = float("nan") if record["score"] is None else record["score"]
-    return Decision(**(record | {"thresholds": np.array(record["thresholds"]), "score": score}))
-
-
-def expected_seconds(
-    full: RunContext, variants: Iterable[Variant], root: Path, done: dict[str, Row]
-) -> float | None:
-    """How long the rows that are not finished will take, by what the finished ones took.
+def expected_seconds(variants: Iterable[Variant], done: dict[str, Row]) -> float | None:
+    """Estimate how long the unfinished rows will take: as long as the trained ones took on average.
 
     Args:
-        full: the run.
         variants: the rows.
-        root: the folder of the ablation.
         done: the finished rows by title.
 
     Returns:
-        Seconds, or None while nothing is known.
+        Seconds, or None before the first row is trained.
     """
-    known = {
-        stage: [
-            row.details["stages"][stage]["seconds"]
-            for row in done.values()
-            if stage in row.details.get("stages", {})
-        ]
-        for stage in ("meta", "head")
-    }
-    if not known["head"]:
-        return None
-    means = {stage: float(np.mean(seconds)) for stage, seconds in known.items()}
-    total = 0.0
-    for variant in variants:
-        if variant.title not in done and variant.kind == "stack":
-            total += means["head"] + (0 if _shares_meta(variant) else means["meta"])
-    return total
-
-
-def _shares_meta(variant: Variant) -> bool:
-    behind = HEAD_OPTIONS | {"head.loss"}
-    return variant.encoder is None and set(variant.changes) <= behind
+    known = [row.details["seconds"] for row in done.values() if row.variant.kind == "stack"]
+    left = sum(one.kind == "stack" and one.title not in done for one in variants)
+    return left * float(np.mean(known)) if known else None

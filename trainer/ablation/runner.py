@@ -13,8 +13,7 @@ from ...common.files import write_json
 from ..arguments import TrainingRecipe
 from ..commands import command_main
 from ..running.once import run_folder
-from ..running.process_start import prepare_process
-from ..running.processes import join_ranks
+from ..running.processes import join_ranks, prepare_process
 from ..running.progress import announce, duration
 from ..stages.context import RunContext
 from ..stages.encoders import run_encoders
@@ -56,7 +55,7 @@ def _run_rows(full: RunContext, chosen: list[Variant]) -> dict[str, Any]:
     order = first + [variant for variant in chosen if variant.title != FULL]
     figures: dict[str, Any] = {}
     for place, variant in enumerate(order):
-        left = expected_seconds(full, order, root, done)
+        left = expected_seconds(order, done)
         announce(
             f"Ablation {place + 1} of {len(order)}: {variant.title}"
             f"{'' if left is None else f'; {duration(left)} left'}."

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
+from ...common.tables import markdown_table
+from ..results import TITLES, score_cell
 from .variants import FULL
 
-SCORES = {
-    "jaccard": "Jaccard",
-    "micro_f1": "micro-F1",
-    "macro_f1": "macro-F1",
-    "macro_ap": "macro AP",
-    "rare_ap": "rare AP",
-    "hamming_loss": "Hamming",
-}
 _LEGEND = """\
-Mean ± std over the seeds {seeds} of the layers on top; encoders and folds were trained once and are
-shared. Every row decides by the rule that won on its own out-of-fold predictions of the training
-texts. Differences are row minus stack, with the 95 % interval of a paired bootstrap over texts and
-seeds; `*` marks intervals without 0. They are not corrected for the number of rows: of twenty rows
-without effect, one is marked by chance.
+Mean ± standard deviation over the seeds {seeds} of the layers on top. All rows share the encoders
+and folds, which were trained once. Each row decides by the rule that won on its own out-of-fold
+predictions of the training texts. Differences are row minus stack, with the 95 % interval of a
+paired bootstrap over texts and seeds; `*` marks intervals that do not contain 0. They are not
+corrected for the number of rows: of twenty rows without any effect, one is marked by chance.
 """
 _AT_START = (
     "Stage head gained too little out of fold and was left at its start (`gain_in_errors`), so "
-    "these rows show what stage meta gives: "
+    "these rows show the result of stage meta: "
 )
 _RARE = """\
 In fewer than a tenth of the training texts: {names}. Mean average precision of these (rare AP), the
@@ -33,9 +26,9 @@ hybrid loss against cross entropy, paired bootstrap over texts and seeds:
 _OWN_TOKENS = """\
 ## Own tokens
 
-An encoder's own head pools the tokens its tokenizer makes of the raw text; our words matter to it
-only where texts are cut or normalized. The rows "own tokens" are the same fine-tuned encoders on
-what their own tokenizers make of the texts. Texts whose tokens differ:
+An encoder's own head pools the tokens of its own tokenizer. Our word cutting changes them only
+where texts are truncated or normalized. The rows "own tokens" show the same fine-tuned encoders on
+the tokens of their own tokenizers. Texts whose tokens differ:
 """
 
 
@@ -51,79 +44,73 @@ def to_markdown(outcome: dict[str, Any]) -> str:
         lines += [f"Not finished yet: {', '.join(outcome['missing'])}.", ""]
     for split in outcome["splits"]:
         lines += [f"## {split}", "", *_scores(outcome, split), ""]
-        lines += ["### Difference from the stack", "", *_differences(outcome, split), ""]
+        lines += ["### Difference from the stack", "", _differences(outcome, split), ""]
         for kind, title in (("f1", "F1"), ("ap", "Average precision")):
-            lines += [f"### {title} by label", "", *_by_label(outcome, split, kind), ""]
+            lines += [f"### {title} by label", "", _by_label(outcome, split, kind), ""]
     lines += [*_rare(outcome), *_tokens(outcome), *_times(outcome)]
     return "\n".join(lines)
 
 
-def _scores(outcome: dict[str, Any], split: str) -> Iterator[str]:
-    systems = outcome["systems"]
-    first = next(iter(systems.values()))[split]
-    columns = [metric for metric in SCORES if metric in first]
-    yield _line("system", *(SCORES[metric] for metric in columns))
-    yield _rule(len(columns) + 1)
+def _scores(outcome: dict[str, Any], split: str) -> list[str]:
+    systems = {title: entry[split] for title, entry in outcome["systems"].items()}
+    columns = [metric for metric in TITLES if metric in next(iter(systems.values()))]
+    lines: list[list[str]] = []
     group = None
     for row in outcome["rows"]:
         if row["group"] != group:
             group = row["group"]
-            yield _line(f"**{group}**", *[""] * len(columns))
-        scores = systems[row["title"]][split]
-        yield _line(_name(row["title"]), *(_cell(scores[metric]) for metric in columns))
+            lines.append([f"**{group}**", *[""] * len(columns)])
+        scores = systems[row["title"]]
+        lines.append([_name(row["title"]), *(score_cell(scores[metric]) for metric in columns)])
+    table = markdown_table(["system", *(TITLES[metric] for metric in columns)], lines)
     at_start = [
         row["title"]
         for row in outcome["rows"]
         if row["kind"] == "stack" and not row["stages"]["head"]["epoch"]
     ]
-    if at_start:
-        yield f"\n{_AT_START}{', '.join(at_start)}."
+    return [table, f"\n{_AT_START}{', '.join(at_start)}."] if at_start else [table]
 
 
-def _differences(outcome: dict[str, Any], split: str) -> Iterator[str]:
+def _differences(outcome: dict[str, Any], split: str) -> str:
     found = {title: entry[split] for title, entry in outcome["comparisons"].items()}
     if not found:
-        yield "Nothing to compare yet."
-        return
-    first = next(iter(found.values()))
-    columns = [metric for metric in SCORES if metric in first]
-    yield _line("row minus stack", *(SCORES[metric] for metric in columns))
-    yield _rule(len(columns) + 1)
-    for title, entry in found.items():
-        yield _line(title, *(_interval(entry[metric]) for metric in columns))
+        return "Nothing to compare yet."
+    columns = [metric for metric in TITLES if metric in next(iter(found.values()))]
+    return markdown_table(
+        ["row minus stack", *(TITLES[metric] for metric in columns)],
+        [[title, *(_interval(entry[m]) for m in columns)] for title, entry in found.items()],
+    )
 
 
-def _by_label(outcome: dict[str, Any], split: str, kind: str) -> Iterator[str]:
-    labels, systems = outcome["labels"], outcome["systems"]
-    yield _line("system", *labels)
-    yield _rule(len(labels) + 1)
-    first = next(iter(systems.values()))[split]
-    yield _line("*support*", *(f"{first[f'support_{label}']['mean']:.0f}" for label in labels))
-    for title, entry in systems.items():
-        values = (entry[split][f"{kind}_{label}"] for label in labels)
-        yield _line(_name(title), *(_cell(value) for value in values))
+def _by_label(outcome: dict[str, Any], split: str, kind: str) -> str:
+    labels = outcome["labels"]
+    systems = {title: entry[split] for title, entry in outcome["systems"].items()}
+    first = next(iter(systems.values()))
+    support = [f"{first[f'support_{label}']['mean']:.0f}" for label in labels]
+    rows = [
+        [_name(title), *(score_cell(scores[f"{kind}_{label}"]) for label in labels)]
+        for title, scores in systems.items()
+    ]
+    return markdown_table(["system", *labels], [["*support*", *support], *rows])
 
 
 def _rare(outcome: dict[str, Any]) -> list[str]:
     rare = outcome["rare_labels"]
     if not rare:
         return ["No label is rare (in fewer than a tenth of the training texts).", ""]
-    lines = [
-        "## Rare labels", "", _RARE.format(names=", ".join(rare)),
-        _line("comparison", "split", "rare AP", *(f"AP {label}" for label in rare), "p (rare AP)"),
-        _rule(len(rare) + 4),
-    ]  # fmt: skip
-    for entry in outcome["rare_label_comparison"]:
-        lines.append(
-            _line(
-                f"{entry['first']} − {entry['second']}",
-                entry["split"],
-                _interval(entry["rare_ap"]),
-                *(_interval(entry["ap_by_label"][label]) for label in rare),
-                f"{entry['rare_ap']['p_value']:.3f}",
-            )
-        )
-    return [*lines, ""]
+    header = ["comparison", "split", "rare AP", *(f"AP {label}" for label in rare), "p (rare AP)"]
+    rows = [
+        [
+            f"{entry['first']} − {entry['second']}",
+            entry["split"],
+            _interval(entry["rare_ap"]),
+            *(_interval(entry["ap_by_label"][label]) for label in rare),
+            f"{entry['rare_ap']['p_value']:.3f}",
+        ]
+        for entry in outcome["rare_label_comparison"]
+    ]
+    text = _RARE.format(names=", ".join(rare))
+    return ["## Rare labels", "", text, markdown_table(header, rows), ""]
 
 
 def _tokens(outcome: dict[str, Any]) -> list[str]:
@@ -141,17 +128,21 @@ def _tokens(outcome: dict[str, Any]) -> list[str]:
 
 
 def _times(outcome: dict[str, Any]) -> list[str]:
-    lines = [
+    rows = [
+        [
+            row["title"],
+            *(f"{row['stages'][stage]['seconds']:.0f}" for stage in ("meta", "head")),
+            row["stages"]["head"]["epoch"],
+        ]
+        for row in outcome["rows"]
+        if row["stages"] and row["kind"] == "stack"
+    ]
+    return [
         "## Time", "",
-        "Seconds of the stages; a stage that is the same in several rows was run once.", "",
-        _line("row", "meta", "head", "epoch of head"), _rule(4),
+        "Seconds of the stages. A stage that several rows share was run once.", "",
+        markdown_table(["row", "meta", "head", "epoch of head"], rows), "",
+        f"Hardware: {outcome['environment']['hardware']}.", "",
     ]  # fmt: skip
-    for row in outcome["rows"]:
-        if row["stages"] and row["kind"] == "stack":
-            stages = row["stages"]
-            seconds = [f"{stages[stage]['seconds']:.0f}" for stage in ("meta", "head")]
-            lines.append(_line(row["title"], *seconds, str(stages["head"]["epoch"])))
-    return [*lines, "", f"Hardware: {outcome['environment']['hardware']}.", ""]
 
 
 def _name(title: str) -> str:
@@ -161,17 +152,3 @@ def _name(title: str) -> str:
 def _interval(entry: dict[str, float]) -> str:
     mark = "*" if entry["low"] > 0 or entry["high"] < 0 else ""
     return f"{entry['difference']:+.3f} [{entry['low']:+.3f}, {entry['high']:+.3f}]{mark}"
-
-
-def _cell(entry: dict[str, Any]) -> str:
-    if len(entry["values"]) > 1:
-        return f"{entry['mean']:.3f} ± {entry['std']:.3f}"
-    return f"{entry['mean']:.3f}"
-
-
-def _line(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _rule(columns: int) -> str:
-    return "|" + " --- |" * columns

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from ...common.numerics import logit, sigmoid
-from ..metrics.scores import jaccard_per_row, ratio
 from .folds import stratified_folds
-from .thresholds import choose_thresholds
+from .thresholds import Decision as Decision
+from .thresholds import best_global_threshold, choose_thresholds, mean_scores
 
 DECISIONS = ("global", "shrunk", "expected_jaccard")
 TILTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -19,61 +17,6 @@ SHIFTS = (-0.6, -0.4, -0.2, 0.0, 0.2)
 SCALE = 0.8
 TEMPERATURE = 0.25
 OBJECTIVE_WEIGHTS = {"jaccard": 1.0, "micro_f1": 1.0, "macro_f1": 0.5}
-
-
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """How labels are given, and how that was chosen.
-
-    Attributes:
-        kind: `global` or `shrunk` thresholds, or `expected_jaccard`.
-        thresholds: (labels,) probabilities; in `expected_jaccard` those at which a label counts as
-            likely as not.
-        scale: slope of the log-odds in `expected_jaccard`.
-        score: the objective of this choice out of fold (NaN where there was nothing to choose).
-        out_of_fold: candidate to objective.
-    """
-
-    kind: str
-    thresholds: np.ndarray
-    scale: float = 1.0
-    score: float = float("nan")
-    out_of_fold: dict[str, float] | None = None
-
-    def decide(self, logits: np.ndarray) -> np.ndarray:
-        """Labels of (…, labels) logits, as 0 and 1."""
-        logits = np.asarray(logits, np.float64)
-        if self.kind != "expected_jaccard":
-            return (sigmoid(logits) >= self.thresholds).astype(np.int64)
-        shifted = self.scale * (logits - logit(self.thresholds, 1e-6))
-        return expected_jaccard_labels(sigmoid(shifted))
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as lists and numbers, for JSON."""
-        return asdict(self) | {"thresholds": self.thresholds.tolist()}
-
-
-def expected_jaccard_labels(probabilities: np.ndarray) -> np.ndarray:
-    """The label set with about the highest expected Jaccard with the true one.
-
-    Of the k most likely labels, k >= 1, the k that maximizes Σ_top p / (k + Σ_rest p): the expected
-    intersection over the expected union, the labels taken as independent. (The optimum of expected
-    F-measures is of this form too: Lewis 1995; Waegeman et al. 2014.) At least one label is given.
-
-    Args:
-        probabilities: (…, labels).
-
-    Returns:
-        (…, labels) int64 of 0 and 1.
-    """
-    order = np.argsort(-probabilities, axis=-1, kind="stable")
-    ranked = np.take_along_axis(probabilities, order, -1).cumsum(-1)
-    counts = np.arange(1, probabilities.shape[-1] + 1)
-    best = (ranked / (counts + ranked[..., -1:] - ranked)).argmax(-1)
-    chosen = (np.arange(probabilities.shape[-1]) <= best[..., None]).astype(np.int64)
-    labels = np.zeros(probabilities.shape, np.int64)
-    np.put_along_axis(labels, order, chosen, -1)
-    return labels
 
 
 def tilted_thresholds(
@@ -94,15 +37,9 @@ def tilted_thresholds(
 
 
 def decision_objective(labels: np.ndarray, decisions: np.ndarray) -> float:
-    """Jaccard + micro-F1 + macro-F1 / 2: what a decision is chosen by.
-
-    `OBJECTIVE_WEIGHTS` are its weights.
-    """
-    hits = (labels & decisions).sum(0)
-    total = labels.sum(0) + decisions.sum(0)
-    micro = float(ratio(2 * hits.sum(), total.sum()))
-    macro = float(ratio(2 * hits, total).mean())
-    return float(jaccard_per_row(labels, decisions).mean()) + micro + macro / 2
+    """Jaccard + micro-F1 + macro-F1 / 2 (`OBJECTIVE_WEIGHTS`): what a decision is chosen by."""
+    jaccard, micro_f1, macro_f1 = mean_scores(labels, decisions)
+    return jaccard + micro_f1 + macro_f1 / 2
 
 
 def choose_decision(
@@ -113,11 +50,11 @@ def choose_decision(
     folds: int = 5,
     seed: int = 0,
 ) -> Decision:
-    """Choose a decision on out-of-fold logits, the candidates compared by cross-validation.
+    """Choose a decision on out-of-fold logits by cross-validation.
 
-    Every candidate is fitted on all folds but one and decides the rows of that one; the sum of
-    Jaccard, micro-F1 and half of macro-F1 of all these decisions is compared, and the winner fitted
-    on all rows.
+    Each candidate is fitted on all folds but one and decides the rows of that fold. The candidates
+    are compared by `decision_objective` of all these decisions, and the winner is fitted on all
+    rows. With fewer rows than folds, each candidate decides the rows it was fitted on.
 
     Args:
         logits: (rows, labels), out of fold.
@@ -133,18 +70,15 @@ def choose_decision(
     if unknown := sorted(set(candidates) - set(DECISIONS)):
         raise ValueError(f"Unknown decisions {', '.join(unknown)}; known: {', '.join(DECISIONS)}.")
     labels = np.asarray(labels, np.int64)
-    fold_of_row = stratified_folds(labels, folds, seed) if len(labels) >= folds else None
+    folded = len(labels) >= folds
+    fold_of_row = stratified_folds(labels, folds, seed) if folded else np.zeros(len(labels), int)
     scores: dict[str, float] = {}
     for kind in candidates:
-        if fold_of_row is None:
-            scores[kind] = decision_objective(
-                labels, _fit(kind, logits, labels, objective).decide(logits)
-            )
-            continue
         decided = np.zeros_like(labels)
-        for fold in range(folds):
+        for fold in np.unique(fold_of_row):
             inside = fold_of_row == fold
-            fitted = _fit(kind, logits[~inside], labels[~inside], objective)
+            rest = ~inside if folded else inside
+            fitted = _fit(kind, logits[rest], labels[rest], objective)
             decided[inside] = fitted.decide(logits[inside])
         scores[kind] = decision_objective(labels, decided)
     best = max(candidates, key=lambda kind: scores[kind])
@@ -153,16 +87,18 @@ def choose_decision(
 
 
 def _fit(kind: str, logits: np.ndarray, labels: np.ndarray, objective: str) -> Decision:
-    """A candidate with its numbers.
+    """A candidate fitted to these rows.
 
     For `expected_jaccard`, tilt and shift are means over the grid, weighted by
-    exp(objective * sqrt(rows) / TEMPERATURE): many pairs are as good as the best within the noise
-    of the rows, and their center is steadier than whichever of them came out on top.
+    exp(objective * sqrt(rows) / TEMPERATURE): many pairs are as good as the best one within the
+    noise of the rows, and their center is steadier than the one that happens to win.
     """
     if kind != "expected_jaccard":
-        allowed = ["global"] if kind == "global" else ["global", "shrunk"]
-        choice = choose_thresholds(sigmoid(logits), labels, objective, candidates=allowed)
-        return Decision(kind, choice.thresholds)
+        probabilities = sigmoid(logits)
+        if kind == "shrunk":
+            return choose_thresholds(probabilities, labels, objective)
+        threshold = best_global_threshold(probabilities, labels, objective)
+        return Decision(kind, np.full(labels.shape[1], threshold))
     prevalence = labels.mean(0)
     pairs = np.array([(tilt, shift) for tilt in TILTS for shift in SHIFTS])
     options = [_tilted(prevalence, *pair) for pair in pairs]

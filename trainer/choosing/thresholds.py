@@ -1,25 +1,23 @@
 """Decision thresholds chosen on out-of-fold probabilities.
 
-A label is on where its probability is at least its threshold. One threshold for all labels is the
-default; per-label ones are shrunk toward it by the number of positive rows and are kept only if
-they win in a cross-validation, since thresholds fitted to rare labels do not carry over to new
-rows.
+A label is given where its probability is at least its threshold. The default is one threshold for
+all labels. Per-label thresholds are shrunk toward it by the number of positive rows, and are kept
+only if they win a cross-validation: thresholds fitted to rare labels do not carry over to new rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...data.label_statistics import check_binary_labels
-from ..metrics.scores import check_scores, decide, jaccard_per_row, ratio
+from ...inference.decisions import decide
+from ..metrics.scores import check_scores, jaccard_per_row, ratio
 from .folds import stratified_folds
 
 OBJECTIVES = ("jaccard", "micro_f1", "macro_f1", "jaccard+macro_f1")
-CANDIDATES = ("global", "shrunk")
 DEFAULT_OBJECTIVE = "jaccard+macro_f1"
 THRESHOLD_GRID: np.ndarray = np.round(np.arange(0.05, 0.9501, 0.005), 3)
 THRESHOLD_GRID.setflags(write=False)
@@ -27,29 +25,41 @@ SHRINKAGE_POSITIVES = 50.0
 
 
 @dataclass(frozen=True, eq=False)
-class ThresholdChoice:
-    """Thresholds and how they were chosen.
+class Decision:
+    """How a system gives labels, and how that was chosen.
 
     Attributes:
-        thresholds: `(labels,)`, one per label.
-        kind: `global` (all equal) or `shrunk` (per label, shrunk toward the global one).
-        global_threshold: the best single threshold on all rows.
-        objective: the score that was maximized.
-        score: the objective of `thresholds` on the rows they were chosen on.
-        out_of_fold: candidate to objective with thresholds chosen on the other folds; empty where
-            no cross-validation was run.
+        kind: `global` (one threshold), `shrunk` (per label, shrunk toward the global one) or
+            `expected_jaccard`; `teacher_rates` for a distilled student.
+        thresholds: (labels,) probabilities. In `expected_jaccard`, a label counts as likely as not
+            at its threshold.
+        scale: slope of the log-odds in `expected_jaccard`.
+        score: the objective that the choice was made by (NaN if there was nothing to choose).
+        out_of_fold: objective of each candidate, fitted on the other folds; None or empty without
+            a cross-validation.
     """
 
-    thresholds: np.ndarray
     kind: str
-    global_threshold: float
-    objective: str
-    score: float
-    out_of_fold: dict[str, float]
+    thresholds: np.ndarray
+    scale: float = 1.0
+    score: float = float("nan")
+    out_of_fold: dict[str, float] | None = None
+
+    def decide(self, logits: np.ndarray) -> np.ndarray:
+        """Labels of (…, labels) logits, as 0 and 1."""
+        rule = "expected_jaccard" if self.kind == "expected_jaccard" else "threshold"
+        return decide(logits, self.thresholds, rule, self.scale).astype(np.int64)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as lists and numbers, for JSON."""
-        return {**self.__dict__, "thresholds": self.thresholds.tolist()}
+        """The fields for JSON, which knows no NaN: a missing score is null."""
+        score = None if np.isnan(self.score) else self.score
+        return asdict(self) | {"thresholds": self.thresholds.tolist(), "score": score}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Decision:
+        """The decision that `to_dict` gave."""
+        score = float("nan") if record["score"] is None else record["score"]
+        return cls(**(record | {"thresholds": np.array(record["thresholds"]), "score": score}))
 
 
 class _Counts(NamedTuple):
@@ -84,14 +94,16 @@ class _Counts(NamedTuple):
 
     def objective(self, name: str) -> np.ndarray:
         """The objective with one threshold for all labels, `(grid,)`."""
-        if name == "jaccard":
-            return self.jaccard / self.rows
-        if name == "micro_f1":
-            total = self.predicted.sum(axis=1) + self.positives.sum()
-            return ratio(2 * self.hits.sum(axis=1), total)
-        if name == "macro_f1":
-            return self.label_f1().mean(axis=1)
-        return (self.jaccard / self.rows + self.label_f1().mean(axis=1)) / 2
+        total = self.predicted.sum(axis=1) + self.positives.sum()
+        micro_f1 = ratio(2 * self.hits.sum(axis=1), total)
+        return _objective(name, self.jaccard / self.rows, micro_f1, self.label_f1().mean(axis=1))
+
+
+def mean_scores(labels: np.ndarray, decisions: np.ndarray) -> tuple[float, float, float]:
+    """Mean per-row Jaccard, micro-F1 and macro-F1 of (rows, labels) decisions of 0 and 1."""
+    hits, total = (labels & decisions).sum(axis=0), labels.sum(axis=0) + decisions.sum(axis=0)
+    micro_f1, macro_f1 = ratio(2 * hits.sum(), total.sum()), ratio(2 * hits, total).mean()
+    return float(jaccard_per_row(labels, decisions).mean()), float(micro_f1), float(macro_f1)
 
 
 def objective_score(labels: np.ndarray, decisions: np.ndarray, objective: str) -> float:
@@ -108,87 +120,25 @@ def objective_score(labels: np.ndarray, decisions: np.ndarray, objective: str) -
     Raises:
         ValueError: unknown objective.
     """
-    _check_objective(objective)
-    if objective == "jaccard":
-        return float(jaccard_per_row(labels, decisions).mean())
-    hits, total = (labels & decisions).sum(axis=0), labels.sum(axis=0) + decisions.sum(axis=0)
-    if objective == "micro_f1":
-        return float(ratio(2 * hits.sum(), total.sum()))
-    macro_f1 = float(ratio(2 * hits, total).mean())
-    if objective == "macro_f1":
-        return macro_f1
-    return (float(jaccard_per_row(labels, decisions).mean()) + macro_f1) / 2
+    return _objective(objective, *mean_scores(labels, decisions))
 
 
 def best_global_threshold(
-    probabilities: Any,
-    labels: Any,
-    objective: str = DEFAULT_OBJECTIVE,
-    *,
-    grid: np.ndarray = THRESHOLD_GRID,
-) -> ThresholdChoice:
-    """The single threshold that maximizes the objective, by an exact scan of a fixed grid.
+    probabilities: Any, labels: Any, objective: str = DEFAULT_OBJECTIVE
+) -> float:
+    """The single threshold that maximizes the objective, by an exact scan of `THRESHOLD_GRID`.
 
-    Among equally good thresholds the one nearest 0.5 is taken.
+    Among equally good thresholds, the one nearest 0.5 wins.
 
     Args:
         probabilities: `(rows, labels)` in [0, 1].
         labels: `(rows, labels)` of 0/1.
         objective: one of `OBJECTIVES`.
-        grid: increasing thresholds to try; 0.05 to 0.95 in steps of 0.005 by default.
-
-    Returns:
-        A choice of kind `global`.
 
     Raises:
         ValueError: values or shapes that do not fit, or an unknown objective.
     """
-    _check_objective(objective)
-    scores, truth = _check(probabilities, labels)
-    counts = _count(scores, truth, grid)
-    threshold, score = _best_global(counts, objective, grid)
-    return ThresholdChoice(
-        thresholds=np.full(truth.shape[1], threshold),
-        kind="global",
-        global_threshold=threshold,
-        objective=objective,
-        score=score,
-        out_of_fold={},
-    )
-
-
-def label_thresholds(
-    probabilities: Any,
-    labels: Any,
-    global_threshold: float,
-    *,
-    shrinkage_positives: float = SHRINKAGE_POSITIVES,
-    grid: np.ndarray = THRESHOLD_GRID,
-) -> np.ndarray:
-    """Each label's best F1 threshold, shrunk toward the global one.
-
-    `t = g + n/(n + k)·(t_label − g)` with n positive rows of the label and k =
-    `shrinkage_positives`; among equally good thresholds the one nearest g is taken. A label
-    without positive rows keeps g.
-
-    Args:
-        probabilities: `(rows, labels)` in [0, 1].
-        labels: `(rows, labels)` of 0/1.
-        global_threshold: g.
-        shrinkage_positives: k, the number of positive rows that moves a label half of the way.
-        grid: increasing thresholds to try.
-
-    Returns:
-        `(labels,)` thresholds.
-
-    Raises:
-        ValueError: values or shapes that do not fit, or a negative k.
-    """
-    if not shrinkage_positives >= 0:
-        raise ValueError(f"shrinkage_positives must be at least 0, got {shrinkage_positives}.")
-    scores, truth = _check(probabilities, labels)
-    counts = _count(scores, truth, grid)
-    return _shrunk(counts, global_threshold, shrinkage_positives, grid)
+    return _best_global(_count(*_check(probabilities, labels)), objective)
 
 
 def choose_thresholds(
@@ -198,17 +148,18 @@ def choose_thresholds(
     *,
     folds: int = 5,
     seed: int = 0,
-    candidates: Sequence[str] = CANDIDATES,
-    shrinkage_positives: float = SHRINKAGE_POSITIVES,
-    grid: np.ndarray = THRESHOLD_GRID,
-) -> ThresholdChoice:
+) -> Decision:
     """Choose between one global and shrunk per-label thresholds by cross-validation.
 
-    The rows, whose probabilities must be out of fold already, are split again into stratified
-    folds; each candidate is fitted on all folds but one and decides the rows of that one; the
-    objective of all these decisions together is compared. Per-label thresholds are kept only if
-    they are strictly better; the winner is refitted on all rows. With fewer rows than folds the
-    global threshold is taken.
+    The probabilities must be out of fold already. The rows are split again into stratified folds;
+    each candidate is fitted on all folds but one and decides the rows of that fold; the objective
+    of all these decisions together is compared. Per-label thresholds are kept only if they are
+    strictly better. The winner is refitted on all rows. With fewer rows than folds, the global
+    threshold is used.
+
+    A shrunk threshold is `g + n/(n + k)·(t − g)`: g is the global threshold, t the label's own best
+    threshold for F1 (the one nearest g among equals), n its number of positive rows and k =
+    `SHRINKAGE_POSITIVES`. A label without positive rows keeps g.
 
     Args:
         probabilities: `(rows, labels)` in [0, 1], out of fold.
@@ -216,64 +167,42 @@ def choose_thresholds(
         objective: one of `OBJECTIVES`.
         folds: number of inner folds, at least 2.
         seed: of the inner folds.
-        candidates: some of `CANDIDATES`; `global` is always among them.
-        shrinkage_positives: see `label_thresholds`.
-        grid: increasing thresholds to try.
 
     Returns:
-        The choice, with the out-of-fold objective of every candidate.
+        A decision of kind `global` or `shrunk`; its score is the objective on the given rows.
 
     Raises:
-        ValueError: values or shapes that do not fit, an unknown objective or candidate.
+        ValueError: values or shapes that do not fit, or an unknown objective.
     """
-    _check_objective(objective)
-    unknown = sorted(set(candidates) - set(CANDIDATES))
-    if unknown:
-        raise ValueError(
-            f"Unknown threshold candidates {', '.join(unknown)}; known: {', '.join(CANDIDATES)}."
-        )
-    if not shrinkage_positives >= 0:
-        raise ValueError(f"shrinkage_positives must be at least 0, got {shrinkage_positives}.")
     scores, truth = _check(probabilities, labels)
-    rows = len(truth)
-
+    total = _count(scores, truth)
+    threshold = _best_global(total, objective)
+    kind, thresholds = "global", np.full(truth.shape[1], threshold)
     held_out: dict[str, float] = {}
-    total = _count(scores, truth, grid)
-    if rows >= folds:
+    if len(truth) >= folds:
         fold_of_row = stratified_folds(truth, folds, seed)
-        decisions = {name: np.zeros_like(truth) for name in CANDIDATES}
+        decided = {name: np.zeros_like(truth) for name in ("global", "shrunk")}
         for fold in range(folds):
             inside = fold_of_row == fold
-            rest = total.minus(_count(scores[inside], truth[inside], grid))
-            threshold, _ = _best_global(rest, objective, grid)
-            shrunk = _shrunk(rest, threshold, shrinkage_positives, grid)
-            decisions["global"][inside] = decide(scores[inside], threshold)
-            decisions["shrunk"][inside] = decide(scores[inside], shrunk)
+            rest = total.minus(_count(scores[inside], truth[inside]))
+            limit = _best_global(rest, objective)
+            decided["global"][inside] = scores[inside] >= limit
+            decided["shrunk"][inside] = scores[inside] >= _shrunk(rest, limit)
         held_out = {
-            name: objective_score(truth, decisions[name], objective)
-            for name in CANDIDATES
-            if name == "global" or name in candidates
+            name: objective_score(truth, given, objective) for name, given in decided.items()
         }
-
-    threshold, _ = _best_global(total, objective, grid)
-    kind = "global"
-    thresholds = np.full(truth.shape[1], threshold)
-    if held_out.get("shrunk", 0.0) > held_out.get("global", 0.0):
-        kind = "shrunk"
-        thresholds = _shrunk(total, threshold, shrinkage_positives, grid)
-    return ThresholdChoice(
-        thresholds=thresholds,
-        kind=kind,
-        global_threshold=threshold,
-        objective=objective,
-        score=objective_score(truth, decide(scores, thresholds), objective),
-        out_of_fold=held_out,
-    )
+        if held_out["shrunk"] > held_out["global"]:
+            kind, thresholds = "shrunk", _shrunk(total, threshold)
+    score = objective_score(truth, (scores >= thresholds).astype(np.int64), objective)
+    return Decision(kind, thresholds, score=score, out_of_fold=held_out)
 
 
-def _check_objective(objective: str) -> None:
-    if objective not in OBJECTIVES:
-        raise ValueError(f"Unknown objective {objective!r}; known: {', '.join(OBJECTIVES)}.")
+def _objective(name: str, jaccard: Any, micro_f1: Any, macro_f1: Any) -> Any:
+    both = (jaccard + macro_f1) / 2
+    values = dict(zip(OBJECTIVES, (jaccard, micro_f1, macro_f1, both), strict=True))
+    if name not in values:
+        raise ValueError(f"Unknown objective {name!r}; known: {', '.join(OBJECTIVES)}.")
+    return values[name]
 
 
 def _check(probabilities: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -286,11 +215,11 @@ def _check(probabilities: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     return scores, truth
 
 
-def _count(scores: np.ndarray, truth: np.ndarray, grid: np.ndarray) -> _Counts:
+def _count(scores: np.ndarray, truth: np.ndarray) -> _Counts:
     """Counts at every threshold from one histogram: a score passes the first `reached` of them."""
     rows, width = truth.shape
-    size = len(grid)
-    reached = np.searchsorted(grid, scores, side="right")
+    size = len(THRESHOLD_GRID)
+    reached = np.searchsorted(THRESHOLD_GRID, scores, side="right")
 
     def passing(groups: np.ndarray, number: int, weights: np.ndarray | None) -> np.ndarray:
         """`(number, grid)` entries of each group that pass each threshold."""
@@ -314,19 +243,16 @@ def _count(scores: np.ndarray, truth: np.ndarray, grid: np.ndarray) -> _Counts:
     )
 
 
-def _best_global(counts: _Counts, objective: str, grid: np.ndarray) -> tuple[float, float]:
+def _best_global(counts: _Counts, objective: str) -> float:
     values = counts.objective(objective)
-    best = np.flatnonzero(values >= values.max() - 1e-12)
-    place = best[np.argmin(np.abs(grid[best] - 0.5))]
-    return float(grid[place]), float(values[place])
+    best = THRESHOLD_GRID[values >= values.max() - 1e-12]
+    return float(best[np.argmin(np.abs(best - 0.5))])
 
 
-def _shrunk(
-    counts: _Counts, global_threshold: float, shrinkage_positives: float, grid: np.ndarray
-) -> np.ndarray:
+def _shrunk(counts: _Counts, global_threshold: float) -> np.ndarray:
     f1 = counts.label_f1()
-    distance = np.abs(grid - global_threshold)[:, None]
+    distance = np.abs(THRESHOLD_GRID - global_threshold)[:, None]
     best = f1 >= f1.max(axis=0) - 1e-12
-    own = grid[np.argmin(np.where(best, distance, np.inf), axis=0)]
-    share = ratio(counts.positives, counts.positives + shrinkage_positives)
+    own = THRESHOLD_GRID[np.argmin(np.where(best, distance, np.inf), axis=0)]
+    share = ratio(counts.positives, counts.positives + SHRINKAGE_POSITIVES)
     return global_threshold + share * (own - global_threshold)

@@ -12,9 +12,10 @@ from transformers import AutoModelForSequenceClassification
 from ...common.environment import environment
 from ...common.files import replace_folder, write_json
 from ...common.numerics import logit, sigmoid
-from ..choosing.decision_rules import DECISIONS, Decision, choose_decision
+from ...common.tables import markdown_table
+from ..choosing.decision_rules import DECISIONS, choose_decision
 from ..losses.distillation import DistillationLoss
-from ..results import System, compare, data_record, rare_labels, source_state, to_markdown
+from ..results import TITLES, System, data_record, score_systems, source_state, to_markdown
 from .run import ALONE, STUDENT, DistillationContext
 from .student import save_student
 from .teacher_rates import rate_matched
@@ -22,6 +23,7 @@ from .teacher_scores import OUT_OF_FOLD
 
 TEACHER = "teacher"
 BY_THRESHOLDS = ", thresholds"
+PLAIN = ("global", "shrunk")  # the rules that are thresholds alone
 LEAD_METRICS = ("jaccard", "micro_f1", "macro_f1", "macro_ap")
 
 
@@ -52,10 +54,9 @@ def finish_distillation(
         context.options.fold_thresholds,
     )
     replace_folder(partial, folder, "config.json")
-    results = score_systems(context, systems, records)
+    results = student_results(context, systems, records)
     results["thresholds"] = dict(zip(context.label_names, limits, strict=True))
     results["seconds"] = round(time.monotonic() - begin, 1)
-    write_json(context.output / "training_args.json", context.arguments.to_dict())
     text = to_markdown(results) + lead_table(results)
     (context.output / "results.md").write_text(text, encoding="utf-8")
     shift = np.zeros(1)
@@ -75,11 +76,12 @@ def finish_distillation(
 def all_systems(context: DistillationContext) -> list[System]:
     """Teacher, encoder alone and student, each by its best rule and by thresholds alone.
 
-    A stock pipeline knows thresholds at most, so the last system, the published one, is the student
-    by thresholds. The teacher's rule is its own, and its thresholds are chosen on its out-of-fold
-    scores; those of the encoder alone on its own held-out folds. The student takes its teacher's
-    rule, and the thresholds at which it gives each label as often (`teacher_rates`); with
-    `thresholds_from="labels"` both are chosen on its held-out folds instead.
+    A stock pipeline knows thresholds at most. Therefore the last system, the published one, is the
+    student by thresholds. The teacher keeps its own rule; its thresholds are chosen on its
+    out-of-fold scores. Rule and thresholds of the encoder alone are chosen on its own held-out
+    folds. The student takes its teacher's rule, and the thresholds at which it gives each label as
+    often as its teacher (`teacher_rates`). With `thresholds_from="labels"`, both are chosen on the
+    student's held-out folds instead.
     """
     labels = context.splits["train"].labels.astype(np.int64)
     objective = context.options.threshold_objective
@@ -87,7 +89,7 @@ def all_systems(context: DistillationContext) -> list[System]:
     scored = {split: logits[None] for split, logits in context.scores.scored.items()}
     by_rule.append(System(TEACHER, context.teacher.decision, scored))
     if context.scores.origin == OUT_OF_FOLD:
-        chosen = choose_decision(context.scores.training, labels, _plain(), objective)
+        chosen = choose_decision(context.scores.training, labels, PLAIN, objective)
         by_thresholds.append(System(TEACHER + BY_THRESHOLDS, chosen, scored))
     for variant in reversed(context.variants):
         rows, held_out = context.held_out_logits(variant)
@@ -98,49 +100,30 @@ def all_systems(context: DistillationContext) -> list[System]:
         else:
             decisions = (
                 choose_decision(held_out, labels[rows], DECISIONS, objective),
-                choose_decision(held_out, labels[rows], _plain(), objective),
+                choose_decision(held_out, labels[rows], PLAIN, objective),
             )
         by_rule.append(System(variant, decisions[0], logits))
         by_thresholds.append(System(variant + BY_THRESHOLDS, decisions[1], logits))
     return by_rule + by_thresholds
 
 
-def _plain() -> tuple[str, ...]:
-    """The rules that are thresholds alone."""
-    return tuple(kind for kind in DECISIONS if kind in ("global", "shrunk"))
-
-
-def score_systems(
+def student_results(
     context: DistillationContext, systems: list[System], records: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """All figures of a distillation as plain values."""
-    options, names, commit = context.options, context.label_names, context.teacher.commit
-    rare = rare_labels(context.statistics.prevalence.tolist(), names)
-    table: dict[str, Any] = {system.name: {} for system in systems}
+    options, commit = context.options, context.teacher.commit
     by_name = {system.name: system for system in systems}
-    comparisons: dict[str, Any] = {}
-    for split in context.held_out_splits:
-        labels = context.splits[split].labels.astype(np.int64)
-        for system in systems:
-            table[system.name][split] = system.scores(split, labels, names, rare)
-        comparisons[split] = {
-            f"{first} - {second}": compare(by_name[first], by_name[second], split, labels)
-            for ending in ("", BY_THRESHOLDS)
-            for first, second in (
-                (STUDENT + ending, ALONE + ending),
-                (TEACHER + ending, STUDENT + ending),
-            )
-            if first in by_name and second in by_name
-        }
-    decisions: dict[str, Decision] = {system.name: system.decision for system in systems}
+    pairs = [
+        (by_name[first + ending], by_name[second + ending])
+        for ending in ("", BY_THRESHOLDS)
+        for first, second in ((STUDENT, ALONE), (TEACHER, STUDENT))
+        if first + ending in by_name and second + ending in by_name
+    ]
+    figures = score_systems(context, systems, pairs)
     loss = DistillationLoss(context.statistics, **options.loss_options(with_teacher=True))
-    return {
-        "format": 1,
+    return figures | {
         "kind": "student",
         "recipe": context.arguments.to_dict(),
-        "labels": names,
-        "rare_labels": rare,
-        "splits": context.held_out_splits,
         "data": data_record(context.splits, context.arguments.data.dataset_name),
         "teacher": {
             "source": options.model,
@@ -154,16 +137,9 @@ def score_systems(
         "student_source": _student_source(records)["source"],
         "encoders": {STUDENT: _student_source(records)},
         "seeds": options.seeds,
-        "loss": {
-            "name": loss.name,
-            "config": loss.get_config_dict(),
-            "citation": loss.citation,
-        },
+        "loss": {"name": loss.name, "config": loss.get_config_dict(), "citation": loss.citation},
         "stages": records,
-        "systems": table,
-        "comparisons": comparisons,
-        "lead_kept": lead_kept(table, context.held_out_splits),
-        "decisions": {name: decision.to_dict() for name, decision in decisions.items()},
+        "lead_kept": lead_kept(figures["systems"], context.held_out_splits),
         "environment": environment(),
         "seconds_by_part": {
             f"teacher, {part}": seconds for part, seconds in context.scores.seconds.items()
@@ -204,13 +180,12 @@ def lead_kept(table: dict[str, Any], splits: list[str]) -> dict[str, Any]:
 
 
 def lead_table(results: dict[str, Any]) -> str:
-    """`lead_kept` as Markdown."""
-    lines = ["", "## Share of the teacher's lead over the encoder alone that the student keeps", ""]
-    for split, entries in results["lead_kept"].items():
-        for name, entry in entries.items():
-            cells = ", ".join(
-                f"{metric} {'no lead' if value is None else f'{100 * value:.0f} %'}"
-                for metric, value in entry.items()
-            )
-            lines.append(f"- {split}, {name}: {cells}")
-    return "\n".join([*lines, ""]) if len(lines) > 3 else ""
+    """`lead_kept` as a table in Markdown; empty if there is none."""
+    rows = [
+        [split, name, *("no lead" if v is None else f"{100 * v:.0f} %" for v in entry.values())]
+        for split, entries in results["lead_kept"].items()
+        for name, entry in entries.items()
+    ]
+    header = ["split", "student", *(TITLES[metric] for metric in LEAD_METRICS)]
+    title = "## Share of the teacher's lead over the encoder alone that the student keeps"
+    return f"\n{title}\n\n{markdown_table(header, rows)}\n" if rows else ""

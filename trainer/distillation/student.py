@@ -19,9 +19,10 @@ from transformers import (
 )
 
 from ...common.errors import UserError
-from ..parameter_groups import width_scaled_learning_rate
+from ...common.numerics import logit
+from ..parameter_groups import grouped_parameters, width_scaled_learning_rate
 
-HEAD_PARTS = ("classifier", "pooler", "pre_classifier", "score", "head")
+HEAD_PARTS = {"classifier", "pooler", "pre_classifier", "score", "head"}
 
 
 def build_student(
@@ -37,18 +38,18 @@ def build_student(
     The output bias starts at the log-odds of each label's prevalence.
 
     Args:
-        source: folder or Hub id of a stock encoder.
+        source: folder or Hub ID of a stock encoder.
         labels: the labels, in the teacher's order.
         prevalence: (labels,) share of the training texts that have each label.
-        revision: of a Hub id.
-        layers: keep so many of the encoder's layers, evenly spaced, first and last among them.
+        revision: of a Hub ID.
+        layers: keep this many of the encoder's layers, evenly spaced, with the first and last.
         attn_implementation: of the attention.
 
     Raises:
         UserError: no stock encoder, or one whose layers cannot be chosen.
     """
-    hub_options = {} if revision is None else {"revision": revision}
     check_student(source, revision)
+    attention = {"attn_implementation": attn_implementation} if attn_implementation else {}
     model = AutoModelForSequenceClassification.from_pretrained(
         source,
         num_labels=len(labels),
@@ -57,14 +58,13 @@ def build_student(
         problem_type="multi_label_classification",
         dtype=torch.float32,
         ignore_mismatched_sizes=True,
-        **({} if attn_implementation is None else {"attn_implementation": attn_implementation}),
-        **hub_options,
+        revision=revision or "main",
+        **attention,
     )
     if layers is not None:
         keep_layers(model, layers)
-    share = torch.from_numpy(np.clip(prevalence, 1e-4, 1 - 1e-4))
     with torch.no_grad():
-        output_layer(model).bias.copy_(torch.log(share / (1 - share)))
+        output_layer(model).bias.copy_(torch.from_numpy(logit(prevalence, 1e-4)))
     return model
 
 
@@ -72,25 +72,23 @@ def check_student(source: str, revision: str | None = None) -> None:
     """Refuse what cannot be a stock student, before anything is computed.
 
     Args:
-        source: folder or Hub id.
-        revision: of a Hub id.
+        source: folder or Hub ID.
+        revision: of a Hub ID.
 
     Raises:
         UserError: no model is there, or one without a stock sequence classifier.
     """
     try:
-        config = AutoConfig.from_pretrained(
-            source, **({} if revision is None else {"revision": revision})
-        )
+        config = AutoConfig.from_pretrained(source, revision=revision or "main")
     except (OSError, ValueError) as error:
         raise UserError(
             f"--student {source} cannot be loaded: {str(error).strip().splitlines()[0]} "
-            "It must be the folder or Hub id of a stock encoder."
+            "It must be the folder or Hub ID of a stock encoder."
         ) from error
     if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING or hasattr(config, "auto_map"):
         raise UserError(
-            f"--student {source} is a {config.model_type} model, which is no stock encoder: "
-            "transformers has no sequence classifier of its own for it."
+            f"--student {source} is a {config.model_type} model, not a stock encoder: "
+            "transformers has no sequence classifier for it."
         )
 
 
@@ -100,18 +98,17 @@ def student_tokenizer(
     """The encoder's stock tokenizer, with the length the student was trained for.
 
     Args:
-        source: folder or Hub id.
-        revision: of a Hub id.
+        source: folder or Hub ID.
+        revision: of a Hub ID.
         max_length: positions for a text, at most those of the tokenizer.
     """
-    hub_options = {} if revision is None else {"revision": revision}
-    tokenizer = AutoTokenizer.from_pretrained(source, **hub_options)
+    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or "main")
     tokenizer.model_max_length = min(max_length, tokenizer.model_max_length)
     return tokenizer
 
 
 def keep_layers(model: PreTrainedModel, count: int) -> None:
-    """Keep so many layers of the encoder, evenly spaced from the first to the last.
+    """Keep some layers of the encoder, evenly spaced from the first to the last.
 
     As in Sanh et al. (2019) and Turc et al. (2019), a smaller student starts from a larger
     encoder's layers.
@@ -139,12 +136,10 @@ def output_layer(model: PreTrainedModel) -> nn.Linear:
         UserError: it is not among the last layers stock classifiers have.
     """
     for path in ("classifier", "classifier.out_proj", "score"):
-        module: Any = model
-        for part in path.split("."):
-            module = getattr(module, part, None)
+        module = _submodule(model, path)
         if isinstance(module, nn.Linear) and module.out_features == model.config.num_labels:
             return module
-    raise UserError(f"The output layer of a {model.config.model_type} classifier is not known.")
+    raise UserError(f"The output layer of a {model.config.model_type} classifier is unknown.")
 
 
 def fold_thresholds(model: PreTrainedModel, thresholds: np.ndarray) -> None:
@@ -156,10 +151,9 @@ def fold_thresholds(model: PreTrainedModel, thresholds: np.ndarray) -> None:
         model: the student.
         thresholds: (labels,) in (0, 1).
     """
-    limits = torch.from_numpy(np.clip(np.asarray(thresholds, np.float64), 1e-6, 1 - 1e-6))
-    layer = output_layer(model)
+    bias = output_layer(model).bias
     with torch.no_grad():
-        layer.bias.sub_(torch.logit(limits).to(layer.bias))
+        bias.sub_(torch.from_numpy(logit(thresholds, 1e-6)).to(bias))
 
 
 def student_groups(
@@ -174,15 +168,11 @@ def student_groups(
         weight_decay: on matrices; biases and norms have none.
     """
     rate = learning_rate or width_scaled_learning_rate(model.config.hidden_size)
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        in_head = any(part in HEAD_PARTS for part in name.split("."))
-        decay = weight_decay if parameter.dim() > 1 else 0.0
-        groups.setdefault((rate * (head_factor if in_head else 1.0), decay), []).append(parameter)
-    return [
-        {"params": members, "lr": group_rate, "weight_decay": decay}
-        for (group_rate, decay), members in groups.items()
-    ]
+    rates = {
+        name: rate * (head_factor if HEAD_PARTS & set(name.split(".")) else 1.0)
+        for name, _ in model.named_parameters()
+    }
+    return grouped_parameters(model, rates, weight_decay)
 
 
 def save_student(
@@ -219,9 +209,14 @@ def save_student(
 
 def _layers(model: PreTrainedModel, option: str) -> nn.ModuleList:
     for path in ("encoder.layer", "transformer.layer", "layers", "encoder.layers"):
-        module: Any = model.base_model
-        for part in path.split("."):
-            module = getattr(module, part, None)
+        module = _submodule(model.base_model, path)
         if isinstance(module, nn.ModuleList) and hasattr(model.config, "num_hidden_layers"):
             return module
-    raise UserError(f"{option}: the layers of a {model.config.model_type} encoder are not known.")
+    raise UserError(f"{option}: the layers of a {model.config.model_type} encoder are unknown.")
+
+
+def _submodule(model: nn.Module, path: str) -> nn.Module | None:
+    try:
+        return model.get_submodule(path)
+    except AttributeError:
+        return None

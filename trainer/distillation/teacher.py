@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from safetensors.torch import load_file
 from transformers.utils import logging
 
 from ...common.errors import UserError
-from ...common.files import fingerprint, read_json
+from ...common.files import fingerprint, parse_json, read_json
 from ...common.finished import RECORD, find
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.labeled_texts import LabeledTexts
@@ -50,10 +49,6 @@ class TeacherRun:
         """(training rows, labels), each row from models that did not see it."""
         file = self.folder / self.stage / "out_of_fold.safetensors"
         return load_file(file)["logits"].float().numpy()
-
-    def has_fold_models(self, names: list[str]) -> bool:
-        """Whether every fold's encoders and layers on top are still there."""
-        return self.fold_models_digest(names) is not None
 
     def fold_models_digest(self, names: list[str]) -> str | None:
         """Digest of every fold's encoders and layers on top; None if one is missing or damaged."""
@@ -98,7 +93,7 @@ class Teacher:
     """The stack that is distilled.
 
     Attributes:
-        source: as given, a folder or Hub id.
+        source: as given, a folder or Hub ID.
         folder: where it is on this machine.
         config: its configuration.
         digest: of its weights, configuration and tokenizers.
@@ -126,8 +121,8 @@ class Teacher:
             commit = folder.name
         if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
             raise UserError(
-                f"{options.model} is no finished model (config.json and *.safetensors). Give the "
-                "model/ folder of a training run, or a Hub id."
+                f"{options.model} is not a finished model (config.json and *.safetensors). Give "
+                "the model/ folder of a training run, or a Hub ID."
             )
         kind = read_json(folder / "config.json").get("model_type")
         if kind != StackedEmotionConfig.model_type:
@@ -171,7 +166,7 @@ class Teacher:
             train: the training texts, whose order is that of the out-of-fold scores.
 
         Returns:
-            The run, or None, with the reason told, where the teacher's own scores have to do.
+            The run, or None, with a warning, if the teacher's own scores must be used.
 
         Raises:
             UserError: a run was given that cannot be used.
@@ -198,10 +193,10 @@ def logits_of(predictor: StackedEmotionPredictor, texts: list[str], progress: bo
 def _read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str]:
     """The run, or what is wrong with it."""
     try:
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        results = parse_json(folder / "results.json")
         recipe, data = dict(results["recipe"]), dict(results["data"]["train"])
         folds, seed = int(recipe.get("cross_fit") or 0), int(recipe["seed"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None, f"there is no results.json of a training run in {folder}"
     stages = [name for name in ("head", "meta") if (folder / name / RECORD).is_file()]
     if not stages:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ IN_SAMPLE = "in sample"
 
 @dataclass
 class TeacherScores:
-    """What the teacher says of every text.
+    """The teacher's scores of every text.
 
     Attributes:
         training: (rows, labels) logits of the training texts.
@@ -76,25 +76,22 @@ def score_all(
 ) -> TeacherScores:
     """Score every text that is not scored yet, and read the scores.
 
-    Each part is a folder of its own that is written once and taken from then on; the shards of the
-    unlabeled texts one by one, so that a killed run goes on with the next.
+    Each part is written once to a folder of its own and read from there afterward. Unlabeled texts
+    are written shard by shard: a run that was killed continues with the next shard.
 
     Args:
         options: the distillation's.
         teacher: the stack.
         splits: the labeled texts by split, `train` among them.
     """
-    root = Path(options.teacher_scores or Path(options.output_dir) / "teacher")
     train = splits["train"]
+    store = _Store(Path(options.teacher_scores or Path(options.output_dir) / "teacher"), teacher)
     run = teacher.find_run(options.teacher_run, train)
     if run is not None:
         fold_of_row = run.fold_of_row
-    else:
-        fold_of_row = stratified_folds(train.labels, options.cross_fit, options.fold_seed)
-    store = _Store(root, teacher)
-    if run is not None:
         training, origin = run.out_of_fold_logits(), OUT_OF_FOLD
     else:
+        fold_of_row = stratified_folds(train.labels, options.cross_fit, options.fold_seed)
         training, origin = store.labeled("train", train), IN_SAMPLE
     scored = {
         split: store.labeled(split, texts) for split, texts in splits.items() if split != "train"
@@ -126,7 +123,6 @@ class _Store:
         self.teacher = teacher
         self.seconds: dict[str, float] = {}
         self.digests: list[str] = []
-        self._predictor: StackedEmotionPredictor | None = None
 
     def labeled(self, split: str, texts: LabeledTexts) -> np.ndarray:
         """Logits of a split, by the teacher as it is."""
@@ -198,12 +194,10 @@ class _Store:
         ]
         return self._read_shards(self._once("unlabeled", key, work))
 
-    @property
+    @cached_property
     def predictor(self) -> StackedEmotionPredictor:
         """The teacher, loaded when it is first needed."""
-        if self._predictor is None:
-            self._predictor = self.teacher.predictor()
-        return self._predictor
+        return self.teacher.predictor()
 
     def _score(self, texts: list[str]) -> np.ndarray:
         return logits_of(self.predictor, texts, progress=PartialState().is_main_process)

@@ -26,7 +26,7 @@ from .student import build_student, student_groups
 
 
 class DistillationTrainer(StackedEmotionTrainer):
-    """`StackedEmotionTrainer` that hands the teacher's logits to its `DistillationLoss`."""
+    """`StackedEmotionTrainer` that passes the teacher's logits to its `DistillationLoss`."""
 
     def compute_loss(
         self,
@@ -49,13 +49,7 @@ class DistillationTrainer(StackedEmotionTrainer):
         given = {name: inputs[name] for name in names if name in inputs}
         outputs = model(**{key: value for key, value in inputs.items() if key not in given})
         parts = self.emotion_loss(outputs["logits"], given.pop("labels"), **given)
-        if "row_mask" in given:
-            share = self._share_of_rows(given["row_mask"])
-            parts = {name: part * share for name, part in parts.items()}
-        for name, part in parts.items():
-            self._part_sums[name] = self._part_sums.get(name, 0.0) + part.detach().float()
-        self._part_steps += 1
-        loss = sum(parts.values())
+        loss = self._total(parts, given.get("row_mask"))
         return (loss, outputs) if return_outputs else loss
 
 
@@ -148,7 +142,7 @@ def student_logits(
         model: the student.
         tokenizer: its tokenizer.
         texts: any texts.
-        batch_size: texts a batch; they are sorted by length.
+        batch_size: texts per batch; they are sorted by length.
     """
     collate = StudentCollator(tokenizer)
     lengths = np.array([len(text) for text in texts])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import time
@@ -15,12 +13,13 @@ import torch
 from accelerate import PartialState
 from tqdm.auto import tqdm
 
+from ...alignment_stacked_emotion import INPUTS
 from ...common.batching import batches_by_length
 from ...common.disk import no_room
-from ...common.files import fingerprint, replace_folder, write_json
+from ...common.files import fingerprint, parse_json, replace_folder, write_json
 from ...common.finished import find, finish
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..data_collator import ENCODING_KEYS, EncodedTextCollator, EncodedTexts
+from ..data_collator import EncodedTextCollator, EncodedTexts
 from ..running.progress import announce
 from .cache import FILES, CacheLayout, map_files
 
@@ -32,7 +31,7 @@ class FeatureCacheWriter:
     """Fills a cache, part by part, and puts it in place at once when it is whole.
 
     Every rank writes its own texts into the same files and notes in a journal how far it is, so
-    that a killed run goes on where it was, at most `JOURNAL_SECONDS` earlier. The main rank writes
+    that a killed run resumes at most `JOURNAL_SECONDS` earlier. The main rank writes
     the record of the finished work and renames the folder.
 
     Args:
@@ -52,7 +51,7 @@ class FeatureCacheWriter:
         self.state = PartialState()
         if self.state.is_main_process:
             begun = {"fingerprint": fingerprint, "ranks": self.state.num_processes}
-            goes_on = _read(self.partial / _BEGUN) == begun
+            goes_on = self._goes_on(begun)
             if not goes_on:
                 shutil.rmtree(self.partial, ignore_errors=True)
             self._make_room()
@@ -104,7 +103,7 @@ class FeatureCacheWriter:
             texts: the encoded texts, all of them.
             rows: the texts to fill.
             encoder: the column of the cache, or None for all at once.
-            batch_tokens: positions a batch, padding included.
+            batch_tokens: positions per batch, padding included.
             description: shown in the progress bar.
         """
         device = self.state.device
@@ -115,8 +114,7 @@ class FeatureCacheWriter:
         width = sum(self.layout.sizes) if encoder is None else self.layout.sizes[encoder]
         columns = slice(None) if encoder is None else slice(encoder, encoder + 1)
         mine = np.asarray(rows)[self.state.process_index :: self.state.num_processes]
-        which = hashlib.sha256(np.asarray(rows, np.int64).tobytes()).hexdigest()
-        unit = fingerprint([encoder, batch_tokens], which)
+        unit = fingerprint([encoder, batch_tokens], np.asarray(rows, np.int64).tolist())
         batches = [mine[batch] for batch in batches_by_length(source.lengths[mine], batch_tokens)]
         noted = time.monotonic()
         bar = tqdm(
@@ -125,7 +123,7 @@ class FeatureCacheWriter:
         )  # fmt: skip
         for number, batch in enumerate(batches[self.done.get(unit, 0) :], self.done.get(unit, 0)):
             inputs = collate([source[int(row)] for row in batch])
-            ids, attention, index = (inputs[key].to(device) for key in ENCODING_KEYS)
+            ids, attention, index = (inputs[key].to(device) for key in INPUTS)
             embeddings, mask, logits, *_ = model.stacked.encode(ids, attention, index)
             vectors, counts = embeddings.float().cpu().numpy(), mask.sum(1).tolist()
             for place, row in enumerate(batch):
@@ -141,7 +139,7 @@ class FeatureCacheWriter:
         bar.close()
 
     def _note(self, unit: str, batches: int) -> None:
-        """Write down that so many batches of a unit are on the disk."""
+        """Note how many batches of a unit are on the disk."""
         self._flush()
         self.done[unit] = batches
         finish(self.partial, self.fingerprint, self.done, [], self.journal.name)
@@ -163,10 +161,9 @@ class FeatureCacheWriter:
                 path.unlink(missing_ok=True)
         self.state.wait_for_everyone()
 
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
+    def _goes_on(self, begun: dict[str, Any]) -> bool:
+        """Whether the partial files are those of this very cache."""
+        try:
+            return parse_json(self.partial / _BEGUN) == begun
+        except (OSError, ValueError):
+            return False

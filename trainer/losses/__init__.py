@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from ...data.label_statistics import LabelStatistics
@@ -42,8 +41,7 @@ def loss_options(name: str) -> dict[str, Any]:
     """
     if name not in LOSSES:
         raise ValueError(f"Unknown loss {name!r}; known: {', '.join(LOSSES)}.")
-    parameters = inspect.signature(LOSSES[name]).parameters.values()
-    return {entry.name: entry.default for entry in parameters if entry.name != "statistics"}
+    return LOSSES[name].options()
 
 
 def build_loss(name: str, statistics: LabelStatistics, **options: Any) -> EmotionLoss:
@@ -59,6 +57,15 @@ def build_loss(name: str, statistics: LabelStatistics, **options: Any) -> Emotio
 
     Raises:
         ValueError: unknown loss or option (the known ones are listed), or a bad value.
+
+    Example:
+        >>> import torch
+        >>> from stacked_emotion.trainer import LabelStatistics, build_loss
+        >>> statistics = LabelStatistics.from_labels([[1, 0], [1, 1], [0, 0], [0, 0]], ["a", "b"])
+        >>> loss = build_loss("bce", statistics)
+        >>> parts = loss(torch.zeros(4, 2), torch.tensor([[1.0, 0], [1, 1], [0, 0], [0, 0]]))
+        >>> {name: round(float(value), 4) for name, value in parts.items()}
+        {'bce': 0.6931}
     """
     known = loss_options(name)
     unknown = sorted(set(options) - set(known))

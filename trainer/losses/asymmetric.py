@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ...data.label_statistics import LabelStatistics
-from .base import EmotionLoss, mean_or_zero
+from .base import EmotionLoss, mean_or_zero, number_in
 
 
 class AsymmetricLoss(EmotionLoss):
@@ -25,6 +25,9 @@ class AsymmetricLoss(EmotionLoss):
         gamma_positive: γ₊, at least 0.
         gamma_negative: γ₋, at least 0.
         margin: m in [0, 1).
+
+    Raises:
+        ValueError: an option outside its range.
     """
 
     name: ClassVar[str] = "asymmetric"
@@ -44,24 +47,10 @@ class AsymmetricLoss(EmotionLoss):
         margin: float = 0.05,
     ) -> None:
         super().__init__(statistics)
-        if gamma_positive < 0 or gamma_negative < 0:
-            raise ValueError(
-                "gamma_positive and gamma_negative of the asymmetric loss must be at least 0, "
-                f"got {gamma_positive} and {gamma_negative}."
-            )
-        if not 0.0 <= margin < 1.0:
-            raise ValueError(f"margin of the asymmetric loss must lie in [0, 1), got {margin}.")
-        self.gamma_positive = float(gamma_positive)
-        self.gamma_negative = float(gamma_negative)
-        self.margin = float(margin)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """γ₊, γ₋ and the margin."""
-        return {
-            "gamma_positive": self.gamma_positive,
-            "gamma_negative": self.gamma_negative,
-            "margin": self.margin,
-        }
+        what = "{} of the asymmetric loss"
+        self.gamma_positive = number_in("[0, inf)", gamma_positive, what.format("gamma_positive"))
+        self.gamma_negative = number_in("[0, inf)", gamma_negative, what.format("gamma_negative"))
+        self.margin = number_in("[0, 1)", margin, what.format("margin"))
 
     def components(
         self, logits: Tensor, labels: Tensor, embedding: Tensor | None

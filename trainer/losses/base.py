@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,9 +15,10 @@ from ...data.label_statistics import LabelStatistics
 class EmotionLoss(nn.Module):
     """A multi-label loss without parameters that returns named components.
 
-    `forward` checks the inputs, leaves masked rows out, switches autocast off and casts to float32
-    (float64 stays), then calls `components`, which a subclass implements. The trainer sums the
-    components, which carry their weights already, and logs each.
+    `forward` checks the inputs, drops masked rows, turns autocast off, casts to float32 (float64
+    stays) and calls `components`, which a subclass implements. The components already carry their
+    weights: the trainer adds them up and logs each one. A subclass keeps every option of its
+    constructor as an attribute of the same name, so that `get_config_dict` finds it.
 
     Under distributed data parallel training every component is scaled so that the mean over ranks
     of its gradients is the gradient for the whole batch, given equal numbers of rows per rank.
@@ -46,12 +48,19 @@ class EmotionLoss(nn.Module):
 
     @property
     def gathered_components(self) -> frozenset[str]:
-        """Components that look at the rows of all ranks; the others are means over a rank's own."""
+        """Components computed over the rows of all ranks; the others are means over one rank."""
         return frozenset()
 
+    @classmethod
+    def options(cls) -> dict[str, Any]:
+        """The options of the constructor and their defaults."""
+        parameters = inspect.signature(cls).parameters.values()
+        return {entry.name: entry.default for entry in parameters if entry.name != "statistics"}
+
     def get_config_dict(self) -> dict[str, Any]:
-        """The settings as JSON values; `build_loss(name, statistics, **settings)` rebuilds it."""
-        return {}
+        """The value of every option, for JSON; `build_loss(name, statistics, **values)` rebuilds
+        the loss."""
+        return {name: getattr(self, name) for name in self.options()}
 
     def components(
         self, logits: Tensor, labels: Tensor, embedding: Tensor | None
@@ -65,6 +74,9 @@ class EmotionLoss(nn.Module):
 
         Returns:
             Component name to scalar.
+
+        Raises:
+            NotImplementedError: the subclass does not implement it.
         """
         raise NotImplementedError(f"{type(self).__name__} does not implement components()")
 
@@ -81,8 +93,8 @@ class EmotionLoss(nn.Module):
             logits: `(batch, labels)` scores before the sigmoid, any float type.
             labels: `(batch, labels)` 0/1, any type.
             embedding: `(batch, width)` sentence vectors; needed where `uses_embedding`.
-            row_mask: `(batch,)` bool, False for rows that only fill the batch. They count as if
-                they were not there; a batch with no rows left costs 0 and has a zero gradient.
+            row_mask: `(batch,)` bool, False for rows that only fill the batch. They are ignored;
+                a batch without any other row costs 0 and has a zero gradient.
 
         Returns:
             Component name to scalar tensor, at least float32.
@@ -96,13 +108,9 @@ class EmotionLoss(nn.Module):
             logits, labels = logits[keep], labels[keep]
             embedding = None if embedding is None else embedding[keep]
         with torch.autocast(device_type=logits.device.type, enabled=False):
-            logits = _at_least_float32(logits)
-            labels = labels.to(logits.dtype)
-            if self.uses_embedding and embedding is not None:
-                embedding = embedding.to(logits.dtype)
-            else:
-                embedding = None
-            return self.components(logits, labels, embedding)
+            logits = at_least_float32(logits)
+            given = embedding.to(logits) if self.uses_embedding and embedding is not None else None
+            return self.components(logits, labels.to(logits), given)
 
     def _check(
         self, logits: Tensor, labels: Tensor, embedding: Tensor | None, row_mask: Tensor | None
@@ -141,5 +149,31 @@ def mean_or_zero(values: Tensor) -> Tensor:
     return values.mean() if values.numel() else values.sum()
 
 
-def _at_least_float32(tensor: Tensor) -> Tensor:
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """The tensor in float32; float64 stays."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def number_in(interval: str, value: float, what: str) -> float:
+    """Check that an option lies in an interval.
+
+    Args:
+        interval: in mathematical notation, such as `[0, 1)` or `(0, inf)`.
+        value: the value of the option.
+        what: the name of the option, for the message.
+
+    Returns:
+        The value as a float.
+
+    Raises:
+        ValueError: the value is outside, or NaN.
+    """
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = value > low if interval[0] == "(" else value >= low
+    below = value < high if interval[-1] == ")" else value <= high
+    if above and below:
+        return float(value)
+    rule = f"lie in {interval}"
+    if high == float("inf"):
+        rule = f"be {'above' if interval[0] == '(' else 'at least'} {low:g}"
+    raise ValueError(f"{what} must {rule}, got {value}.")

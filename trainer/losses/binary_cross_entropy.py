@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -40,14 +40,18 @@ class WeightedBinaryCrossEntropyLoss(BinaryCrossEntropyLoss):
     """Mean of −[w·y·log p + (1 − y)·log(1 − p)] with one weight w per label (`pos_weight`).
 
     The weights come from the label counts: see `stacked_emotion.data.label_statistics.
-    class_weights`. The minimum in expectation is at logit(prevalence) + log w, so log w is taken
-    off the classifier's bias after training.
+    class_weights`. The minimum in expectation is at logit(prevalence) + log w. Therefore
+    `StackedEmotionTrainer` adds log w to the logits before it computes the loss: the model's own
+    logits then have their minimum at logit(prevalence), with no correction after training.
 
     Args:
         statistics: label statistics of the training split.
         class_weights: `none`, `inverse`, `sqrt_inverse` or `effective_number`.
         class_weight_power: exponent on the class ratio instead of the method's own.
         class_weight_cap: weights are kept within [1/cap, cap].
+
+    Raises:
+        ValueError: an unknown method, or an option outside its range.
     """
 
     name: ClassVar[str] = "weighted_bce"
@@ -72,11 +76,3 @@ class WeightedBinaryCrossEntropyLoss(BinaryCrossEntropyLoss):
         self.class_weights = class_weights
         self.class_weight_power = class_weight_power
         self.class_weight_cap = class_weight_cap
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The class weighting's settings."""
-        return {
-            "class_weights": self.class_weights,
-            "class_weight_power": self.class_weight_power,
-            "class_weight_cap": self.class_weight_cap,
-        }

@@ -1,23 +1,17 @@
-"""How far two passes over the same texts, with other dropout, are from one another."""
+"""How far apart two passes over the same texts are, when dropout differs."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-CITATION = """@inproceedings{liang2021rdrop,
-  title = {{R-Drop}: Regularized Dropout for Neural Networks},
-  author = {Liang, Xiaobo and Wu, Lijun and Li, Juntao and Wang, Yue and Meng, Qi and Qin, Tao and
-            Chen, Wei and Zhang, Min and Liu, Tie-Yan},
-  booktitle = {Advances in Neural Information Processing Systems},
-  year = {2021}
-}"""
+from .base import at_least_float32, mean_or_zero
 
 
 def dropout_consistency(first: Tensor, second: Tensor) -> Tensor:
-    """Half the symmetric Kullback-Leibler divergence of two passes, a Bernoulli a label.
+    """Half the symmetric Kullback-Leibler divergence of two passes, one Bernoulli per label.
 
-    R-Drop of Liang et al. (2021), for sigmoids: with logits z, z' and p = σ(z), p' = σ(z'),
+    R-Drop (Liang et al. 2021, NeurIPS), for sigmoids: with logits z, z' and p = σ(z), p' = σ(z'),
     KL(p‖p') + KL(p'‖p) = (p − p')(z − z'). It is at least 0, and 0 only where the passes agree.
 
     Args:
@@ -26,13 +20,15 @@ def dropout_consistency(first: Tensor, second: Tensor) -> Tensor:
 
     Returns:
         Mean over rows and labels, a float32 scalar (float64 stays); 0 for no rows.
+
+    Raises:
+        ValueError: the two passes have different shapes.
     """
     if first.shape != second.shape:
         raise ValueError(
             f"The two passes have shapes {tuple(first.shape)} and {tuple(second.shape)}; they must "
             "be of the same texts and labels."
         )
-    kind = torch.promote_types(first.dtype, torch.float32)
-    first, second = first.to(kind), second.to(kind)
+    first, second = at_least_float32(first), at_least_float32(second)
     divergence = (torch.sigmoid(first) - torch.sigmoid(second)) * (first - second)
-    return divergence.mean() / 2 if divergence.numel() else divergence.sum()
+    return mean_or_zero(divergence) / 2

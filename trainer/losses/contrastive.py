@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ...data.label_statistics import LabelStatistics
 from ...pretrained_stacked_emotion import StackedEmotionPreTrainedModel
-from .base import EmotionLoss
+from .base import EmotionLoss, number_in
 
 
 class GatheredRows(NamedTuple):
@@ -34,10 +34,10 @@ class GatheredRows(NamedTuple):
 
 
 def gather_rows(embedding: Tensor, labels: Tensor) -> GatheredRows:
-    """Bring the rows of all ranks together, with gradient; ranks may hold unequal numbers.
+    """Gather the rows of all ranks, with gradient; ranks may hold different numbers of rows.
 
-    Every rank must call it, and every rank must run the backward pass of what it returns. Without
-    `torch.distributed` the rows come back as they are.
+    Every rank must call this function and run the backward pass of its result. Without
+    `torch.distributed` it returns the rows unchanged.
 
     Args:
         embedding: `(rows, width)` of this rank.
@@ -114,6 +114,9 @@ class ContrastiveLoss(EmotionLoss):
     Args:
         statistics: label statistics of the training split.
         temperature: τ, above 0.
+
+    Raises:
+        ValueError: a temperature of 0 or below.
     """
 
     name: ClassVar[str] = "contrastive"
@@ -134,25 +137,17 @@ class ContrastiveLoss(EmotionLoss):
 
     def __init__(self, statistics: LabelStatistics, temperature: float = 0.1) -> None:
         super().__init__(statistics)
-        if not temperature > 0:
-            raise ValueError(
-                f"temperature of the contrastive loss must be above 0, got {temperature}."
-            )
-        self.temperature = float(temperature)
+        self.temperature = number_in("(0, inf)", temperature, "temperature of the contrastive loss")
 
     @property
     def uses_embedding(self) -> bool:
-        """True."""
+        """The loss always needs the embedding."""
         return True
 
     @property
     def gathered_components(self) -> frozenset[str]:
-        """The one it has."""
+        """`contrastive`, its only component."""
         return frozenset({"contrastive"})
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The temperature."""
-        return {"temperature": self.temperature}
 
     def components(
         self, logits: Tensor, labels: Tensor, embedding: Tensor | None

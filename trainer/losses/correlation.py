@@ -96,10 +96,6 @@ class CorrelationLoss(EmotionLoss):
         )
         self.correlation: Tensor
 
-    def get_config_dict(self) -> dict[str, Any]:
-        """The prior and its shrinkage."""
-        return {"prior": self.prior, "shrinkage": self.shrinkage}
-
     def components(
         self, logits: Tensor, labels: Tensor, embedding: Tensor | None
     ) -> dict[str, Tensor]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ...data.label_statistics import LabelStatistics
-from .base import EmotionLoss
+from .base import at_least_float32, number_in
+from .binary_cross_entropy import WeightedBinaryCrossEntropyLoss
 
 
-class DistillationLoss(EmotionLoss):
+class DistillationLoss(WeightedBinaryCrossEntropyLoss):
     """Soft-label binary cross-entropy with a temperature, and the hard labels' weighted one.
 
     With z the student's logits, t the teacher's, T the temperature, y the labels, c the class
@@ -25,7 +26,7 @@ class DistillationLoss(EmotionLoss):
     independent of T (Hinton, Vinyals and Dean 2015). Both parts have their minimum where σ(z) is
     the probability of the label, so z stays a log-odds.
 
-    Unlike the other losses, this one is no choice of a recipe: it needs a teacher.
+    A recipe cannot choose this loss, because it needs a teacher.
 
     Args:
         statistics: label statistics of the training split.
@@ -57,29 +58,9 @@ class DistillationLoss(EmotionLoss):
         class_weight_power: float | None = None,
         class_weight_cap: float = 10.0,
     ) -> None:
-        if not 0.0 <= soft_weight <= 1.0:
-            raise ValueError(f"soft_weight must lie in [0, 1], got {soft_weight}.")
-        if not temperature > 0.0:
-            raise ValueError(f"temperature must be above 0, got {temperature}.")
-        weight = statistics.pos_weight(
-            class_weights, power=class_weight_power, cap=class_weight_cap
-        )
-        super().__init__(statistics, pos_weight=weight)
-        self.soft_weight = soft_weight
-        self.temperature = temperature
-        self.class_weights = class_weights
-        self.class_weight_power = class_weight_power
-        self.class_weight_cap = class_weight_cap
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The settings as JSON values."""
-        return {
-            "soft_weight": self.soft_weight,
-            "temperature": self.temperature,
-            "class_weights": self.class_weights,
-            "class_weight_power": self.class_weight_power,
-            "class_weight_cap": self.class_weight_cap,
-        }
+        super().__init__(statistics, class_weights, class_weight_power, class_weight_cap)
+        self.soft_weight = number_in("[0, 1]", soft_weight, "soft_weight")
+        self.temperature = number_in("(0, inf)", temperature, "temperature")
 
     def forward(
         self,
@@ -94,7 +75,7 @@ class DistillationLoss(EmotionLoss):
 
         Args:
             logits: `(batch, labels)` of the student.
-            labels: `(batch, labels)` 0/1; whatever stands in rows without labels is not read.
+            labels: `(batch, labels)` 0/1; the values in rows without labels are not read.
             embedding: not used.
             row_mask: `(batch,)` bool, False for rows that only fill the batch.
             teacher_logits: `(batch, labels)` log-odds of the teacher, NaN in the rows it did not
@@ -115,7 +96,7 @@ class DistillationLoss(EmotionLoss):
                 f"labeled must have shape ({len(logits)},), got {tuple(labeled.shape)}."
             )
         with torch.autocast(device_type=logits.device.type, enabled=False):
-            student = logits if logits.dtype == torch.float64 else logits.float()
+            student = at_least_float32(logits)
             rows = student.new_ones(len(student)) if row_mask is None else row_mask.to(student)
             hard_rows = rows if labeled is None else rows * labeled.to(student)
             soft_rows = torch.zeros_like(rows)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ...data.label_statistics import LabelStatistics
-from .base import EmotionLoss, mean_or_zero
+from .base import EmotionLoss, mean_or_zero, number_in
 
 
 class FocalLoss(EmotionLoss):
@@ -23,6 +23,9 @@ class FocalLoss(EmotionLoss):
         statistics: label statistics of the training split.
         gamma: focusing exponent γ, at least 0.
         alpha: weight of the positive class in (0, 1), or None for no weighting.
+
+    Raises:
+        ValueError: an option outside its range.
     """
 
     name: ClassVar[str] = "focal"
@@ -37,16 +40,10 @@ class FocalLoss(EmotionLoss):
         self, statistics: LabelStatistics, gamma: float = 2.0, alpha: float | None = 0.25
     ) -> None:
         super().__init__(statistics)
-        if gamma < 0:
-            raise ValueError(f"gamma of the focal loss must be at least 0, got {gamma}.")
-        if alpha is not None and not 0.0 < alpha < 1.0:
-            raise ValueError(f"alpha of the focal loss must lie in (0, 1) or be None, got {alpha}.")
-        self.gamma = float(gamma)
-        self.alpha = alpha
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """γ and α."""
-        return {"gamma": self.gamma, "alpha": self.alpha}
+        self.gamma = number_in("[0, inf)", gamma, "gamma of the focal loss")
+        self.alpha = (
+            None if alpha is None else number_in("(0, 1)", alpha, "alpha of the focal loss")
+        )
 
     def components(
         self, logits: Tensor, labels: Tensor, embedding: Tensor | None

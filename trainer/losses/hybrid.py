@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
 
 from ...data.label_statistics import LabelStatistics
-from .base import EmotionLoss
+from .base import EmotionLoss, number_in
 from .binary_cross_entropy import WeightedBinaryCrossEntropyLoss
 from .contrastive import ContrastiveLoss
 from .correlation import CorrelationLoss
@@ -62,54 +62,44 @@ class HybridLoss(EmotionLoss):
         correlation_shrinkage: float = 0.1,
         temperature: float = 0.1,
     ) -> None:
-        part_weights = {
-            "bce": float(bce_weight),
-            "correlation": float(correlation_weight),
-            "contrastive": float(contrastive_weight),
-        }
-        for part, weight in part_weights.items():
-            if not (np.isfinite(weight) and weight >= 0):
-                raise ValueError(f"{part}_weight must be a number of at least 0, got {weight}.")
-        if not any(part_weights.values()):
-            raise ValueError("At least one part of the hybrid loss must have a weight above 0.")
         bce = WeightedBinaryCrossEntropyLoss(
             statistics, class_weights, class_weight_power, class_weight_cap
         )
-        used = bce.pos_weight.double().numpy() if part_weights["bce"] else None
-        super().__init__(statistics, pos_weight=used)
-        self.part_weights = part_weights
+        super().__init__(statistics, pos_weight=bce.pos_weight.numpy() if bce_weight else None)
+        self.bce_weight = number_in("[0, inf)", bce_weight, "bce_weight")
+        self.correlation_weight = number_in("[0, inf)", correlation_weight, "correlation_weight")
+        self.contrastive_weight = number_in("[0, inf)", contrastive_weight, "contrastive_weight")
+        if not (bce_weight or correlation_weight or contrastive_weight):
+            raise ValueError("At least one part of the hybrid loss must have a weight above 0.")
+        self.class_weights = class_weights
+        self.class_weight_power = class_weight_power
+        self.class_weight_cap = class_weight_cap
         self.bce = bce
         self.correlation = CorrelationLoss(statistics, correlation_prior, correlation_shrinkage)
+        self.correlation_prior = self.correlation.prior
+        self.correlation_shrinkage = self.correlation.shrinkage
         self.contrastive = ContrastiveLoss(statistics, temperature)
+        self.temperature = self.contrastive.temperature
 
     @property
     def uses_embedding(self) -> bool:
-        """Whether the contrastive part is on."""
-        return self.part_weights["contrastive"] > 0
+        """Whether the contrastive part has a weight."""
+        return self.contrastive_weight > 0
 
     @property
     def gathered_components(self) -> frozenset[str]:
-        """The contrastive part's."""
+        """The component of the contrastive part."""
         return self.contrastive.gathered_components
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """Every option of the constructor."""
-        return {
-            **{f"{part}_weight": weight for part, weight in self.part_weights.items()},
-            **self.bce.get_config_dict(),
-            "correlation_prior": self.correlation.prior,
-            "correlation_shrinkage": self.correlation.shrinkage,
-            "temperature": self.contrastive.temperature,
-        }
 
     def components(
         self, logits: Tensor, labels: Tensor, embedding: Tensor | None
     ) -> dict[str, Tensor]:
         """The parts whose weight is not 0: `bce`, `correlation`, `contrastive`."""
-        parts: tuple[EmotionLoss, ...] = (self.bce, self.correlation, self.contrastive)
-        weighted: dict[str, Tensor] = {}
-        for part, weight in zip(parts, self.part_weights.values(), strict=True):
-            if weight:
-                for component, value in part.components(logits, labels, embedding).items():
-                    weighted[component] = weight * value
-        return weighted
+        parts: dict[str, EmotionLoss] = {
+            "bce": self.bce, "correlation": self.correlation, "contrastive": self.contrastive
+        }  # fmt: skip
+        return {
+            name: getattr(self, f"{name}_weight") * part.components(logits, labels, embedding)[name]
+            for name, part in parts.items()
+            if getattr(self, f"{name}_weight")
+        }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ...data.label_statistics import LabelStatistics
-from .base import EmotionLoss, mean_or_zero
+from .base import EmotionLoss, mean_or_zero, number_in
 
 
 class LabelCorrelationAwareLoss(EmotionLoss):
@@ -24,6 +24,9 @@ class LabelCorrelationAwareLoss(EmotionLoss):
     Args:
         statistics: label statistics of the training split.
         alpha: share of LCA in [0, 1]; the authors use 0.2.
+
+    Raises:
+        ValueError: an alpha outside [0, 1].
     """
 
     name: ClassVar[str] = "lca"
@@ -37,13 +40,7 @@ class LabelCorrelationAwareLoss(EmotionLoss):
 
     def __init__(self, statistics: LabelStatistics, alpha: float = 0.2) -> None:
         super().__init__(statistics)
-        if not 0.0 <= alpha <= 1.0:
-            raise ValueError(f"alpha of the LCA loss must lie in [0, 1], got {alpha}.")
-        self.alpha = float(alpha)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """α."""
-        return {"alpha": self.alpha}
+        self.alpha = number_in("[0, 1]", alpha, "alpha of the LCA loss")
 
     def components(
         self, logits: Tensor, labels: Tensor, embedding: Tensor | None

@@ -89,10 +89,8 @@ def paired_bootstrap(
     if resamples < 1 or not 0.0 < confidence < 1.0:
         raise ValueError("resamples must be at least 1 and confidence must lie in (0, 1).")
     truth = check_binary(references, "references")
-    runs = [
-        _check_runs(first, truth, metric, "first"),
-        _check_runs(second, truth, metric, "second"),
-    ]
+    named = {"first": first, "second": second}
+    runs = [_check_runs(values, truth, metric, what) for what, values in named.items()]
     seeds, rows = len(runs[0]), len(truth)
     if len(runs[1]) != seeds:
         raise ValueError(

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-AVERAGES = ("micro", "macro", "weighted", "samples")
 ECE_BINS = 15
 
 
@@ -190,6 +189,11 @@ def emotion_scores(
     Raises:
         ValueError: shapes that do not fit, values other than 0 and 1 without thresholds,
             probabilities outside [0, 1], or a wrong number of thresholds or names.
+
+    Example:
+        >>> scores = emotion_scores([[1, 1], [0, 0]], [[0.9, 0.2], [0.1, 0.4]], thresholds=0.5)
+        >>> scores["jaccard"], scores["subset_accuracy"]
+        (0.75, 0.5)
     """
     truth = check_binary(references, "references")
     scores: np.ndarray | None = None

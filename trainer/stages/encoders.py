@@ -133,8 +133,8 @@ def encoder_key(context: RunContext, name: str, part: str) -> str:
     stages = context.recipe.stages
     folds = [part, stages.cross_fit, stages.seed] if part != "final" else ["final"]
     settings = encoder_settings(context.recipe, name)
-    source, state = settings.pop("source"), context.source_states.get(name) or {}
-    settings.pop("revision")
+    source = [settings.pop("source"), settings.pop("revision")]
+    state = context.source_states.get(name) or {}
     return fingerprint(
         ENCODER_VERSION,
         context.data_fingerprint,

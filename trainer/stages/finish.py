@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
+from safetensors.torch import load_file as read_top
 from transformers.utils import logging
 
 from ...common.environment import environment
@@ -17,9 +18,9 @@ from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..choosing.decision_rules import Decision, choose_decision
 from ..features.cache import FeatureCache
 from ..losses.contrastive import add_projection
-from ..results import System, compare, data_record, rare_labels, to_markdown
+from ..results import System, data_record, score_systems, to_markdown
 from ..running.tracking import text_gates
-from .cached_training import build_stack, load_top, read_top, top_state
+from .cached_training import build_stack, load_top, top_state
 from .context import RunContext
 from .encoders import encoder_parts, fine_tuned, weights_digest
 from .features import scored_features, training_features
@@ -41,11 +42,10 @@ def finish_run(context: RunContext, records: dict[str, Any], begin: float) -> di
         The results.
     """
     systems = all_systems(context)
-    results = score_systems(context, systems, records)
+    results = run_results(context, systems, records)
     results["seconds"] = round(time.monotonic() - begin, 1)
     final = systems[-1]
     model = save_model(context, final)
-    write_json(context.output / "training_args.json", context.recipe.to_dict())
     (context.output / "results.md").write_text(to_markdown(results), encoding="utf-8")
     _save_predictions(context, final, model)
     write_json(context.output / "results.json", results)
@@ -92,56 +92,32 @@ def all_systems(context: RunContext) -> list[System]:
             System(
                 "joint",
                 systems[-1].decision,
-                {
-                    split: load_file(stage_folder(context, "joint") / f"{split}.safetensors")[
-                        "logits"
-                    ]
-                    for split in context.held_out_splits
-                },
+                {s: _joint_outputs(context, s)["logits"] for s in context.held_out_splits},
             )
         )
     return systems
 
 
-def score_systems(
+def run_results(
     context: RunContext, systems: list[System], records: dict[str, Any]
 ) -> dict[str, Any]:
     """All figures of a run as plain values."""
-    names, statistics = context.label_names, context.statistics
-    rare = rare_labels(statistics.prevalence.tolist(), names)
-    table: dict[str, Any] = {system.name: {} for system in systems}
-    comparisons: dict[str, Any] = {}
-    for split in context.held_out_splits:
-        labels = context.splits[split].labels.astype(np.int64)
-        for system in systems:
-            table[system.name][split] = system.scores(split, labels, names, rare)
-        singles = systems[: len(context.names)]
-        best = max(singles, key=lambda system: system.decision.score)
-        final = systems[-1]
-        comparisons[split] = {
-            f"{final.name} - {other.name}": compare(final, other, split, labels)
-            for other in (best, systems[len(singles)])
-            if other is not final
-        }
-    final, stages = systems[-1], context.recipe.stages
+    names, stages = context.label_names, context.recipe.stages
+    final, singles = systems[-1], systems[: len(context.names)]
+    best = max(singles, key=lambda system: system.decision.score)
+    others = [other for other in (best, systems[len(singles)]) if other is not final]
+    figures = score_systems(context, systems, [(final, other) for other in others])
     seconds = {
         f"encoders, {name}": sum(part["seconds"] for part in parts.values())
         for name, parts in records.get("encoders", {}).items()
     } | {stage: record["seconds"] for stage, record in records.items() if stage != "encoders"}
-    return {
-        "format": 1,
+    return figures | {
         "recipe": context.recipe.to_dict(),
-        "labels": names,
-        "rare_labels": rare,
-        "splits": context.held_out_splits,
         "data": data_record(context.splits, context.recipe.data.dataset_name),
         "encoders": {name: _encoder_record(context, name) for name in context.names},
         "loss": records.get("head", {}).get("loss"),
         "stages": records,
-        "systems": table,
-        "comparisons": comparisons,
         "thresholds": dict(zip(names, final.decision.thresholds.tolist(), strict=True)),
-        "decisions": {system.name: system.decision.to_dict() for system in systems},
         "seeds": {"folds_and_encoders": stages.seed, "layers_on_top": stages.head_seeds},
         "recipe_file": context.recipe.source,
         "environment": environment(context.recipe.source),
@@ -197,6 +173,10 @@ def _has_joint(context: RunContext) -> bool:
     return (stage_folder(context, "head") / RECORD).exists() and finished_joint(context) is not None
 
 
+def _joint_outputs(context: RunContext, split: str) -> dict[str, np.ndarray]:
+    return load_file(stage_folder(context, "joint") / f"{split}.safetensors")
+
+
 def _decision(context: RunContext, logits: np.ndarray) -> Decision:
     stages = context.recipe.stages
     labels = context.splits["train"].labels.astype(np.int64)
@@ -206,10 +186,7 @@ def _decision(context: RunContext, logits: np.ndarray) -> Decision:
 def _save_predictions(
     context: RunContext, final: System, model: StackedEmotionForSequenceClassification
 ) -> None:
-    """Probabilities, labels and gates of the scored splits, for the plots; no texts.
-
-    After stage `joint` there are no gates: the cached features are of the encoders before it.
-    """
+    """Probabilities, labels and gates of the scored splits, for the plots; no texts."""
     joint = _has_joint(context)
     for split in context.held_out_splits:
         features: FeatureCache = scored_features(context, split)
@@ -218,6 +195,8 @@ def _save_predictions(
             "labels": context.splits[split].labels,
             "encoder_logits": features.encoder_logits(),
         }
-        if not joint:
+        if joint:  # the cached features are of the encoders before this stage
+            arrays["gates"] = _joint_outputs(context, split)["gates"]
+        else:
             arrays["gates"] = text_gates(model, features)
         np.savez_compressed(context.output / f"predictions_{split}.npz", **arrays)

@@ -208,7 +208,7 @@ def test_a_file_comes_back_with_labels(page: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "part"),
     [
-        ("columns.csv", b"id,comment\n1,a\n", "“text”"),
+        ("columns.csv", b"id,kind\n1,a\n", "“text”"),
         ("picture.png", b"\x89PNG\x00", "not a CSV file"),
         ("old.csv", "text\nفرحان\n".encode("cp1256"), "not UTF-8"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -234,3 +235,16 @@ def test_a_column_that_holds_no_texts(tmp_path: Path, tiny_stack_folder: Path) -
     with pytest.raises(UserError, match="int64"):
         run(tiny_stack_folder, given, tmp_path / "out.csv")
     assert run(tiny_stack_folder, given, tmp_path / "out.csv", text_column="body").predicted == 1
+
+
+def test_the_folder_of_a_run(tmp_path: Path, tiny_stack_folder: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_stack_folder, run / "model")
+    (tmp_path / "in.csv").write_text("text\ngood\nbad day\n", encoding="utf-8")
+    for model, output in ((run, "of_the_run.csv"), (run / "model", "of_the_model.csv")):
+        assert predict_file(str(model), tmp_path / "in.csv", tmp_path / output) is not None
+    of_the_run, of_the_model = (
+        (tmp_path / name).read_text() for name in ("of_the_run.csv", "of_the_model.csv")
+    )
+    assert of_the_run == of_the_model
+    assert of_the_run.startswith("text,labels,score_")

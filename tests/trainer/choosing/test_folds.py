@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stacked_emotion.trainer.choosing.folds import stratified_folds
 
@@ -65,3 +67,20 @@ def test_impossible_fold_counts_are_refused(folds: int, message: str) -> None:
 def test_bad_labels_are_refused() -> None:
     with pytest.raises(ValueError, match="row 1, label 0 is 2"):
         stratified_folds(np.array([[0], [2], [1]]), 2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(2, 60), st.integers(1, 6), st.integers(2, 6), st.floats(0, 1), st.integers(0, 99)
+)
+def test_folds_of_any_table(rows: int, width: int, folds: int, share: float, seed: int) -> None:
+    folds = min(folds, rows)
+    labels = (np.random.default_rng(seed).random((rows, width)) < share).astype(int)
+    found = stratified_folds(labels, folds, seed)
+    sizes = np.bincount(found, minlength=folds)
+    assert sizes.min() >= 1
+    assert len(sizes) == folds
+    rarest = labels[:, labels.sum(0).argmin()]  # the label that is dealt out first
+    if rarest.sum() > 0 and rows >= 2 * folds:
+        per_fold = np.bincount(found, weights=rarest, minlength=folds)
+        assert per_fold.max() - per_fold.min() <= 1

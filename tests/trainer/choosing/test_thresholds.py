@@ -5,14 +5,16 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stacked_emotion.trainer.choosing.folds import stratified_folds
 from stacked_emotion.trainer.choosing.thresholds import (
     OBJECTIVES,
+    SHRINKAGE_POSITIVES,
     THRESHOLD_GRID,
     best_global_threshold,
     choose_thresholds,
-    label_thresholds,
     objective_score,
 )
 from stacked_emotion.trainer.metrics import emotion_scores
@@ -49,16 +51,15 @@ def test_global_scan_is_exact(objective: str, seed: int) -> None:
     probabilities, truth = example(seed)
     # Scores on the grid itself: the threshold is reached when the score equals it.
     probabilities = np.round(probabilities / 0.005) * 0.005 if seed % 2 else probabilities
-    choice = best_global_threshold(probabilities, truth, objective)
+    chosen = best_global_threshold(probabilities, truth, objective)
     scanned = [
         independent_objective(truth, (probabilities >= t).astype(int), objective)
         for t in THRESHOLD_GRID
     ]
-    assert choice.score == pytest.approx(max(scanned), abs=1e-12)
+    given = (probabilities >= chosen).astype(int)
+    assert objective_score(truth, given, objective) == pytest.approx(max(scanned), abs=1e-12)
     best = THRESHOLD_GRID[np.array(scanned) >= max(scanned) - 1e-12]
-    assert choice.global_threshold == best[np.argmin(np.abs(best - 0.5))]
-    np.testing.assert_array_equal(choice.thresholds, choice.global_threshold)
-    assert choice.kind == "global"
+    assert chosen == best[np.argmin(np.abs(best - 0.5))]
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -71,32 +72,33 @@ def test_objective_score_agrees_with_the_metric(objective: str) -> None:
     )
 
 
-def test_label_thresholds_are_shrunk_by_the_number_of_positives() -> None:
-    probabilities, truth = example(1, rows=300, shift=1.0)
-    truth[:, 2] = 0
-    own = label_thresholds(probabilities, truth, 0.5, shrinkage_positives=0.0)
-    for label in (0, 1, 3, 4):
+def shrunk_thresholds(probabilities: np.ndarray, truth: np.ndarray, start: float) -> np.ndarray:
+    """Each label's best F1 threshold nearest `start`, moved by its number of positives."""
+    limits = []
+    for label in range(truth.shape[1]):
         f1 = [
             emotion_scores(truth[:, [label]], probabilities[:, [label]] >= t)["micro_f1"]
             for t in THRESHOLD_GRID
         ]
         best = THRESHOLD_GRID[np.array(f1) >= max(f1) - 1e-12]
-        assert own[label] == pytest.approx(best[np.argmin(np.abs(best - 0.5))])
-    assert own[2] == 0.5
-    half = label_thresholds(probabilities, truth, 0.5, shrinkage_positives=40.0)
-    share = truth.sum(axis=0) / (truth.sum(axis=0) + 40.0)
-    np.testing.assert_allclose(half, 0.5 + share * (own - 0.5))
+        own = best[np.argmin(np.abs(best - start))]
+        positives = truth[:, label].sum()
+        share = positives / (positives + SHRINKAGE_POSITIVES)
+        limits.append(start + share * (own - start))
+    return np.array(limits)
 
 
 def test_per_label_thresholds_are_kept_when_they_win() -> None:
     probabilities, truth = example(2, rows=1500, shift=1.5)
+    truth[:, 2] = 0
     choice = choose_thresholds(probabilities, truth, "macro_f1", seed=0)
     assert choice.kind == "shrunk"
     assert choice.out_of_fold["shrunk"] > choice.out_of_fold["global"]
-    assert choice.score > best_global_threshold(probabilities, truth, "macro_f1").score
-    np.testing.assert_allclose(
-        choice.thresholds, label_thresholds(probabilities, truth, choice.global_threshold)
-    )
+    start = best_global_threshold(probabilities, truth, "macro_f1")
+    given = (probabilities >= start).astype(int)
+    assert choice.score > objective_score(truth, given, "macro_f1")
+    np.testing.assert_allclose(choice.thresholds, shrunk_thresholds(probabilities, truth, start))
+    assert choice.thresholds[2] == start
 
 
 def test_falls_back_to_global_when_per_label_ones_do_not_carry_over() -> None:
@@ -104,9 +106,7 @@ def test_falls_back_to_global_when_per_label_ones_do_not_carry_over() -> None:
     for seed in range(6):
         rng = np.random.default_rng(seed)
         truth = (rng.random((60, 8)) < 0.1).astype(int)
-        choice = choose_thresholds(
-            rng.random(truth.shape), truth, "jaccard", shrinkage_positives=0.0
-        )
+        choice = choose_thresholds(rng.random(truth.shape), truth, "jaccard")
         expected = (
             "shrunk" if choice.out_of_fold["shrunk"] > choice.out_of_fold["global"] else "global"
         )
@@ -125,17 +125,16 @@ def test_out_of_fold_scores_come_from_the_other_folds() -> None:
     for fold in range(3):
         rest = folds != fold
         best = best_global_threshold(probabilities[rest], truth[rest], "micro_f1")
-        decisions[~rest] = probabilities[~rest] >= best.global_threshold
+        decisions[~rest] = probabilities[~rest] >= best
     assert choice.out_of_fold["global"] == pytest.approx(
         emotion_scores(truth, decisions)["micro_f1"]
     )
 
 
-def test_candidates_can_be_restricted_and_the_result_is_json() -> None:
+def test_the_choice_is_json() -> None:
     probabilities, truth = example(2, rows=400, shift=1.5)
-    choice = choose_thresholds(probabilities, truth, candidates=("global",))
-    assert choice.kind == "global"
-    assert set(choice.out_of_fold) == {"global"}
+    choice = choose_thresholds(probabilities, truth)
+    assert set(choice.out_of_fold) == {"global", "shrunk"}
     assert json.loads(json.dumps(choice.to_dict()))["thresholds"] == choice.thresholds.tolist()
 
 
@@ -150,7 +149,7 @@ def test_no_positive_label_at_all() -> None:
     choice = choose_thresholds(np.full((20, 3), 0.3), np.zeros((20, 3)), "jaccard")
     assert np.isfinite(choice.thresholds).all()
     assert choice.score == 1.0
-    assert choice.global_threshold > 0.3
+    assert (choice.thresholds > 0.3).all()
 
 
 def test_fast_enough_to_run_inside_training() -> None:
@@ -177,8 +176,28 @@ def test_bad_input_is_refused(arguments: tuple, message: str) -> None:
         best_global_threshold(*arguments)
 
 
-def test_bad_options_are_refused() -> None:
-    with pytest.raises(ValueError, match="known: global, shrunk"):
-        choose_thresholds([[0.2]], [[1]], candidates=("global", "median"))
-    with pytest.raises(ValueError, match="shrinkage_positives"):
-        choose_thresholds([[0.2]], [[1]], shrinkage_positives=-1.0)
+TABLES = st.integers(1, 4).flatmap(
+    lambda width: st.lists(
+        st.lists(st.tuples(st.booleans(), st.sampled_from(np.linspace(0, 1, 21).tolist())),
+                 min_size=width, max_size=width),
+        min_size=1, max_size=25,
+    )
+)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(TABLES, st.sampled_from(OBJECTIVES))
+def test_thresholds_of_any_table(rows: list[list[tuple[bool, float]]], objective: str) -> None:
+    table = np.array(rows, float)
+    truth, scores = table[..., 0].astype(int), table[..., 1]
+    best = best_global_threshold(scores, truth, objective)
+    choice = choose_thresholds(scores, truth, objective)
+    reached = objective_score(truth, (scores >= best).astype(int), objective)
+    for limit in THRESHOLD_GRID[::20]:
+        assert reached >= objective_score(truth, (scores >= limit).astype(int), objective) - 1e-12
+    assert THRESHOLD_GRID[0] <= choice.thresholds.min() <= choice.thresholds.max()
+    assert choice.thresholds.max() <= THRESHOLD_GRID[-1]
+    if choice.kind == "global":
+        assert (choice.thresholds == best).all()
+    order = np.random.default_rng(0).permutation(len(truth))
+    assert best_global_threshold(scores[order], truth[order], objective) == best

@@ -142,7 +142,7 @@ def list_record(folder: Path) -> None:
         (remove, "damaged: logits.bin is missing"),
         (foreign, "belongs to other"),
         (half_record, "damaged: done.json cannot be read"),
-        (list_record, "damaged: done.json is not what was written"),
+        (list_record, "damaged: done.json cannot be read"),
     ],
 )
 def test_a_file_that_is_not_as_it_should_be_is_noticed(

@@ -101,7 +101,7 @@ commits = [
     for folder in given["folders"]
 ]
 for commit in (commits[0], commits[0], commits[1], None):
-    revision = [] if commit is None else ["--encoder_revisions", f"alpha={commit}"]
+    revision = [] if commit is None else ["--encoders.alpha.revision", commit]
     assert main(given["options"] + revision) == 0
     run = Path(given["run"])
     record = json.loads((run / "results.json").read_text())["encoders"]["alpha"]

@@ -16,7 +16,8 @@ from stacked_emotion.common.finished import RECORD, find
 from stacked_emotion.trainer.train import main
 
 # Written anew by every call of the command, from finished work that is verified.
-REWRITTEN = ("model/", "results.", "training_args.json", "predictions_", "tensorboard/", "trainer/")
+REWRITTEN = ("model/", "results.", "recipe.yaml", "predictions_",
+             "tensorboard/", "trainer/")  # fmt: skip
 
 
 def records_of(run: Path) -> list[Path]:
@@ -66,7 +67,7 @@ def contents(run: Path) -> dict[str, Any]:
     found: dict[str, Any] = {
         path.relative_to(run).as_posix(): path.read_bytes()
         for path in sorted(run.rglob("*"))
-        if path.suffix in kinds and "tensorboard" not in path.parts
+        if path.suffix in kinds and not {"tensorboard", "recipe.yaml"} & set(path.parts)
     }
     with np.load(run / "predictions_validation.npz") as saved:
         return found | {name: saved[name].tobytes() for name in saved.files}

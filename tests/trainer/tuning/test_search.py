@@ -29,7 +29,7 @@ from stacked_emotion.trainer.recipe import read_recipe
 from stacked_emotion.trainer.stages.cached_training import build_stack
 from stacked_emotion.trainer.stages.context import RunContext
 from stacked_emotion.trainer.stages.features import training_features
-from stacked_emotion.trainer.tuning import search as tuning
+from stacked_emotion.trainer.tuning import search
 from stacked_emotion.trainer.tuning.search import hyperparameter_search, main
 
 PARAMETERS = ["head.learning_rate", "dropout=0.1..0.5", "head.loss.options.correlation_weight"]
@@ -86,7 +86,7 @@ def test_lines_are_a_recipe(
 def test_a_finished_study_is_not_run_again(
     outcome: dict[str, Any], recipe: TrainingRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "_run_trial", None)
+    monkeypatch.setattr(search, "_run_trial", None)
     assert hyperparameter_search(recipe, 2, parameters=PARAMETERS)["trials"] == outcome["trials"]
 
 
@@ -101,7 +101,7 @@ def test_a_killed_trial_is_tried_again(
             raise KeyboardInterrupt
         return 0.25, {"meta_epoch": 0, "head_epoch": 0, "meta_score": 0.0, "seconds": 1.0}
 
-    monkeypatch.setattr(tuning, "_run_trial", killed)
+    monkeypatch.setattr(search, "_run_trial", killed)
     with pytest.raises(KeyboardInterrupt):
         hyperparameter_search(recipe, 3, parameters=PARAMETERS)
     after = hyperparameter_search(recipe, 3, parameters=PARAMETERS)
@@ -121,7 +121,7 @@ def test_a_damaged_study(
     database, whole = run / "tuning.db", tmp_path / "whole.db"
     shutil.copy(database, whole)
     record = {"meta_epoch": 0, "head_epoch": 0, "meta_score": 0.0, "seconds": 1.0}
-    monkeypatch.setattr(tuning, "_run_trial", lambda *args: (0.125, record))
+    monkeypatch.setattr(search, "_run_trial", lambda *args: (0.125, record))
     study = f"study_id = (SELECT study_id FROM studies WHERE study_name = '{outcome['study']}')"
     with closing(sqlite3.connect(database)) as connection:
         connection.execute(
@@ -154,7 +154,7 @@ def test_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     record = {"meta_epoch": 0, "head_epoch": 0, "meta_score": 0.0, "seconds": 1.0}
-    monkeypatch.setattr(tuning, "_run_trial", lambda *args: (0.5, record))
+    monkeypatch.setattr(search, "_run_trial", lambda *args: (0.5, record))
     options = tiny_run_options(tiny_encoder_folders, run)
     asked = ["--trials", "2", "--parameters", "meta.learning_rate", *options]
     assert main(["demo", *asked]) == 0
@@ -167,7 +167,7 @@ def test_command(
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
     assert stop.value.code == 0
-    monkeypatch.setattr(tuning, "join_ranks", lambda: SimpleNamespace(num_processes=2))
+    monkeypatch.setattr(search, "join_ranks", lambda: SimpleNamespace(num_processes=2))
     assert main(["demo", *asked]) == 2
     assert "one process" in capsys.readouterr().err
 

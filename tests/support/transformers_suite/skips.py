@@ -92,4 +92,6 @@ TOKENIZER_SKIPS: dict[str, str] = {
     "test_added_tokens_serialization": _VOCABULARIES,
     "test_tokenizers_common_ids_setters": _VOCABULARIES,
     "test_chat_template": _CHAT,
+    "test_continue_final_message": _CHAT,
+    "test_jinja": _CHAT,
 }

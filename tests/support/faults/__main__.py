@@ -15,8 +15,6 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "support"))
-
 
 def main() -> int:
     """Run the attacks; the exit code is 1 unless all tries were survived."""
@@ -27,7 +25,7 @@ def main() -> int:
     options = parser.parse_args()
     campaign = importlib.import_module("faults.campaign")
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        if not module.name.startswith(("__", "test_")):
+        if not module.name.startswith("__"):
             importlib.import_module(f"faults.{module.name}")
     root = options.keep or Path(tempfile.mkdtemp(prefix="faults"))
     world = campaign.World(root)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import transformers
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "build" / f"transformers-{transformers.__version__}"
 
 STUBS = {

@@ -25,7 +25,7 @@ from stacked_emotion import (
     StackedEmotionModel,
 )
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 SMALL = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 37,
@@ -115,7 +115,7 @@ def write_tiny_model() -> Path:
     from transformers import AutoModel
 
     root = Path(tempfile.mkdtemp(prefix="tiny-stacks-"))
-    lines = (Path(__file__).parents[2] / "recipes/sample/train.jsonl").read_text(encoding="utf-8")
+    lines = (Path(__file__).parents[3] / "recipes/sample/train.jsonl").read_text(encoding="utf-8")
     texts = [json.loads(line)["text"] for line in lines.splitlines()]
     folders = {}
     for family in ("xlm-roberta", "bert", "electra"):

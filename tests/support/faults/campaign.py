@@ -86,10 +86,13 @@ class World:
         return [
             "train", *self._data(60, 20), "--output_dir", str(output),
             "--encoders", *(f"{name}={folder}" for name, folder in self.encoders.items()),
-            "--cross_fit", "2", "--encoder_epochs", "2", "--encoder_batch_size", "8",
-            "--encoder_learning_rate", "1e-3", "--checkpoint_steps", "3", "--meta_epochs", "1",
-            "--head_epochs", "2", "--top_batch_size", "16", "--head_seeds", "0",
-            "--max_length", "32", "--decisions", "global", "--joint", "true", *more,
+            "--cross_fit", "2", "--encoder_defaults.epochs", "2",
+            "--encoder_defaults.batch_size", "8", "--joint.batch_size", "8",
+            "--encoder_defaults.learning_rate", "1e-3", "--encoder_defaults.save_steps", "3",
+            "--joint.save_steps", "3", "--meta.epochs", "1", "--head.epochs", "2",
+            "--meta.batch_size", "16", "--head.batch_size", "16", "--head_seeds", "0",
+            "--max_length", "32", "--decisions", "global",
+            "--stage", "encoders", "meta", "head", "joint", *more,
         ]  # fmt: skip
 
     def distill(self, output: Path, *more: str) -> list[str]:

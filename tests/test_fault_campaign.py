@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ from tiny_models import ROOT
 def test_small_campaign() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "faults", "--small"],
-        cwd=ROOT / "tests", capture_output=True, text=True, timeout=900, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tests" / "support")},
+        capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     assert "| a bit flipped in a run | 1 | 1 |" in done.stdout
