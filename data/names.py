@@ -18,7 +18,8 @@ LABELS_COLUMNS = frozenset({"labels", "label", "emotions", "emotion"})
 MORE_LABELS_COLUMNS = frozenset(
     {"category", "categories", "class", "classes", "tag", "tags", "target", "targets", "choices",
      "sentiment", "sentiments", "feeling", "feelings", "cats", "annotations", "label_names",
-     "المشاعر", "الشعور", "العاطفة", "العواطف", "التصنيف", "تصنيف", "emociones", "emoción",
+     "المشاعر", "التسمية", "تسمية", "الوسم", "الفئة",
+     "الشعور", "العاطفة", "العواطف", "التصنيف", "تصنيف", "emociones", "emoción",
      "etiquetas", "etiqueta"}
 )  # fmt: skip
 ID_COLUMNS = frozenset({"id", "ids", "tweet_id", "text_id"})
@@ -108,6 +109,8 @@ def why_no_name(name: str, column: str | None = None) -> str | None:
         return f"{name!r} is a missing value, not a label name"
     if re.fullmatch(r"[+-]?[\d.,٫\s]*\d[\d.,٫\s]*", name):
         return f"{name!r} is a number, not a label name"
+    if column is not None and re.fullmatch(r".*\S\s*[:=]\s*\d*[.,٫]?\d+\s*%?", name):
+        return f"{name!r} is a name with a number, not a label name"
     if all(unicodedata.category(character)[0] in "PZ" for character in name):
         return f"{name!r} is punctuation, not a label name"
     if column is not None and name.lower() in LABELS_COLUMNS | {column.lower()}:

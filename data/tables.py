@@ -182,6 +182,15 @@ def _note_quotes(
     rows: DelimitedRows, columns: Mapping[str, Iterable[Any]], problems: RowProblems
 ) -> None:
     """Note cells that look quoted as in CSV in a file that is read without quoting."""
+    for name, values in columns.items():
+        cells = list(values)
+        if len(cells) > 1 and all(len(c) > 1 and c[0] == c[-1] == '"' for c in cells):
+            problems.notes.append(
+                f"{rows.name}: every cell of column {name!r} is in double quotes, such as "
+                f"{shorten(cells[0])}, and is read with them. If a program quoted the cells, set "
+                "--quoting csv."
+            )
+            return
     doubled = 0
     for values in columns.values():
         for text in values:

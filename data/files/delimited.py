@@ -106,6 +106,12 @@ class DelimitedRows:
                 f"{shorten(shown(first.raw))}."
             )
         header = [clean_name(name) for name in first.values]
+        quoted = all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in header)
+        if quoted and not self.dialect.quoted and quoting == "auto":
+            raise DataError(
+                f"{path}: the header is in double quotes, {shorten(first.raw)}. Set --quoting csv "
+                "if a program quoted the cells, else --quoting none."
+            )
         self._first_line = first.number
         self._skip_first = column_names is None or header == list(column_names)
         if column_names:

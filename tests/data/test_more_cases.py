@@ -184,6 +184,20 @@ def test_json_that_is_refused_or_in_another_file(tmp_path):
     assert labels(path) == [["joy"], ["anger"]]
 
 
+def test_quotes_around_every_cell_of_a_tsv(tmp_path):
+    path = write_lines(tmp_path / "a.tsv", "text\tlabels", '"a b"\t"joy"', '"b"\t"anger"')
+    assert_in(warnings(path), "every cell of column 'text' is in double quotes", "--quoting csv")
+    path = write_lines(tmp_path / "b.tsv", '"text"\t"labels"', '"a b"\t"joy"', '"b"\t"anger"')
+    assert_in(refusal(path), "the header is in double quotes", "--quoting csv")
+    assert look(path, quoting="csv").texts.texts == ["a b", "b"]
+
+
+@pytest.mark.parametrize("cell", ["joy:0.9", "joy: 3, anger: 1", "joy=1", "joy:90%", "joy : .5"])
+def test_names_with_scores_are_bad_rows(tmp_path, cell):
+    path = cell_file(tmp_path, "joy", cell, "anger", "fear")
+    assert_in(refusal(path), "line 3, column 'labels'", "a name with a number")
+
+
 def test_a_quoted_tsv_names_the_option(tmp_path):
     path = write_lines(tmp_path / "a.tsv", "text\tjoy", '"a', 'b"\t1', '"c"\t0')
     assert_in(refusal(path), "line 2", "--quoting csv")
