@@ -44,7 +44,8 @@ def detect_encoding(path: Path) -> str:
         for encoding, high in (("utf-16-le", 1), ("utf-16-be", 0)):
             zeros = head[high::2].count(0)
             even = head[: len(head) // 2 * 2]
-            if zeros * 50 > len(head) and zeros > 20 * head[1 - high :: 2].count(0):
+            often = zeros * 50 > len(head) or head[:200][high::2].count(0) > 4
+            if often and zeros > 20 * head[1 - high :: 2].count(0):
                 beginning = even.decode(encoding, "replace")
                 if set("\n\r") & set(beginning) or beginning[:1] in ("[", "{"):
                     return encoding
