@@ -6,7 +6,7 @@ UPSTREAM := tests/support/transformers_suite
 
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: help install demo publish-demo bench bench-bulk test test-transformers test-restart test-faults test-slow test-clusters test-space screenshots test-lowest lint format clean
+.PHONY: help install demo publish-demo bench bench-bulk test golden test-transformers test-restart test-faults test-slow test-clusters test-space screenshots test-lowest lint format clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -28,6 +28,9 @@ publish-demo: demo  ## publish the demo to a test Hub, use it without the packag
 
 test: $(INSTALLED)  ## the whole suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+golden: $(INSTALLED)  ## write tests/golden/ anew, after a change of config, results or card that is meant
+	UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_golden.py
 
 test-transformers: $(INSTALLED)  ## transformers' own common tests on our classes (fetches its source distribution)
 	$(BIN)/python -m pytest -q --rootdir $(UPSTREAM) -c $(UPSTREAM)/pytest.ini --confcutdir $(UPSTREAM) \

@@ -20,10 +20,12 @@ def add_publishing_commands(commands: Any) -> None:
     publish.add_argument(
         "folder", type=Path, metavar="RUN", help="the --output_dir of a training or a distillation"
     )
-    publish.add_argument("--repo-id", required=True, metavar="USER/NAME")
     publish.add_argument(
-        "--license", help="license of the weights; there is no default, and without it you see the "
-        "terms of base models and data",
+        "--repo-id", required=True, metavar="USER/NAME", help="the repository on the Hub"
+    )
+    publish.add_argument(
+        "--license", help="license of the weights, required; without it you see the terms of "
+        "base models and data",
     )  # fmt: skip
     publish.add_argument("--license-name", help="name of a license called other")
     publish.add_argument("--license-link", help="address of its text")
@@ -33,14 +35,14 @@ def add_publishing_commands(commands: Any) -> None:
     publish.add_argument(
         "--dry-run", action="store_true", help="gather, draw, check and list; upload nothing"
     )
-    publish.add_argument("--revision-tag", metavar="TAG", help="a tag for this version, as in v1")
+    publish.add_argument("--revision-tag", metavar="TAG", help="a tag for this version, such as v1")
     publish.add_argument("--branch", default="main", help="the branch to commit to")
     publish.add_argument(
         "--language", action="append", metavar="CODE",
-        help="ISO 639 code of the texts, if the data do not say; may be repeated",
+        help="ISO 639 code of the language, if the data do not say; may be repeated",
     )  # fmt: skip
     publish.add_argument(
-        "--definitions", type=Path, metavar="FILE", help="JSON with a definition by label"
+        "--definitions", type=Path, metavar="FILE", help="JSON file with a definition per label"
     )
     publish.add_argument(
         "--example", action="append", metavar="TEXT", help="a text for the card; may be repeated"
@@ -50,14 +52,14 @@ def add_publishing_commands(commands: Any) -> None:
         help="Hub ID of an encoder that was trained from a local copy; may be repeated",
     )  # fmt: skip
     publish.add_argument(
-        "--teacher", metavar="USER/NAME", help="of a student: the stack it was distilled from"
+        "--teacher", metavar="USER/NAME", help="for a student: the stack it was distilled from"
     )
     publish.add_argument(
-        "--student", metavar="USER/NAME", help="of a stack: the student distilled from it"
+        "--student", metavar="USER/NAME", help="for a stack: the student distilled from it"
     )
     publish.add_argument(
         "--responsible-use", type=Path, metavar="FILE",
-        help="Markdown in place of the card's own words on responsible use",
+        help="Markdown that replaces the card's section on responsible use",
     )  # fmt: skip
     publish.add_argument(
         "--no-plots", action="store_true", help="draw no pictures (needs no matplotlib)"
@@ -65,18 +67,24 @@ def add_publishing_commands(commands: Any) -> None:
     publish.set_defaults(run=_publish)
 
     metric = commands.add_parser("publish-metric", help="put the metric on the Hub, for evaluate")
-    metric.add_argument("--repo-id", required=True, metavar="USER/NAME")
-    metric.add_argument("--private", action="store_true")
-    metric.add_argument("--dry-run", action="store_true")
-    metric.add_argument("--revision-tag", metavar="TAG")
+    metric.add_argument(
+        "--repo-id", required=True, metavar="USER/NAME", help="the repository on the Hub"
+    )
+    metric.add_argument(
+        "--private", action="store_true", help="make the repository private, if it is new"
+    )
+    metric.add_argument("--dry-run", action="store_true", help="check and list; upload nothing")
+    metric.add_argument("--revision-tag", metavar="TAG", help="a tag for this version, such as v1")
     metric.set_defaults(run=_publish_metric)
 
     verify = commands.add_parser(
-        "verify", help="download a repository, unless its code or weights were changed"
+        "verify", help="download a repository if its code and weights are unchanged"
     )
-    verify.add_argument("repo_id", metavar="USER/NAME")
+    verify.add_argument("repo_id", metavar="USER/NAME", help="the repository on the Hub")
     verify.add_argument("--revision", required=True, help="the 40-hex commit")
-    verify.add_argument("--digest", required=True, help="what publish printed and the card names")
+    verify.add_argument(
+        "--digest", required=True, help="the digest that publish printed and the card names"
+    )
     verify.set_defaults(run=_verify)
 
 

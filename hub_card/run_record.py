@@ -34,11 +34,11 @@ class RunRecord:
     Attributes:
         folder: the run's folder.
         model_folder: the folder with weights, tokenizers and code.
-        config: `config.json` of the model, as it stands there.
-        results: `results.json` as it stands there; empty parts where it has none.
+        config: `config.json` of the model, unchanged.
+        results: `results.json`, unchanged; empty parts if there is none.
         predictions: by split, the arrays of `predictions_<split>.npz`: `probabilities` and `labels`
             (rows, labels), `encoder_logits` (rows, encoders, labels).
-        given_base_models: Hub id by encoder name, for encoders that were trained from local copies.
+        given_base_models: Hub ID by encoder name, for encoders that were trained from local copies.
     """
 
     folder: Path
@@ -56,7 +56,7 @@ class RunRecord:
 
         Args:
             folder: the `--output_dir` of a training or a distillation, or the `model` in it.
-            base_models: Hub id by encoder name, for encoders that were trained from local copies.
+            base_models: Hub ID by encoder name, for encoders that were trained from local copies.
 
         Raises:
             UserError: the model or `results.json` is missing, damaged or of another format, or the
@@ -69,7 +69,7 @@ class RunRecord:
         if not (model / "config.json").is_file():
             raise UserError(
                 f"{run} is not a finished run: it has no model/config.json. Give the --output_dir "
-                "of a training that went through."
+                "of a finished training."
             )
         config = _object(model / "config.json")
         results = _object(run / "results.json")
@@ -98,7 +98,7 @@ class RunRecord:
         if list(trained) != record.labels:
             raise UserError(
                 f"results.json has the labels {trained}, but the model in {model} has "
-                f"{record.labels}: they are not of one run."
+                f"{record.labels}: they belong to different runs."
             )
         return record
 
@@ -142,7 +142,7 @@ class RunRecord:
 
     @property
     def encoder_sources(self) -> dict[str, str]:
-        """Where each encoder came from: a Hub id, or that it was a local folder."""
+        """Where each encoder came from: a Hub ID, or that it was a local folder."""
         hub = self.base_models
         return {
             name: hub.get(name) or (LOCAL if source else "not recorded")
@@ -180,12 +180,12 @@ class RunRecord:
 
     @property
     def teacher_source(self) -> str:
-        """What a student was distilled from: a Hub id, or that it was a local folder."""
+        """What a student was distilled from: a Hub ID, or that it was a local folder."""
         return self.teacher_id or (LOCAL if self._teacher()[0] else "a stack that was not recorded")
 
     @property
     def teacher_id(self) -> str | None:
-        """Hub id of what a student was distilled from; None for a local folder."""
+        """Hub ID of what a student was distilled from; None for a local folder."""
         source, state = self._teacher()
         return source if is_hub_id(source, state) else None
 
@@ -207,7 +207,7 @@ class RunRecord:
 
     @property
     def dataset_name(self) -> str | None:
-        """Hub id of the data set, where the recipe names one and reads no files instead."""
+        """Hub ID of the data set, where the recipe names one and reads no files instead."""
         data = self.results.get("data") or {}
         name = str(data.get("dataset_name") or self.setting("dataset_name") or "")
         return name if is_hub_id(name) and not self.setting("train_file") else None
@@ -240,6 +240,11 @@ class RunRecord:
         """The held-out splits with scores, test first."""
         scored = {split for entry in self.systems.values() for split in entry}
         return [split for split in SPLITS if split in scored]
+
+    def leaked(self, split: str) -> int:
+        """Number of texts of a split that also occur in an earlier one."""
+        entry = (self.results.get("data") or {}).get(split) or {}
+        return int((entry.get("inventory") or {}).get("leaked_texts") or 0)
 
     @property
     def systems(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -303,7 +308,7 @@ class Score:
     Attributes:
         mean: mean over the seeds.
         std: their standard deviation (ddof 1), 0 for a single one.
-        values: one value a seed, the published one first.
+        values: one value per seed, the published one first.
     """
 
     mean: float

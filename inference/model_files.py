@@ -1,7 +1,7 @@
 """The one door to a model's files, in a folder or on the Hub. Needs neither torch nor transformers.
 
 A folder may come from anyone. Every file that is read is inside it, weights are safetensors and
-never pickles, and whatever is malformed gives one `ModelError` that names the file.
+never pickles, and everything malformed gives one `ModelError` that names the file.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class ModelFiles:
     """The files of one model.
 
     Args:
-        path_or_id: a model's folder, the folder of a run (its `model/` is taken), or a Hub id
+        path_or_id: a model's folder, the folder of a run (its `model/` is taken), or a Hub ID
             (which needs `huggingface_hub`).
-        revision: commit, tag or branch of a Hub id; all files come from the commit it names now.
+        revision: commit, tag or branch of a Hub ID; all files come from the commit it names now.
         **hub_options: `token`, `cache_dir`, `local_files_only`.
 
     Attributes:
-        location: the folder or Hub id.
-        folder: the folder, None for a Hub id.
+        location: the folder or Hub ID.
+        folder: the folder, None for a Hub ID.
         options: `revision` and the Hub options, as `from_pretrained` takes them.
 
     Raises:
@@ -87,7 +87,7 @@ class ModelFiles:
     def _download(self, name: str) -> str:
         if find_spec("huggingface_hub") is None:
             raise ModelError(
-                f"There is no folder {self.location}. To load a Hub id, install huggingface_hub."
+                f"There is no folder {self.location}. To load a Hub ID, install huggingface_hub."
             )
         from huggingface_hub import hf_hub_download
 
@@ -128,7 +128,7 @@ class ModelFiles:
 
     @contextmanager
     def reading(self, name: str) -> Iterator[None]:
-        """Turn whatever a malformed file causes into one error that names the file.
+        """Turn any error of a malformed file into one that names the file.
 
         Args:
             name: of the file that is read, or what to call several.
@@ -269,7 +269,7 @@ class ModelFiles:
 
 
 def local_folder(path_or_id: str | Path, revision: str | None = None) -> Path | None:
-    """The folder of a model: the one given, or `model/` in that of a run; None for a Hub id.
+    """The folder of a model: the one given, or `model/` in that of a run; None for a Hub ID.
 
     Raises:
         ModelError: what can only be a path, and is not a folder.

@@ -23,9 +23,9 @@ TESTS = ROOT / "tests"
 ONE_OF_EACH: dict[str, tuple[str, str, dict[str, str]]] = {
     "sigmoid": (r"np\.exp\(-|1(\.0)? / \(1(\.0)? \+|expit\(", "common/numerics.py", {}),
     "expected Jaccard in numpy": (
-        r"cumsum\(-1\)[\s\S]{0,300}argmax\(-1",
+        r"cumsum\(-1\)[\s\S]{0,600}argmax\(-1",
         "inference/decisions.py",
-        {"decisions_stacked_emotion.py": "the twin of it in torch, as remote code"},
+        {},
     ),
     "file digest": (
         r"hashlib\.",

@@ -199,11 +199,11 @@ class EvenRowsSampler(Sampler[int]):
     """Another sampler's rows, filled up to whole batches with the first ones, given as `~row`.
 
     accelerate repeats rows to fill the last batch of all ranks; here it finds nothing to fill, and
-    the repeated ones can be told.
+    `~row` marks the repeated ones.
 
     Args:
         sampler: gives at least one row.
-        batch_size: rows a batch over all ranks.
+        batch_size: rows per batch over all ranks.
     """
 
     def __init__(self, sampler: Any, batch_size: int) -> None:
@@ -211,7 +211,7 @@ class EvenRowsSampler(Sampler[int]):
         self.batch_size = batch_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Passed on."""
+        """Set the epoch of the sampler inside."""
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(epoch)
 
@@ -231,7 +231,7 @@ class EvenRowsSampler(Sampler[int]):
 
 
 def lengths_of(rows: Any, column: str = "length") -> np.ndarray | None:
-    """(rows,) length of each row of a map-style data set, or None if it cannot be told.
+    """(rows,) length of each row of a map-style data set, or None if it is unknown.
 
     Args:
         rows: with `lengths`, or a column of lengths, or `input_ids` in its rows.
@@ -257,7 +257,7 @@ class LengthGroupedSampler(Sampler[int]):
 
     Args:
         lengths: the length of each row.
-        batch_size: rows a batch over all devices.
+        batch_size: rows per batch over all devices.
         seed: of the permutation; `set_epoch` varies it.
         window: batches sorted together.
     """

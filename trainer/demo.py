@@ -21,8 +21,8 @@ from .tiny_encoders import make_tiny_encoders
 from .train import run_training
 
 CAPTION = (
-    "Synthetic texts and tiny encoders with random weights: these figures prove the plumbing, not "
-    "the method. Baselines on words may well be above it."
+    "Synthetic texts and tiny encoders with random weights: these scores show that everything "
+    "works, not how good the method is. A baseline on words may score higher."
 )
 SENTENCES = (
     "الحمد لله نجحت في الامتحان، فرحانة ومش مصدقة 😍",

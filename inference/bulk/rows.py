@@ -29,7 +29,7 @@ class Problem:
         row: 1-based row of the output; None if the row could not be read and is not there.
         line: 1-based line of a text file at which the row begins.
         column: the column that is meant.
-        raw: the line as it stands, if it could not be read; bytes that are no UTF-8 as `\\xff`.
+        raw: the line itself, if it could not be read; bytes that are not UTF-8 as `\\xff`.
     """
 
     problem: str
@@ -62,13 +62,13 @@ class TableRows:
         return hashlib.sha256(sink.getvalue()).hexdigest()
 
     def values(self, column: str) -> list[Any]:
-        """A column as Python values; a string that is no UTF-8 is bytes."""
+        """A column as Python values; a string that is not UTF-8 is bytes."""
         return python_values(self.table.column(column))
 
 
 @dataclass(frozen=True)
 class JsonRows:
-    """Rows of a JSONL file: each line as it stands, and what it says."""
+    """Rows of a JSONL file: each line itself, and what it says."""
 
     lines: list[str]
     records: list[dict[str, Any]]
@@ -93,7 +93,7 @@ class Chunk:
         number: 0-based number of the chunk.
         first_row: number of rows before it.
         rows: the rows.
-        unreadable: what stood between them and is no row.
+        unreadable: lines between them that are not rows.
         lines: line of each row, for a text file.
     """
 

@@ -43,7 +43,7 @@ def tfidf_system(
     folds: int = 5,
     seed: int = 0,
 ) -> System:
-    """TF-IDF of words and character n-grams, one logistic regression a label.
+    """TF-IDF of words and character n-grams, one logistic regression per label.
 
     Its decision is chosen on out-of-fold predictions by the same rule as the stack's.
     """

@@ -1,4 +1,4 @@
-"""Everything a distillation can be told: the options of `distill`, which are also keys of YAML."""
+"""All settings of a distillation: the options of `distill`, which are also keys of YAML."""
 
 # ruff: noqa: RUF009  (option makes a dataclass field)
 
@@ -70,19 +70,22 @@ class DistillationArguments(Optimization):
     temperature: float = option(1.0, "temperature of the soft labels")
     soft_weight: float = option(0.5, "weight of the soft labels against the hard ones")
     class_weights: str = option(
-        "sqrt_inverse", "of hard labels: none, inverse, sqrt_inverse, effective_number"
+        "sqrt_inverse",
+        "class weights of hard labels: none, inverse, sqrt_inverse, effective_number",
     )
-    class_weight_power: float | None = option(None, "exponent instead of that method's own")
+    class_weight_power: float | None = option(
+        None, "exponent of the class weights, instead of that method's own"
+    )
     epochs: float = option(4.0, "epochs of the student over training and unlabeled texts")
     alone_epochs: float | None = option(
         None, "epochs of the same encoder without a teacher; default: as --epochs"
     )
     alone: bool = option(True, "train the same encoder without a teacher too, for the table")
     learning_rate: float | None = option(
-        None, "of the student's encoder; default 2.5e-5 * (768 / hidden size)^2"
+        None, "learning rate of the student's encoder; default 2.5e-5 * (768 / hidden size)^2"
     )
-    head_factor: float = option(10.0, "learning rate of the student's head over it")
-    max_length: int = option(128, "sub-words the student reads of a text")
+    head_factor: float = option(10.0, "learning rate of the student's head, as a multiple of it")
+    max_length: int = option(128, "sub-words that the student reads per text")
     bf16: bool = option(False, "train in bf16 mixed precision")
     attn_implementation: str | None = option(
         None, "attention in training; default: eager on CPU, where it is fastest"

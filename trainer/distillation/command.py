@@ -23,7 +23,7 @@ from .run import DistillationContext
 def run_distillation(arguments: Distillation) -> dict[str, Any]:
     """Score the texts by the teacher, train the students, and write the finished folder.
 
-    What is finished is not done again; a killed run goes on with the same command.
+    Finished parts are kept: to resume a killed run, run the same command again.
 
     Args:
         arguments: all options.

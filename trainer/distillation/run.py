@@ -71,7 +71,7 @@ class DistillationContext(DataSplits):
         """Read and check the data, find the teacher, and score every text.
 
         Raises:
-            UserError: bad data, options or folders, each with how to mend it.
+            UserError: bad data, options or folders, each with how to fix it.
         """
         register_auto_classes()  # the teacher may be loaded through the Auto classes
         options = arguments.options

@@ -31,7 +31,7 @@ class FeatureCacheWriter:
     """Fills a cache, part by part, and puts it in place at once when it is whole.
 
     Every rank writes its own texts into the same files and notes in a journal how far it is, so
-    that a killed run goes on where it was, at most `JOURNAL_SECONDS` earlier. The main rank writes
+    that a killed run resumes at most `JOURNAL_SECONDS` earlier. The main rank writes
     the record of the finished work and renames the folder.
 
     Args:
@@ -103,7 +103,7 @@ class FeatureCacheWriter:
             texts: the encoded texts, all of them.
             rows: the texts to fill.
             encoder: the column of the cache, or None for all at once.
-            batch_tokens: positions a batch, padding included.
+            batch_tokens: positions per batch, padding included.
             description: shown in the progress bar.
         """
         device = self.state.device
@@ -139,7 +139,7 @@ class FeatureCacheWriter:
         bar.close()
 
     def _note(self, unit: str, batches: int) -> None:
-        """Write down that so many batches of a unit are on the disk."""
+        """Note how many batches of a unit are on the disk."""
         self._flush()
         self.done[unit] = batches
         finish(self.partial, self.fingerprint, self.done, [], self.journal.name)

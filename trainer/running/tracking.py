@@ -1,4 +1,4 @@
-"""What a run reports while it trains: gates, thresholds, and where TensorBoard finds it all."""
+"""Figures that a run logs while it trains, and their way to TensorBoard."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_ROWS = 512
 
 
 class EpochTracker(TrainerCallback):
-    """Logs the mean gate of each encoder after every epoch, step 0 first.
+    """Logs the mean gate of each encoder before the first step and after every epoch.
 
     Everything goes through `Trainer.log`, so each tracker of `report_to` gets it.
 
@@ -33,8 +33,8 @@ class EpochTracker(TrainerCallback):
         trainer: whose log is used.
         model: the stack that is trained.
         features: rows for the gates; at most 512 of them are run.
-        epoch_figures: gives further figures after every epoch, e.g. those of held-out rows.
-        constants: further figures, logged once at the start.
+        epoch_figures: returns more figures for every entry, such as those of held-out rows.
+        constants: more figures, logged once at the start.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class EpochTracker(TrainerCallback):
         self.constants = constants or {}
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-        """Step 0."""
+        """Log the gates before the first step."""
         self._log(self.constants)
 
     def on_epoch_end(self, *args: Any, **kwargs: Any) -> None:
-        """One entry an epoch."""
+        """Log the gates of this epoch."""
         self._log({})
 
     def _log(self, more: dict[str, float]) -> None:
@@ -125,7 +125,7 @@ def send_tensorboard_to(trainer: Trainer, folder: Path) -> None:
 
 
 def check_trackers(report_to: Sequence[str]) -> None:
-    """Tell early that TensorBoard is asked for and not installed.
+    """Check before any training that the requested TensorBoard is installed.
 
     Raises:
         UserError: with how to install it.

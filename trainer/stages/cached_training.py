@@ -104,7 +104,7 @@ def build_stack(
 def reset_top(model: StackedEmotionForSequenceClassification, seed: int) -> None:
     """Give everything on top of the encoders its initial weights again.
 
-    Each module draws from a seed of its own, made of `seed` and its name: with another part left
+    Each module draws from its own seed, made of `seed` and its name: with another part left
     out or of another size it begins the same.
     """
     tops = {
@@ -206,17 +206,17 @@ class HeldOutLogits(TrainerCallback):
         self.logits.append(predict_logits(self.model, self.features, self.output))
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-        """Step 0 is a candidate."""
+        """Keep the state before the first step: it is a candidate."""
         self._keep()
 
     def on_epoch_end(self, *args: Any, **kwargs: Any) -> None:
-        """One candidate an epoch."""
+        """Keep the state after the epoch."""
         self._keep()
         self.model.train()
 
 
 class StopAfterEpochs(TrainerCallback):
-    """Stops when so many epochs of a longer schedule are done."""
+    """Stops a longer schedule after a number of epochs."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
@@ -323,8 +323,8 @@ def choose_epoch(
     """The epoch whose out-of-fold logits score best, with the decision chosen on them.
 
     Step 0, where the stage began, is a candidate. Above 0, `gain_in_errors` keeps it unless the
-    best epoch's gain over it is more than so many of its standard errors (paired bootstrap over the
-    rows), as in the one-standard-error rule of Breiman et al. (1984).
+    best epoch's gain over it is more than that many of its standard errors (paired bootstrap over
+    the rows), as in the one-standard-error rule of Breiman et al. (1984).
 
     Args:
         logits_by_epoch: (epochs + 1, rows, labels), epoch 0 being the start.

@@ -296,9 +296,9 @@ def test_mistakes(
     model, student = finished_run / "model", family_folders["bert"]
     cases = [
         (arguments(student, student, tmp_path), "must be a stack"),
-        (arguments(tmp_path, student, tmp_path), "no finished model"),
+        (arguments(tmp_path, student, tmp_path), "not a finished model"),
         (arguments(model, tmp_path / "none", tmp_path), "--student"),
-        (arguments(model, model, tmp_path), "no stock encoder"),
+        (arguments(model, model, tmp_path), "not a stock encoder"),
         (arguments(model, student, tmp_path, "--teacher_run", str(tmp_path)), "--teacher_run"),
         (arguments(model, student, tmp_path, "--temperature", "0"), "--temperature"),
         (arguments(model, student, tmp_path, "--soft_weight", "2"), "--soft_weight"),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn import config_context
 from sklearn import metrics as sk
 
@@ -96,6 +98,31 @@ def test_equal_to_scikit_learn_on_1000_cases(block: int) -> None:
         from_decisions = emotion_scores(truth, decided, label_names=names)
         for name, value in from_decisions.items():
             assert value == ours[name], (seed, name)
+
+
+ANY_TABLE = st.tuples(st.integers(1, 12), st.integers(2, 5)).flatmap(
+    lambda size: st.tuples(
+        *(
+            st.lists(st.lists(cell, min_size=size[1], max_size=size[1]),
+                     min_size=size[0], max_size=size[0])
+            for cell in (st.integers(0, 1), st.sampled_from(np.linspace(0, 1, 11).tolist()))
+        ),
+        st.sampled_from((0.05, 0.3, 0.5, 0.8)),
+    )
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(ANY_TABLE)
+def test_equal_to_scikit_learn_on_any_table(case: tuple) -> None:
+    truth, scores = np.array(case[0]), np.array(case[1], float)
+    decided = (scores >= case[2]).astype(int)
+    names = [f"label{index}" for index in range(truth.shape[1])]
+    ours = emotion_scores(truth, scores, thresholds=case[2], label_names=names)
+    with warnings.catch_warnings(), config_context(skip_parameter_validation=True):
+        warnings.simplefilter("ignore")
+        for name, value in sklearn_scores(truth, scores, decided).items():
+            assert ours[name] == pytest.approx(value, abs=1e-12), name
 
 
 def test_the_edge_cases_are_among_the_1000() -> None:
