@@ -25,7 +25,7 @@ ONE_OF_EACH: dict[str, tuple[str, str, dict[str, str]]] = {
     "expected Jaccard in numpy": (
         r"cumsum\(-1\)[\s\S]{0,600}argmax\(-1",
         "inference/decisions.py",
-        {},
+        {"decisions_stacked_emotion.py": "the twin of it in torch, as remote code"},
     ),
     "file digest": (
         r"hashlib\.",
