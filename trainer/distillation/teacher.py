@@ -50,10 +50,6 @@ class TeacherRun:
         file = self.folder / self.stage / "out_of_fold.safetensors"
         return load_file(file)["logits"].float().numpy()
 
-    def has_fold_models(self, names: list[str]) -> bool:
-        """Whether every fold's encoders and layers on top are still there."""
-        return self.fold_models_digest(names) is not None
-
     def fold_models_digest(self, names: list[str]) -> str | None:
         """Digest of every fold's encoders and layers on top; None if one is missing or damaged."""
         folders = [self._encoder(name, fold) for name in names for fold in range(self.folds)]

@@ -4,9 +4,12 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn import config_context
 from sklearn import metrics as sk
 
@@ -96,6 +99,37 @@ def test_equal_to_scikit_learn_on_1000_cases(block: int) -> None:
         from_decisions = emotion_scores(truth, decided, label_names=names)
         for name, value in from_decisions.items():
             assert value == ours[name], (seed, name)
+
+
+CELLS = st.tuples(st.integers(0, 1), st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 1.0]))
+TABLES = st.integers(1, 4).flatmap(
+    lambda labels: st.lists(
+        st.lists(CELLS, min_size=labels, max_size=labels), min_size=1, max_size=12
+    )
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TABLES, st.sampled_from([0.0, 0.3, 0.5, 1.0]), st.randoms(use_true_random=False))
+def test_any_table_scores_as_in_scikit_learn_in_any_order(
+    rows: list[list[tuple[int, float]]], threshold: float, random: Any
+) -> None:
+    table = np.array(rows)
+    truth, scores = table[..., 0].astype(int), table[..., 1]
+    names = [f"label{index}" for index in range(truth.shape[1])]
+    ours = emotion_scores(truth, scores, thresholds=threshold, label_names=names)
+    decided = (scores >= threshold).astype(int)
+    with warnings.catch_warnings(), config_context(skip_parameter_validation=True):
+        warnings.simplefilter("ignore")
+        expected = sklearn_scores(truth, scores, decided)
+    assert ours == pytest.approx(expected | {"ece": ours["ece"]}, abs=1e-12)
+    order = random.sample(range(len(truth)), len(truth))
+    columns = random.sample(range(len(names)), len(names))
+    again = emotion_scores(
+        truth[order][:, columns], scores[order][:, columns], thresholds=threshold,
+        label_names=[names[column] for column in columns],
+    )  # fmt: skip
+    assert again == pytest.approx(ours, abs=1e-12)
 
 
 def test_the_edge_cases_are_among_the_1000() -> None:
