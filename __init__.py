@@ -8,8 +8,9 @@ loaded, importing this package registers them; `register()` does so at any time.
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from .common import lazy_names
 
 __version__ = "0.1.0"
 
@@ -51,10 +52,9 @@ def register() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    register()
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    if name in _HOMES:
+        register()
+    return lazy_names(__name__, _HOMES)(name)
 
 
 if "transformers" in sys.modules:

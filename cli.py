@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
-from .common.command_line import USER_MISTAKE, Parser, run_command
+from .common.command_line import USER_MISTAKE, Parser, pairs, run_command
 from .data.arguments import add_reading_options, reading_options
-from .data.inspection import add_inspect_options, run_inspect
+from .data.inspection import REFUSED, add_inspect_options, inspect_files, to_json
 from .hub_card.commands import add_publishing_commands
 from .hub_card.space.commands import add_demo_commands
 from .inference.backends.export_command import add_export_options, run_export
@@ -63,7 +65,7 @@ def build_parser() -> Parser:
     add_training_commands(commands)
 
     evaluate = commands.add_parser("evaluate", help="score a model on labeled texts")
-    evaluate.add_argument("--model", required=True, help="folder or Hub ID")
+    evaluate.add_argument("--model", required=True, help="folder of a model or run, or Hub ID")
     evaluate.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     evaluate.add_argument("--test_file", required=True, help="labeled texts, as for training")
     add_reading_options(evaluate.add_argument_group("reading"))
@@ -71,19 +73,19 @@ def build_parser() -> Parser:
     evaluate.set_defaults(run=_evaluate)
 
     predict = commands.add_parser(
-        "predict", help="emotions of texts: arguments, a file, or lines of standard input"
+        "predict", help="label texts: arguments, lines of standard input, a file or a data set"
     )
     add_predict_options(predict)
     predict.set_defaults(run=run_predict)
 
     inspect = commands.add_parser(
-        "inspect", help="what tables of labeled texts are read as, without training"
+        "inspect", help="show how files of labeled texts are read, without training"
     )
     add_inspect_options(inspect)
-    inspect.set_defaults(run=run_inspect)
+    inspect.set_defaults(run=_inspect)
 
     export = commands.add_parser(
-        "export", help="graphs for ONNX Runtime and OpenVINO, with a report of the differences"
+        "export", help="write graphs for ONNX Runtime and OpenVINO, and report the differences"
     )
     add_export_options(export)
     export.set_defaults(run=run_export)
@@ -106,6 +108,35 @@ def _demo(options: argparse.Namespace) -> int:
         f"{options.output_dir / 'model'} 'نص من عندك'"
     )
     return 0
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    """Show what tables are read as, and the checks of encoders with their texts."""
+    named = [
+        word if "=" in word else f"{Path(word).name}={word}" for word in options.encoders or ()
+    ]
+    sources = pairs("encoders", named)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    found = inspect_files(options)
+    checks = []
+    if sources:
+        from .trainer.encoder_checks import check_encoders
+
+        read = [one.texts.texts for one in found if one.texts is not None]
+        checks = check_encoders(sources, texts=read[0] if read else (),
+                                max_length=options.max_length)  # fmt: skip
+    if options.json:
+        more = {"encoders": [check.to_dict() for check in checks]} if sources else {}
+        print(to_json(found, more))
+    else:
+        shown = [inspection.to_text() for inspection in found]
+        if sources:
+            text = "\n".join(check.to_text() for check in checks)
+            shown.append(f"encoders\n{textwrap.indent(text, '  ')}")
+        print("\n\n".join(shown))
+    bad = any(one.problems for one in found) or any(check.problems for check in checks)
+    return REFUSED if bad else 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -159,17 +190,12 @@ def score_table(
 ) -> str:
     """All figures of one model as Markdown: overall, then class-wise."""
     from .common.tables import markdown_table
+    from .trainer.results import label_table
 
     overall = [name for name in scores if not name.endswith(tuple(f"_{n}" for n in label_names))]
-    kinds = ("precision", "recall", "f1", "ap")
-    rows = [
-        [name, f"{scores[f'support_{name}']:.0f}",
-         *(f"{scores[f'{kind}_{name}']:.3f}" for kind in kinds), f"{thresholds[name]:.3f}"]
-        for name in label_names
-    ]  # fmt: skip
-    header = ["label", "support", "precision", "recall", "F1", "AP", "threshold"]
     metrics = markdown_table(["metric", "value"], [(m, f"{scores[m]:.4f}") for m in overall])
-    return f"{metrics}\n\n{markdown_table(header, rows)}"
+    by_label = {name: {"mean": score, "values": [score]} for name, score in scores.items()}
+    return f"{metrics}\n\n{label_table(by_label, label_names, thresholds)}"
 
 
 if __name__ == "__main__":

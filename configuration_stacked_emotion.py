@@ -48,7 +48,7 @@ _MALFORMED = (AttributeError, KeyError, TypeError, IndexError, OverflowError, Re
 
 
 class _SubConfigs:
-    """`sub_configs` of an instance: one entry per encoder, whatever their number."""
+    """`sub_configs` of an instance: one entry per encoder."""
 
     def __get__(self, instance: Any, owner: type) -> dict[str, type]:
         if instance is None:
@@ -225,7 +225,7 @@ class StackedEmotionConfig(PreTrainedConfig):
     def custom_pipelines(self) -> dict[str, dict[str, Any]]:
         """The pipeline that this repository brings along, for `transformers.pipeline`.
 
-        Made anew at each access, since `transformers.pipeline` writes into it.
+        Made again at each access, since `transformers.pipeline` writes into it.
         """
         impl = "pipeline_stacked_emotion.StackedEmotionPipeline"
         return {TASK: {"impl": impl, "pt": ["AutoModelForSequenceClassification"]}}
@@ -278,7 +278,7 @@ class StackedEmotionConfig(PreTrainedConfig):
             ValueError: a field that does not fit.
         """
         if not isinstance(config_dict, dict):
-            raise ValueError(f"config.json holds no object but {type(config_dict).__name__}.")
+            raise ValueError(f"config.json must hold an object, not {type(config_dict).__name__}.")
         with _one_kind_of_error():
             made = super().from_dict(config_dict, **kwargs)
         (made[0] if isinstance(made, tuple) else made).check()

@@ -46,7 +46,7 @@ class LoadedEncoder:
 
 
 def build_encoder(name: str, config: PreTrainedConfig) -> PreTrainedModel:
-    """An encoder with random weights, on whatever device and dtype is the default.
+    """An encoder with random weights, on the default device, in the default dtype.
 
     It has no pooling layer: no logit depends on one.
 
@@ -85,7 +85,7 @@ def load_encoder(
     hub_options: dict[str, Any],
     stack_class: type[PreTrainedModel],
 ) -> LoadedEncoder:
-    """Load an encoder from a Hub id, a folder or a model.
+    """Load an encoder from a Hub ID, a folder or a model.
 
     Args:
         name: its name in the stack, for messages.

@@ -15,7 +15,7 @@ class StackedEmotionPipeline(Pipeline):
     """Texts to the labels that `model.decide` gives them, most likely first.
 
     Args:
-        top_k: at most so many of the given labels; None for all of them.
+        top_k: at most this many of the given labels; None for all of them.
         return_words: also say what each word does for these labels, see `__call__`.
         **tokenizer_options: options of the tokenizer, such as `max_length`.
 

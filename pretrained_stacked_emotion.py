@@ -122,7 +122,7 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
         labels, whose head is then taken over, or a stack of one encoder.
 
         Args:
-            encoders: a Hub id, folder or loaded model for each name; their order is the order of
+            encoders: a Hub ID, folder or loaded model for each name; their order is the order of
                 the stack.
             labels: the labels in the order of the logits.
             dtype: of all weights.

@@ -66,7 +66,7 @@ def train(
     """
     from .trainer.arguments import TrainingRecipe
     from .trainer.recipe import make_recipe
-    from .trainer.running.process_start import prepare_process
+    from .trainer.running.processes import prepare_process
     from .trainer.train import run_training
 
     given: dict[str, Any] = {"output_dir": os.fspath(output_dir)} | settings

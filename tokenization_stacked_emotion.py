@@ -148,7 +148,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         model_max_length: int = 128,
         **kwargs: Any,
     ) -> StackedEmotionTokenizer:
-        """Stack tokenizers, given as Hub ids, folders or loaded fast tokenizers.
+        """Stack tokenizers, given as Hub IDs, folders or loaded fast tokenizers.
 
         Args:
             sources: a tokenizer for each encoder name; their order is the order of the stack.
@@ -236,7 +236,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         """Load from a folder or a Hub repository.
 
         Args:
-            pretrained_model_name_or_path: a folder written by `save_pretrained`, or a Hub id.
+            pretrained_model_name_or_path: a folder written by `save_pretrained`, or a Hub ID.
             *init_inputs: not used.
             subfolder: the folder within the repository.
             trust_remote_code: accepted, as every `from_pretrained` does; this class loads no code.

@@ -42,8 +42,8 @@ def check_settings(settings: Any) -> dict[str, Any]:
     for name in names:
         if not isinstance(name, str) or not _NAME.fullmatch(name) or names.count(name) > 1:
             raise ValueError(
-                f"encoder_names has {_short(name)}; names are different, start with a letter a-z "
-                "and go on with a-z, 0-9 and _."
+                f"encoder_names has {_short(name)}; names must differ, start with a letter a-z "
+                "and continue with a-z, 0-9 and _."
             )
     length: Any = settings.get("model_max_length")
     if not _is_int(length) or not 2 <= length <= MOST_POSITIONS:
@@ -166,7 +166,7 @@ def read_tokenizers(
 
     Args:
         fetch: the path of a file on this machine, given its name in the repository.
-        location: the folder or Hub id, for messages.
+        location: the folder or Hub ID, for messages.
 
     Returns:
         The arguments of the tokenizer class, and the backend of each encoder.

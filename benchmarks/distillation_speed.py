@@ -73,7 +73,7 @@ def main() -> None:
         "--batch",
         type=int,
         default=16,
-        help="texts a batch of the student; 16 tweets are about as many positions as the teacher's "
+        help="texts per batch of the student; 16 tweets have about as many positions as the "
         "predictor puts into one (256 to 512), where the caches are used best",
     )
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])

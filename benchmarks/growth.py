@@ -8,8 +8,9 @@ from statistics import median
 
 from peers import peak_memory
 from random_stack import make_models, synthetic_texts
-from tables import publish, table
+from tables import publish
 
+from stacked_emotion.common.tables import markdown_table
 from stacked_emotion.inference import StackedEmotionPredictor
 
 
@@ -44,7 +45,7 @@ def main() -> None:
                 if number:  # the first round warms
                     seconds[name].append((time.perf_counter() - start) / len(given))
         rows = [[name, f"{1000 * median(found):.1f}"] for name, found in seconds.items()]
-        parts.append(table([title, "ms per text"], rows))
+        parts.append(markdown_table([title, "ms per text"], rows))
     by_rows: dict[int, list[float]] = {count: [] for count in (64, 128, 256, 512)}
     peaks: dict[int, float] = {}
     for number in range(options.rounds):
@@ -54,7 +55,7 @@ def main() -> None:
             found.append((time.perf_counter() - start) / count)
             peaks.setdefault(count, peak_memory())
     parts.append(
-        table(
+        markdown_table(
             ["rows", "ms per text", "peak memory so far, GB"],
             [
                 [count, f"{1000 * median(found):.1f}", f"{peaks[count]:.2f}"]

@@ -10,7 +10,9 @@ from pathlib import Path
 from statistics import median
 
 from random_stack import ENCODERS, make_models
-from tables import publish, table
+from tables import publish
+
+from stacked_emotion.common.tables import markdown_table
 
 PEER = """
 made = [AutoModel.from_pretrained(f"{folder}/{name}", add_pooling_layer=False, dtype=DTYPE)
@@ -94,7 +96,7 @@ def main() -> None:
         f"Without imports, with a warm page cache; medians of {options.rounds} rounds in turns, "
         "each in a fresh process. The predictor's time includes its three tokenizers. The peak is "
         "the growth of the resident memory, with mapped file pages.\n\n"
-        + table(header, rows)
+        + markdown_table(header, rows)
         + "\n\nThe files are float32. In float32 they are mapped, and read when they are first "
         "needed. For bfloat16 they are read and converted.",
     )

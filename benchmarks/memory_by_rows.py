@@ -1,6 +1,6 @@
 """Memory of training on a feature cache of 10,000 and of 1,000,000 texts of tiny width.
 
-Each size runs in a process of its own: the cache is written in pieces, opened with its digests
+Each size runs in its own process: the cache is written in pieces, opened with its digests
 verified, and one epoch is trained on it. Reported is the highest anonymous memory (RssAnon, what
 is not backed by a file) and, apart from it, the pages of files and maps (RssFile). `--steps`
 limits the epoch; the order of all rows is drawn in any case.

@@ -1,4 +1,4 @@
-"""The ways to answer the same texts that are compared, each in a process of its own.
+"""The ways to answer the same texts that are compared, each in its own process.
 
 The peers are loaded and run in turns, several rounds of them, so that a slow minute of the machine
 does not meet one of them alone, and the memory holds one at a time.

@@ -13,13 +13,14 @@ from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from stacked_emotion import StackedEmotionForSequenceClassification, StackedEmotionTokenizer
+from stacked_emotion.common.files import file_digest
 from stacked_emotion.inference.backends.export import (
     GRAPHS,
     linear_layers,
     quantize_graph,
     write_graph,
 )
-from stacked_emotion.inference.model_files import WEIGHTS, ModelFiles, weights_fingerprint
+from stacked_emotion.inference.model_files import WEIGHTS, ModelFiles
 
 HERE = Path(__file__).parent
 FOLDER = Path(os.environ.get("BENCHMARK_FOLDER", HERE.parent / "outputs/benchmarks"))
@@ -119,9 +120,9 @@ def _export(folder: Path) -> None:
     write_graph(ModelFiles(folder), paths["float32"])
     quantize_graph(paths["float32"], paths["int8"], list(linear_layers(paths["float32"])))
     report = {
-        "weights": weights_fingerprint(folder / WEIGHTS),
+        "weights": file_digest(folder / WEIGHTS),
         "files": {dtype: [path.name, f"{path.name}.data"] for dtype, path in paths.items()},
-        "digests": {path.name: weights_fingerprint(path) for path in target.glob("*.onnx*")},
+        "digests": {path.name: file_digest(path) for path in target.glob("*.onnx*")},
         "differences": {},
     }
     (target / "report.json").write_text(json.dumps(report), encoding="utf-8")

@@ -8,7 +8,9 @@ from statistics import median
 import numpy as np
 from peers import PEERS, Peer, machine
 from random_stack import LAYERS, make_models, synthetic_texts
-from tables import publish, table
+from tables import publish
+
+from stacked_emotion.common.tables import markdown_table
 
 FIRST, PRODUCT = "(a) three pipelines, float32, batch 32", "matrix product"
 LINEAR_WEIGHTS = LAYERS * (4 * 768 * 768 + 2 * 768 * 3072)  # of one BERT-base encoder
@@ -85,7 +87,7 @@ def main() -> None:
         f"{machine()}; {options.rounds} rounds in turns of {options.texts} texts, {tokens:.1f} "
         f"positions per text and encoder; medians. Measured bfloat16 product {peak:.2f} TFLOP/s. "
         f"Tokenizing takes {1e3 * tokenizing:.2f} ms per text for all three encoders together.\n\n"
-        + table(header, rows),
+        + markdown_table(header, rows),
     )  # fmt: skip
 
 

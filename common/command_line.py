@@ -154,7 +154,7 @@ def settings_given(parser: Parser, options: argparse.Namespace) -> dict[str, Any
     return nested(found)
 
 
-def pairs(name: str, words: Sequence[str]) -> dict[str, str]:
+def pairs(name: str, words: Sequence[str], form: str = "name=value") -> dict[str, str]:
     """`name=value` words as a dict.
 
     Raises:
@@ -164,7 +164,7 @@ def pairs(name: str, words: Sequence[str]) -> dict[str, str]:
     for word in words:
         key, sign, value = word.partition("=")
         if not (key and sign and value):
-            raise UserError(f"--{name}: {word!r} must have the form name=value.")
+            raise UserError(f"--{name}: {word!r} must have the form {form}.")
         if key in table:
             raise UserError(f"--{name}: {key!r} is given twice.")
         table[key] = value

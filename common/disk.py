@@ -59,7 +59,7 @@ def no_room(folder: Path, option: str, needed: int | None = None) -> UserError:
         free = f", but only {_megabytes(shutil.disk_usage(place).free)} are free there"
     return UserError(
         f"The disk of {folder} is full: the work needs about {_megabytes(needed)} there{free}. "
-        f"Make room and run the same command again, which resumes, or choose another {option}."
+        f"Free some space and run the same command again to resume, or choose another {option}."
     )
 
 

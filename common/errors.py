@@ -1,4 +1,4 @@
-"""Errors that are meant for the user: what is wrong, where, and how to mend it."""
+"""Errors that are meant for the user: what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def discard(folder: Path) -> None:
 def replace_folder(partial: Path, folder: Path, sign: str | None = None) -> None:
     """Put a finished folder in the place of another one.
 
-    A folder that holds the same files already stays, with whatever else is in it.
+    A folder that holds the same files already stays, with everything else in it.
 
     Args:
         partial: the finished folder.

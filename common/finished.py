@@ -60,7 +60,7 @@ class Finished:
 
 @contextmanager
 def thorough(on: bool = True) -> Iterator[None]:
-    """Hash every file in this context, whatever its size and time of change."""
+    """Hash every file in this context, even if its size and time of change are the same."""
     token = _THOROUGH.set(on)
     try:
         yield
@@ -111,7 +111,7 @@ def find(folder: Path, key: str | None, name: str = RECORD) -> tuple[Finished | 
 
     Args:
         folder: the folder of the work.
-        key: fingerprint of everything it depends on; None for whatever it was.
+        key: fingerprint of everything it depends on; None for any key.
         name: of the record's file.
 
     Returns:
@@ -136,7 +136,7 @@ def find(folder: Path, key: str | None, name: str = RECORD) -> tuple[Finished | 
 
 
 def finished_in(folder: Path, advice: str) -> Finished:
-    """The finished work in a folder, whatever its key.
+    """The finished work in a folder, with any key.
 
     Raises:
         UserError: there is none, or it is damaged; the message ends with `advice`.

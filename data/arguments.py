@@ -97,7 +97,7 @@ class DataArguments:
     )  # fmt: skip
     label_separator: str | None = field(
         default=None,
-        metadata={"help": "What stands between two names in the column of labels; also 'tab', "
+        metadata={"help": "Separator between two names in the column of labels; also 'tab', "
                   "'newline' or a space. Default: the one of , ; | / tab and newline that occurs."},
     )  # fmt: skip
     label_names: list[str] | None = field(
@@ -127,13 +127,13 @@ class DataArguments:
     )
     quoting: Literal["auto", "csv", "none"] = field(
         default="auto",
-        metadata={"help": "csv: a field may stand in double quotes; none: a quotation mark is "
-                  "text. Default: csv in .csv, none in .tsv and .txt."},
+        metadata={"help": "csv: fields may have double quotes; none: quotation marks are part "
+                  "of the text. Default: csv in .csv, none in .tsv and .txt."},
     )  # fmt: skip
     encoding: str | None = field(
         default=None,
         metadata={"help": "Encoding of text files, such as WINDOWS-1256. Default: UTF-8, or "
-                  "UTF-16 where the file begins so."},
+                  "UTF-16 if the file has its byte order mark."},
     )  # fmt: skip
     sheet: str | None = field(
         default=None, metadata={"help": "Sheet of an Excel file. Default: the only one."}
@@ -146,8 +146,8 @@ class DataArguments:
     )
     on_bad_rows: Literal["error", "skip"] = field(
         default="error",
-        metadata={"help": "error: stop at rows that cannot be used; skip: leave them out and say "
-                  "which, unless they are more than half of all rows."},
+        metadata={"help": "error: stop at rows that cannot be used; skip: leave them out and "
+                  "report them, unless they are more than half of all rows."},
     )  # fmt: skip
     drop_leaked: bool = field(
         default=False,
@@ -215,7 +215,7 @@ class DataArguments:
         if self.label_separator is not None:
             self.label_separator = _SIGNS.get(self.label_separator, self.label_separator)
             if not self.label_separator:
-                raise DataError("--label_separator is empty. Give the sign between two names.")
+                raise DataError("--label_separator is empty. Give the character between two names.")
         if self.delimiter is not None:
             self.delimiter = check_delimiter(self.delimiter)
         if self.encoding is not None:
@@ -289,7 +289,7 @@ def check_names(option: str, names: Any) -> None:
 
 
 def check_same_set(one: str, ones: Sequence[str], other: str, others: Sequence[str]) -> None:
-    """Raise `DataError` unless both hold the same names, in whatever order."""
+    """Raise `DataError` unless both hold the same names, in any order."""
     if set(ones) != set(others):
         differing = sorted(set(ones) ^ set(others))
         raise DataError(

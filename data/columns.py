@@ -23,6 +23,7 @@ from .names import (
 )
 from .tables import Table
 
+_HEADER_HINT = " (is the first line a header? If not, name the columns by --column_names)"
 _MOST_INTENSE = 5  # of a column of whole numbers that may be strengths; else it is a count
 _MOST_GIVEN = 100  # where the user says by --positive_from that there are strengths
 
@@ -98,9 +99,8 @@ def find_text_column(table: Table, text_column: str | None, reserved: Sequence[s
         return candidates[0]
     found = f"columns {quoted(candidates)} may all" if candidates else "no column seems to"
     raise DataError(
-        f"{table.source}: {found} hold the texts. The columns are {quoted(table.columns)} "
-        "(is the first line a header? If not, name the columns by --column_names). Set "
-        "--text_column to the right one."
+        f"{table.source}: {found} hold the texts. The columns are {quoted(table.columns)}"
+        f"{_HEADER_HINT if table.may_lack_header else ''}. Set --text_column to the right one."
     )
 
 
@@ -187,7 +187,7 @@ def unlabeled_error(table: Table, reason: str) -> DataError:
 
 
 def _cell_columns(table: Table, skipped: set[str], binary_too: bool = False) -> list[str]:
-    """Return the columns that are called labels and the like, the usual names first."""
+    """Return the columns that are called labels or similar, the usual names first."""
     free = [name for name in table.columns if name not in skipped]
     for found in (
         columns_called(free, LABELS_COLUMNS),
@@ -313,7 +313,7 @@ def _check_no_further_label(table: Table, skipped: set[str], label_names: Sequen
         if name not in label_names:
             row = int(np.argmax(table.binary(name) == 1))
             raise DataError(
-                f"{table.source}: column {name!r} holds 0 and 1 and is no label of the training "
+                f"{table.source}: column {name!r} holds 0 and 1 and is not a label of the training "
                 f"set, which has {quoted(label_names)} ({table.problems.unit} "
                 f"{table.row_numbers[row]}, column {name!r}: value "
                 f"{shorten(table.columns[name][row])}). Remove the column, add it to the training "

@@ -137,14 +137,23 @@ def add_inspect_options(parser: argparse.ArgumentParser) -> None:
                        ("revision", "commit, tag or branch")):  # fmt: skip
         option = f"--dataset_{name}"
         hub.add_argument(option, option.replace("_", "-"), help=f"{text} of the data set")
+    encoders = parser.add_argument_group("encoders")
+    encoders.add_argument(
+        "--encoders", nargs="+", metavar="NAME=SOURCE",
+        help="pretrained encoders to check with these texts: folders or Hub IDs",
+    )  # fmt: skip
+    encoders.add_argument(
+        "--max_length", "--max-length", type=int, default=128, metavar="N",
+        help="sub-words that an encoder must take; default: 128",
+    )  # fmt: skip
     parser.add_argument(
         "--json", action="store_true",
         help="print one JSON object; several files give a list `files` of them",
     )  # fmt: skip
 
 
-def run_inspect(options: argparse.Namespace) -> int:
-    """Run `inspect` and return its exit code: 0, or 2 if a file is refused."""
+def inspect_files(options: argparse.Namespace) -> list[Inspection]:
+    """Return what the files of a command line are read as."""
     dataset = {
         "config": options.dataset_config_name,
         "split": options.dataset_split,
@@ -156,13 +165,14 @@ def run_inspect(options: argparse.Namespace) -> int:
     except DataError as error:
         found = [Inspection(file, problems=[str(error)]) for file in options.files]
     _find_leaks(found)
-    if options.json:
-        objects = [inspection.to_dict() for inspection in found]
-        shown: Any = objects[0] if len(objects) == 1 else {"files": objects}
-        print(json.dumps(shown, ensure_ascii=False, indent=1))
-    else:
-        print("\n\n".join(inspection.to_text() for inspection in found))
-    return REFUSED if any(inspection.problems for inspection in found) else 0
+    return found
+
+
+def to_json(found: Sequence[Inspection], more: dict[str, Any]) -> str:
+    """Return the object that `--json` prints: of one table, or a list `files` of several."""
+    objects = [inspection.to_dict() for inspection in found]
+    shown: dict[str, Any] = objects[0] if len(objects) == 1 else {"files": objects}
+    return json.dumps(shown | more, ensure_ascii=False, indent=1)
 
 
 def _find_leaks(found: Sequence[Inspection]) -> None:

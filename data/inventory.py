@@ -29,9 +29,11 @@ class Inventory:
         labels: Number of texts with each label.
         ignored_columns: Columns that were not read.
         metadata_columns: 0/1 columns read as labels that look like metadata.
-        near_equal_labels: Pairs of labels that differ only by case, diacritics and the like.
+        near_equal_labels: Pairs of labels that differ only by case, diacritics or similar.
         bad_rows: Number of problems by kind.
         leaked: Number of texts that also occur in an earlier split, by that split's name.
+        leaked_texts: Number of texts that occur in any earlier split.
+        folds_without_positives: Of the training split: labels that no text of a fold has, by fold.
     """
 
     source: str
@@ -49,6 +51,8 @@ class Inventory:
     near_equal_labels: list[tuple[str, str]] = field(default_factory=list)
     bad_rows: dict[str, int] = field(default_factory=dict)
     leaked: dict[str, int] = field(default_factory=dict)
+    leaked_texts: int = 0
+    folds_without_positives: dict[str, list[str]] = field(default_factory=dict)
 
     def count(self, texts: Sequence[str], labels: np.ndarray, label_names: Sequence[str]) -> None:
         """Count the texts that are used, and their labels, (texts, labels) of 0 and 1."""
@@ -58,6 +62,15 @@ class Inventory:
             labels.sum(axis=0, dtype=np.int64).tolist() if len(texts) else [0] * len(label_names)
         )
         self.labels = dict(zip(label_names, counts, strict=True))
+
+    def count_folds(self, labels: np.ndarray, fold_of_row: np.ndarray) -> None:
+        """Note the labels that a fold lacks; `fold_of_row` is the fold of each text, (texts,)."""
+        self.folds_without_positives = {}
+        for fold in np.unique(fold_of_row):
+            positives = labels[fold_of_row == fold].sum(axis=0)
+            lacking = [name for name, n in zip(self.labels, positives, strict=True) if not n]
+            if lacking:
+                self.folds_without_positives[f"fold_{fold}"] = lacking
 
     @property
     def shares(self) -> dict[str, float]:
@@ -122,7 +135,16 @@ class Inventory:
             for name, count in self.labels.items()
         ]
         for title, values in (
+            ("no positive text", [repr(name) for name in self.without_positives]),
+            (
+                "folds without",
+                [
+                    f"{fold}: {quoted(names)}"
+                    for fold, names in self.folds_without_positives.items()
+                ],
+            ),
             ("ignored columns", [repr(name) for name in self.ignored_columns]),
+            ("maybe metadata", [repr(name) for name in self.metadata_columns]),
             ("bad rows", [f"{count:,} {kind}" for kind, count in self.bad_rows.items()]),
             (
                 "leaked texts",

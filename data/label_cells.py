@@ -20,12 +20,9 @@ FORMAT_NAMES = {
 }  # fmt: skip
 
 Token = str | int | float | bool
-SEPARATORS = (",،，、", ";؛；", "|", "/", "\t", "\n")
-"""What may stand between two names; the characters of one entry count as the same."""
-
 _NUMBER = re.compile(r"[+-]?\d+(?:[.٫]\d*)?")
 _NUMBERS = re.compile(rf"\s*{_NUMBER.pattern}(?:\s*[,;|/،؛\s]\s*{_NUMBER.pattern})*\s*")
-_WORDS = {"true": 1, "yes": 1, "نعم": 1, "false": 0, "no": 0}
+_WORDS = {"true": 1, "yes": 1, "نعم": 1, "false": 0, "no": 0, "لا": 0}
 _CLOSING = {"[": "]", "(": ")", "{": "}"}
 _CALL = re.compile(
     r"(?:(?:np|numpy|torch|pd|pandas)\.)?(?:array|tensor|frozenset|set|list|tuple|Index|Series)"
@@ -43,7 +40,7 @@ class Cell:
 
     Attributes:
         tokens: Names, numbers or booleans, in their order.
-        error: Why the cell cannot be read; it is then a bad row whatever the others are.
+        error: Why the cell cannot be read; it is then a bad row in any case.
         bare: The text of a cell of names without brackets, to be split at the separator.
         bits: The digits of a cell such as `010`, which may be a vector.
         declared: All keys of a dictionary of 0 and 1: labels, whether they are on or not.
@@ -101,8 +98,23 @@ def binary_value(value: Any) -> int | None:
     return int(found) if found in (0, 1) else None
 
 
+def first_positive(levels: Iterable[float]) -> str:
+    """Return the advice of --positive_from for intensities, by the lowest and the highest one."""
+    levels = list(levels)
+    if min(levels) >= 1:
+        return (
+            "There is no 0: set --positive_from to the lowest number that means that the label "
+            f"is given, such as --positive_from {min(levels) + 1:g}; from {min(levels):g} up, "
+            "every text would get every label."
+        )
+    start = "1" if max(levels) > 1 else "0.5"
+    return (
+        f"Set --positive_from {start}: every value from {start} up is then 1 and lower ones are 0."
+    )
+
+
 def read_cell(value: Any) -> Cell:
-    """Read one label cell, whatever the others are.
+    """Read one label cell, without a look at the others.
 
     Args:
         value: A text, a number, a boolean, a list, a set, a dictionary, or None.
@@ -121,13 +133,6 @@ def read_cell(value: Any) -> Cell:
     if isinstance(value, bool | int | float):
         return Cell((value if isinstance(value, bool) else number(value),))  # type: ignore[arg-type]
     return Cell(error=f"{shorten(value)}, a {type(value).__name__}, is not a label")
-
-
-def split_names(text: str, separators: str) -> tuple[Token, ...]:
-    """Return the parts of a cell without brackets, between any of the characters given."""
-    pattern = r"\s+" if separators == " " else f"[{re.escape(separators)}]"
-    parts = (_unquoted(part) for part in re.split(pattern, text))
-    return tuple(_token(name) for part in parts if (name := clean_name(part)))
 
 
 def _read_text(text: str) -> Cell:
@@ -151,7 +156,7 @@ def _read_text(text: str) -> Cell:
     if stripped[0] in _CLOSING or (stripped[-1] in "])}" and not is_balanced(stripped)):
         return _read_container(stripped)
     if _NUMBERS.fullmatch(re.sub(r"(?i)\b(true|false)\b", "1", stripped)):
-        return Cell(tuple(_token(part) for part in re.split(r"[,;|/،؛\s]+", stripped)))
+        return Cell(tuple(name_or_number(part) for part in re.split(r"[,;|/،؛\s]+", stripped)))
     if (stripped[0] == "<" and stripped[-1] == ">") or "dtype:" in stripped:
         return not_a_list(stripped)
     if len(stripped) > 2 and stripped[0] in "'\"" and stripped[-1] in "'\"":
@@ -175,7 +180,8 @@ def _read_container(text: str) -> Cell:
     if parsed is not None:
         if isinstance(parsed, dict):
             return _read_dictionary(parsed)
-        return _read_items(list(parsed)) if not isinstance(parsed, str) else Cell((_token(parsed),))
+        whole = isinstance(parsed, str)
+        return Cell((name_or_number(parsed),)) if whole else _read_items(list(parsed))
     inner = text[1:-1].strip()
     if not inner:
         return Cell()
@@ -241,7 +247,7 @@ def _read_items(items: Sequence[Any]) -> Cell:
             name = clean_name(item)
             if not name:
                 return Cell(error=f"{shorten(items)} holds an empty name")
-            tokens.append(_token(name))
+            tokens.append(name_or_number(name))
         elif isinstance(item, bool | int | float):
             tokens.append(item if isinstance(item, bool) else number(item) or 0)
         else:
@@ -275,16 +281,10 @@ def _read_dictionary(values: dict[Any, Any]) -> Cell:
     return Cell(scores=scores)
 
 
-def _token(text: str) -> Token:
+def name_or_number(text: str) -> Token:
+    """Return the number that a text shows, else the text."""
     found = number(text)
     return text if found is None else found
-
-
-def _unquoted(text: str) -> str:
-    stripped = text.strip()
-    if len(stripped) > 1 and stripped[0] == stripped[-1] and stripped[0] in "'\"":
-        return stripped[1:-1]
-    return stripped
 
 
 def is_balanced(text: str) -> bool:
@@ -295,13 +295,3 @@ def is_balanced(text: str) -> bool:
         if depth < 0:
             return False
     return depth == 0
-
-
-def separators_in(texts: Iterable[str]) -> dict[str, str]:
-    """Return the separators that occur, each with the first text that holds it."""
-    found: dict[str, str] = {}
-    for text in texts:
-        for separators in SEPARATORS:
-            if separators not in found and any(sign in text for sign in separators):
-                found[separators] = text
-    return found

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..common.errors import DataError, quoted, shorten
 from .columns import Columns, unlabeled_error
-from .label_cells import binary_value, number
+from .label_cells import binary_value, first_positive, number
 from .tables import Table
 
 _MANY = 0.01  # share of cells above 1 from which they are intensities rather than typing errors
@@ -43,12 +43,12 @@ def read_label_columns(
         raise unlabeled_error(table, reason)
     hint = ""
     if columns.inferred:
-        hint = "; if the column is no label, name those that are by --label_columns"
+        hint = "; if the column is not a label, name those that are by --label_columns"
     for position, name in enumerate(columns.labels):
         values = table.columns[name]
         for index in np.flatnonzero(labels[:, position] < 0):
             value = values[index]
-            shown = "the value is missing (null)" if value is None else shorten(value)
+            shown = "the value is missing (null), which" if value is None else shorten(value)
             level = number(value)
             above = (
                 ", or, if it is an intensity, set --positive_from 1" if level and level > 1 else ""
@@ -70,14 +70,14 @@ def _refuse_intensities(table: Table, columns: Columns, labels: np.ndarray) -> N
     count = sum(map(len, found.values()))
     if count < max(2, _MANY * len(table)):
         return
-    levels = sorted({level for cells in found.values() for _, level in cells})
+    numbers = [number(value) for name in found for value in table.columns[name]]
+    levels = [level for level in numbers if level is not None and level >= 0]
     name, ((first, level), *_) = next(iter(found.items()))
-    start = "1" if levels[-1] > 1 else "0.5"
-    upper = f"0 to {levels[-1]:g}" if levels[-1] > 1 else "between 0 and 1"
+    most = max(levels)
+    span = f"{min(levels):g} to {most:g}" if most > 1 else "between 0 and 1"
     raise DataError(
-        f"{table.source}: the columns {quoted(found)} hold intensities {upper}, not 0 and 1 "
+        f"{table.source}: the columns {quoted(found)} hold intensities {span}, not 0 and 1 "
         f"({count:,} cells, such as {level:g} in {table.problems.unit} "
-        f"{table.row_numbers[first]}, column {name!r}). Set --positive_from {start}: every value "
-        f"from {start} up is then 1 and lower ones are 0. If they are no labels, name the labels "
-        "by --label_columns or leave columns out by --ignore_columns."
+        f"{table.row_numbers[first]}, column {name!r}). {first_positive(levels)} If they are not "
+        "labels, name the labels by --label_columns or leave columns out by --ignore_columns."
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,13 @@ from .columns import unlabeled_error
 from .label_cells import (
     CELL_FORMATS,
     FORMAT_NAMES,
-    SEPARATORS,
     Cell,
     binary_value,
-    is_balanced,
-    not_a_list,
+    first_positive,
     number,
     read_cell,
-    separators_in,
-    split_names,
 )
+from .label_separators import note_joined_names, split_bare
 from .names import clean_name, has_invisible, why_no_name
 from .tables import Table
 
@@ -58,11 +54,11 @@ def read_label_cells(
     classes = table.class_names.get(column)
     numbered = [clean_name(name) for name in classes] if classes is not None else label_names
     _note_invisible(table, column)
-    cells = _split_bare(table, column, _read_cells(values), arguments.label_separator, label_names)
+    cells = split_bare(table, column, _read_cells(values), arguments.label_separator, label_names)
     if arguments.positive_from is not None:
         cells = [_binarized(cell, arguments.positive_from) for cell in cells]
     if any(cell.scores for cell in cells):
-        _refuse_levels(table, column, cells, len(label_names or ()))
+        _refuse_levels(table, column, cells, 0)
     kind = "ids" if classes is not None else str(arguments.label_format)
     if kind not in CELL_FORMATS:
         kind = _decide(table, column, cells, label_names)
@@ -72,9 +68,12 @@ def read_label_cells(
         index = next(i for i, cell in enumerate(cells) if cell.tokens)
         raise DataError(
             f"{table.source}: {table.problems.unit} {table.row_numbers[index]}, column {column!r}: "
-            f"{shorten(values[index])} is a number and no label name. Give the names of the "
+            f"{shorten(values[index])} is a number, not a label name. Give the names of the "
             "labels, in the order of their numbers, by --label_names."
         )
+    if kind == "ids" and arguments.label_format is None:
+        _refuse_levels(table, column, cells, len(numbered or ()), mostly=False)
+        _refuse_ids_from_1(table, column, cells, numbered or ())
     if label_names is None:
         label_names = numbered if kind == "ids" else _names_found(cells, column)
         _check_label_set(table, column, label_names or ())
@@ -94,7 +93,7 @@ def _note_invisible(table: Table, column: str) -> None:
     if shown:
         table.problems.notes.append(
             f"{table.source}: invisible characters were removed from the labels in {len(shown):,} "
-            f"cells of column {column!r}, such as {shorten(shown[0][1])} in "
+            f"cell{'s' * (len(shown) > 1)} of column {column!r}, such as {shorten(shown[0][1])} in "
             f"{table.problems.unit} {shown[0][0]}."
         )
 
@@ -110,59 +109,6 @@ def _read_cells(values: Sequence[Any]) -> list[Cell]:
             memory[value] = read_cell(value)
         cells.append(memory[value])
     return cells
-
-
-def _split_bare(
-    table: Table, column: str, cells: list[Cell], separator: str | None,
-    label_names: Sequence[str] | None,
-) -> list[Cell]:  # fmt: skip
-    """Split cells without brackets at the one separator that the column uses."""
-    texts = list(dict.fromkeys(cell.bare for cell in cells if cell.bare))
-    signs = separator or _find_separator(table, column, texts, label_names)
-    if separator:
-        signs = next((family for family in SEPARATORS if family[0] == separator), separator)
-    whole = set(label_names or ())
-    split = {
-        text: split_names(text, signs) if signs and clean_name(text) not in whole
-        else (clean_name(text),) for text in texts
-    }  # fmt: skip
-    broken = {
-        text for text, tokens in split.items()
-        if any(isinstance(token, str) and not is_balanced(token) for token in tokens)
-    }  # fmt: skip
-    return [not_a_list(cell.bare) if cell.bare in broken else
-            replace(cell, tokens=split[cell.bare], bare=None) if cell.bare else cell
-            for cell in cells]  # fmt: skip
-
-
-def _find_separator(
-    table: Table, column: str, texts: list[str], label_names: Sequence[str] | None
-) -> str:
-    known = set(label_names or ())
-    found = separators_in(text for text in texts if clean_name(text) not in known)
-    if len(found) > 1 and known:
-        fitting = [
-            signs
-            for signs in found
-            if all(set(split_names(text, signs)) <= known or text in known for text in texts)
-        ]
-        found = {signs: found[signs] for signs in fitting} if len(fitting) == 1 else found
-    if len(found) > 1:
-        shown = "; ".join(f"{signs[0]!r} in {shorten(text)}" for signs, text in found.items())
-        raise DataError(
-            f"{table.source}: column {column!r} holds more than one sign that may separate labels "
-            f"({shown}). Set --label_separator to the one that does; the others are then part of "
-            "the names."
-        )
-    for signs, text in found.items():
-        if signs[0] != ",":
-            sign = next(sign for sign in signs if sign in text)
-            table.problems.notes.append(
-                f"{table.source}: the labels of column {column!r} are split at {sign!r}, such as "
-                f"{shorten(text)}. --label_separator {sign!r} says so without this note; another "
-                "separator makes the sign part of a name."
-            )
-    return next(iter(found), "")
 
 
 def _binarized(cell: Cell, positive_from: float) -> Cell:
@@ -226,7 +172,8 @@ def _decide(table: Table, column: str, cells: list[Cell], label_names: Sequence[
         numbers = [n for i in told for t in cells[i].tokens if isinstance(n := number(t), int)]
         if "ids" in everywhere and max(numbers, default=0) >= len(label_names):
             everywhere.discard("ids")
-        if width != len(label_names) and len(everywhere) > 1:
+        orders = {cells[i].tokens for i in told}
+        if width != len(label_names) and len(everywhere) > 1 and not {(0, 1), (1, 0)} <= orders:
             everywhere.discard("multi_hot")
     if len(everywhere) == 1:
         deciding = [index for index in told if len(fits[index]) == 1]
@@ -259,6 +206,8 @@ def _decide(table: Table, column: str, cells: list[Cell], label_names: Sequence[
         for i in odd[:_SHOWN]
     )
     more = f" and {len(odd) - _SHOWN:,} more" if len(odd) > _SHOWN else ""
+    if any(n not in (0, 1) for index in told for n in _numbers(cells[index])):
+        more += " (if the numbers are intensities, set --positive_from 1)"
     raise DataError(
         f"{where} holds label cells of more than one kind. {counts[best]:,} of {len(told):,} can "
         f"be read as {FORMAT_NAMES[best]}, such as {unit} {rows[first]}: "
@@ -290,25 +239,41 @@ def _reading(cell: Cell, kind: str, label_names: Sequence[str] | None) -> str:
     return f"the labels number {', '.join(map(str, chosen))}, counted from 0"
 
 
-def _refuse_levels(table: Table, column: str, cells: Sequence[Cell], label_count: int) -> None:
-    """Refuse vectors and dictionaries of intensities, saying how to read them."""
-    for index, cell in enumerate(cells):
-        numbers: list[float | None] = [number(token) for token in cell.tokens]
-        numbers = list(cell.scores.values()) or numbers
-        if None in numbers or all(level in (0, 1) for level in numbers):
-            continue
-        levels = [level for level in numbers if level is not None]
-        repeated = len(set(levels)) < len(levels) or any(isinstance(n, float) for n in levels)
-        if cell.scores or (
-            len(levels) > 1 and repeated and len(levels) == (label_count or len(levels))
-        ):
-            start = "1" if max(levels) > 1 else "0.5"
-            raise DataError(
-                f"{table.source}: column {column!r} holds intensities, not 0 and 1, such as "
-                f"{shorten(table.columns[column][index])} in {table.problems.unit} "
-                f"{table.row_numbers[index]}. Set --positive_from {start}: every value from "
-                f"{start} up is then 1 and lower ones are 0."
-            )
+def _refuse_levels(
+    table: Table, column: str, cells: Sequence[Cell], label_count: int, mostly: bool = True
+) -> None:
+    """Refuse vectors and dictionaries of intensities, saying how to read them.
+
+    Vectors with numbers other than 0 and 1 are intensities, not class numbers, if one of them
+    repeats a number, has a fraction or a number beyond the labels, or if most are such (`mostly`).
+    """
+    rows = {i: list(cell.scores.values()) for i, cell in enumerate(cells) if cell.scores}
+    if not rows:
+        found = {i: levels for i, cell in enumerate(cells) if (levels := _numbers(cell))}
+        width = label_count or max(map(len, found.values()), default=0)
+        if width < 2 or any(len(levels) != width for levels in found.values()):
+            return
+        rows = {i: levels for i, levels in found.items() if not set(levels) <= {0, 1}}
+        certain = any(
+            len(set(levels)) < width or max(levels) >= width or any(n % 1 for n in levels)
+            for levels in rows.values()
+        )
+        if not rows or not (certain or (mostly and 2 * len(rows) > len(found))):
+            return
+    levels = [level for row in rows.values() for level in row]
+    index = next(iter(rows))
+    start = first_positive([number for cell in cells for number in _numbers(cell)] or levels)
+    raise DataError(
+        f"{table.source}: column {column!r} holds intensities, not 0 and 1, such as "
+        f"{shorten(table.columns[column][index])} in {table.problems.unit} "
+        f"{table.row_numbers[index]}. {start}"
+    )
+
+
+def _numbers(cell: Cell) -> list[float]:
+    """Return the numbers of a cell of several numbers, else nothing."""
+    numbers = [number(token) for token in cell.tokens]
+    return [n for n in numbers if n is not None] if len(numbers) > 1 and None not in numbers else []
 
 
 def _vectors(
@@ -366,7 +331,9 @@ def _marked(
         tokens = cell.tokens
         if kind == "ids" and len(set(tokens)) < len(tokens):
             shown = shorten(table.columns[column][row])
-            _add(table, row, f"{shown} repeats a number and is no set of class numbers", column)
+            _add(
+                table, row, f"{shown} repeats a number, so it is not a set of class numbers", column
+            )
             continue
         for token in tokens:
             key = (type(token), token)
@@ -377,6 +344,20 @@ def _marked(
             else:
                 _add(table, row, found, column)
     return labels
+
+
+def _refuse_ids_from_1(
+    table: Table, column: str, cells: Sequence[Cell], numbered: Sequence[str]
+) -> None:
+    """Refuse class numbers that are counted from 1: each would be taken for the next label."""
+    found = {n for cell in cells for token in cell.tokens if isinstance(n := number(token), int)}
+    if min(found, default=0) == 1 and max(found) == len(numbered):
+        raise DataError(
+            f"{table.source}: the class numbers of column {column!r} seem to be counted from 1: 0 "
+            f"does not occur, and {len(numbered)} is one more than the last of the "
+            f"{len(numbered)} labels. They are counted from 0: subtract 1 from each, or, if "
+            f"{len(numbered)} is a mistake, set --label_format ids."
+        )
 
 
 def _place(
@@ -390,7 +371,7 @@ def _place(
             return f"{shorten(token)} is not a class number"
         name = numbered[place] if numbered and 0 <= place < len(numbered) else None
     elif not isinstance(token, str):
-        return f"{shorten(token)} is a number and no label name"
+        return f"{shorten(token)} is a number, not a label name"
     if name in index_of:
         return index_of[name]
     if isinstance(token, str) and kind == "names" and (reason := why_no_name(token, column)):
@@ -403,16 +384,7 @@ def _check_label_set(table: Table, column: str, names: Sequence[str]) -> None:
     if len(names) > MAX_LABELS:
         raise DataError(
             f"{table.source}: column {column!r} holds {len(names):,} different labels, such as "
-            f"{quoted(names, 3)}; more than {MAX_LABELS} are taken for a mistake. "
+            f"{quoted(names, 3)}; more than {MAX_LABELS} look like a mistake. "
             "Check --labels_column and --label_separator, or give the set by --label_names."
         )
-    known = set(names)
-    for name in names:
-        parts = name.replace("&", " ").replace("+", " ").split()
-        if len(parts) > 1 and all(part in known for part in parts):
-            table.problems.notes.append(
-                f"{table.source}: the label {name!r} of column {column!r} is put together from "
-                f"the labels {quoted(parts)}. If they are separate, set --label_separator to the "
-                "sign between them."
-            )
-            return
+    note_joined_names(table, column, names)

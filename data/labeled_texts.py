@@ -310,7 +310,10 @@ def _why_no_text(value: Any) -> tuple[str | None, str]:
         return "the text is missing (null)", "empty text"
     if not isinstance(value, str):
         kind = type(value).__name__
-        return f"the text is {shorten(value)}, a {kind} and no string", "text that is no string"
+        return (
+            f"the text is {shorten(value)}, of type {kind}, not a string",
+            "text that is not a string",
+        )
     if _VISIBLE.search(value) is None:
         return f"the text {shorten(value)} is empty", "empty text"
     if "\0" in value:

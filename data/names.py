@@ -24,25 +24,30 @@ MORE_LABELS_COLUMNS = frozenset(
 ID_COLUMNS = frozenset({"id", "ids", "tweet_id", "text_id"})
 INDEX_COLUMNS = ID_COLUMNS | {"index", "idx", "row", "unnamed: 0", "__index_level_0__"}
 
-_METADATA_WORDS = frozenset(
-    {"is", "has", "was", "id", "ids", "idx", "index", "fold", "folds", "split", "splits", "set",
-     "subset", "part", "partition", "group", "cluster", "batch", "row", "line", "retweet",
-     "retweets", "retweeted", "rt", "reply", "replies", "quoted", "verified", "user", "users",
-     "author", "rater", "raters", "annotator", "annotators", "annotation", "worker", "workers",
-     "coder", "count", "counts", "num", "number", "len", "length", "created", "updated", "time",
-     "timestamp", "date", "day", "month", "year", "hour", "lang", "language", "country", "url",
-     "urls", "link", "links", "gender", "age", "sex", "source", "subreddit", "unclear", "flag",
-     "flagged", "valid", "invalid", "test", "train", "dev", "validation", "version", "duplicate",
-     "duplicated", "deleted", "truncated", "favorite", "favorited", "favourite", "favorites",
-     "likes", "like", "views", "sampled", "checked", "gold", "unnamed", "key", "hash", "media",
-     "image", "spam", "bot", "confidence", "agreement", "score", "weight", "domain", "topic",
-     "platform", "device", "seed", "kfold", "holdout", "male", "female", "approved", "skipped",
-     "processed", "selected", "sample", "emoji", "hashtag", "hashtags", "mention", "mentions",
-     "reviewed", "synthetic", "augmented", "translated", "original", "annotated", "done",
-     "chars", "words", "tokens", "toxicity", "quality", "dataset", "corpus", "file", "path",
-     "page", "verification", "trainset", "testset"}
-)  # fmt: skip
+_METADATA = """
+    age agreement ann annotated annotation annotator annotators app approved archived
+    augmented author batch bot browser chars checked clicks client cluster code coder col
+    column comments confidence corpus count country counts crawled created dataset date day
+    deleted dev device dialect domain done downloaded drop dropped duplicate duplicated edited
+    email emoji exclude excluded exported favorite favorited favorites favourite feature
+    female field file filtered flag flagged fold folds followers following friends gender geo
+    gold group handle has hash hashtag hashtags holdout hour hours id ids idx image imported
+    impressions include included index invalid ip is iteration judge keep key kfold labeler
+    labeller lang language len length level like likes line link links location majority male
+    media mention mentions minutes month num number original page part partition passed path
+    percent phase phone pilot place platform position possibly pred predicted prediction
+    predictions prob probability processed published quality quarter quoted random rank rater
+    raters rating ratio removed replies reply retweet retweeted retweets reviewed reviewer
+    round row rt sample sampled score scraped seed selected session set sex shares skipped
+    source spam split splits stage stars status subreddit subset subtask synthetic tagger task
+    test testset time timestamp tmp tokens topic toxicity train trainset translated truncated
+    type unclear unnamed updated uploaded url urls usable user username users valid validation
+    var verification verified version views vote votes was week weight withheld words worker
+    workers y year
+"""
+_METADATA_WORDS = frozenset(_METADATA.split())
 _WORD = re.compile(r"[^\W_]+")
+_STEM = re.compile(r"^(?:is|has|was)(?=...)|\d+$")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NUMBER = r"[+-]?\d+(?:[.٫]\d*)?"
 _NUMBERS = re.compile(rf"\s*{_NUMBER}(?:[\s,;|/،]+{_NUMBER})*\s*")
@@ -52,7 +57,10 @@ _LONG = 60
 
 _JOINERS = "\u200c\u200d"  # they change how letters join, and are invisible only at the ends
 _NULLS = frozenset({"nan", "null", "nat", "<na>", "n/a", "#n/a"})
-_LETTERS = str.maketrans({"ى": "ي", "ة": "ه", "ٱ": "ا", "ـ": None})
+_LETTERS = str.maketrans(
+    {"ى": "ي", "ی": "ي", "ے": "ي", "ک": "ك", "ة": "ه", "ہ": "ه", "ھ": "ه", "ۀ": "ه", "ٱ": "ا",
+     "ـ": None}
+)  # fmt: skip
 
 
 def clean_name(name: str) -> str:
@@ -92,16 +100,18 @@ def why_no_name(name: str, column: str | None = None) -> str | None:
 
     Args:
         name: A cleaned name.
-        column: The column that it stands in: its name is no label.
+        column: The column that it stands in: its name is not a label.
     """
     if not name:
-        return "an empty name is no label name"
+        return "an empty name is not a label name"
     if is_missing(name):
-        return f"{name!r} is no label name but a missing value"
+        return f"{name!r} is a missing value, not a label name"
     if re.fullmatch(r"[+-]?[\d.,٫\s]*\d[\d.,٫\s]*", name):
-        return f"{name!r} is a number and no label name"
+        return f"{name!r} is a number, not a label name"
+    if all(unicodedata.category(character)[0] in "PZ" for character in name):
+        return f"{name!r} is punctuation, not a label name"
     if column is not None and name.lower() in LABELS_COLUMNS | {column.lower()}:
-        return f"{name!r} is the header's own name and no label name"
+        return f"{name!r} is the name of the column, not a label name"
     return None
 
 
@@ -147,7 +157,7 @@ def columns_ending_in(columns: Iterable[str], names: Iterable[str]) -> list[str]
 
 
 def text_columns(columns: Iterable[str]) -> list[str]:
-    """Return the columns that are called text and the like, or end so, such as `Tweet_text`."""
+    """Return the columns that are called text or similar, or end with it, such as `Tweet_text`."""
     columns = list(columns)
     return columns_called(columns, TEXT_COLUMNS) or columns_ending_in(columns, TEXT_COLUMNS)
 
@@ -155,7 +165,7 @@ def text_columns(columns: Iterable[str]) -> list[str]:
 def looks_like_metadata(column: str) -> bool:
     """Return whether a 0/1 column is rather a property of the row than a label, by its name."""
     return column_key(column) in LABELS_COLUMNS | INDEX_COLUMNS or any(
-        word in _METADATA_WORDS for word in _words(column)
+        _STEM.sub("", word) in _METADATA_WORDS or word in _METADATA_WORDS for word in _words(column)
     )
 
 
@@ -175,8 +185,11 @@ def check_header(
     Raises:
         DataError: The header looks like data.
     """
-    if {clean_name(name) for name in named} & set(header):
-        return
+    given = {clean_name(name) for name in named}
+    for place, cell in enumerate(header):
+        below = {row[place].strip() for row in rows if len(row) == len(header)}
+        if cell in given and not below & given:
+            return
     known = TEXT_COLUMNS | LABELS_COLUMNS | INDEX_COLUMNS | MORE_LABELS_COLUMNS
     if columns_called(header, known):
         return

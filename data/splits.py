@@ -75,7 +75,7 @@ def load_splits(
         if arguments.drop_leaked and leaked.any():
             if leaked.all():
                 raise UserError(
-                    f"{texts.source}: every text also occurs in an earlier split, so that "
+                    f"{texts.source}: every text also occurs in an earlier split, so "
                     "--drop_leaked leaves none. Give other texts."
                 )
             texts = texts.select(~leaked)
@@ -85,5 +85,7 @@ def load_splits(
                 f"{texts.source}: {leaked.sum():,} texts that occur in an earlier split were left "
                 "out (--drop_leaked)."
             )
+        elif texts.inventory is not None:
+            texts.inventory.leaked_texts = int(leaked.sum())
         splits[split] = texts
     return splits

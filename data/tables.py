@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..common.errors import DataError, RowProblems
+from ..common.errors import DataError, RowProblems, shorten
 from .files.delimited import DelimitedRows
 from .files.excel import ExcelRows
 from .files.json_rows import JsonLines
-from .files.opening import Rows, open_rows
+from .files.opening import DELIMITED, EXCEL, Rows, open_rows
 from .files.text import UNDECODABLE, check_columns, encoding_error
 from .label_cells import binary_value
 from .names import clean_name
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .arguments import DataArguments
 
 _ROWS_AT_ONCE = 1024
+_ANSWERS = (("n", "y"), ("f", "t"), ("off", "on"), ("✗", "✓"), ("✘", "✔"))
 
 
 @dataclass
@@ -51,6 +52,11 @@ class Table:
     def __len__(self) -> int:
         return len(self.row_numbers)
 
+    @property
+    def may_lack_header(self) -> bool:
+        """Whether it comes from a file that need not name its columns."""
+        return self.facts.get("format") in {suffix[1:] for suffix in (*DELIMITED, *EXCEL)}
+
     def binary(self, column: str) -> np.ndarray:
         """Return a column as 0 and 1, shape (rows,) int8, with -1 for every other value."""
         if column not in self._binary:
@@ -62,8 +68,18 @@ class Table:
                 if key is not None and found is None:
                     found = memory[key] = -1 if (bit := binary_value(key)) is None else bit
                 numbers[index] = -1 if found is None else found
+            if (numbers < 0).all():
+                numbers = self._answers(column, numbers)
             self._binary[column] = numbers
         return self._binary[column]
+
+    def _answers(self, column: str, numbers: np.ndarray) -> np.ndarray:
+        """Return a column of short answers, such as Y and N, as 0 and 1; any other unchanged."""
+        values = [str(value).strip().lower() for value in self.columns[column]]
+        for no, yes in _ANSWERS:
+            if set(values) == {no, yes}:
+                return np.array([value == yes for value in values], np.int8)
+        return numbers
 
 
 def read_table(given: Any, arguments: DataArguments) -> Table:
@@ -112,8 +128,10 @@ def _gathered(rows: Rows) -> Table:
     problems = RowProblems(rows.name, rows.unit, rows.counting)
     fixed = rows.columns if isinstance(rows, DelimitedRows | ExcelRows) else None
     columns: dict[str, list[Any]] = {name: [] for name in fixed or ()}
-    width = list(columns.values()) if fixed and len(columns) == len(fixed) else None
+    plain = fixed and len(columns) == len(fixed) and "" not in columns
+    width = list(columns.values()) if plain else None
     numbers: list[int] = []
+    nameless: dict[int, str] = {}
     for row in rows.rows():
         if row.values is None:
             if UNDECODABLE.search(row.raw) and row.problem.startswith("not "):
@@ -124,13 +142,20 @@ def _gathered(rows: Rows) -> Table:
             for values, cell in zip(width, row.values, strict=True):
                 values.append(cell)
         elif fixed is not None:  # nameless columns are left out
-            for name, cell in zip(fixed, row.values, strict=True):
+            for place, (name, cell) in enumerate(zip(fixed, row.values, strict=True)):
                 if name:
                     columns[name].append(cell)
+                elif cell.strip() and (place or cell.strip() != str(len(numbers))):
+                    nameless.setdefault(place + 1, cell)
         else:
             _add_record(columns, row.values, len(numbers))
         numbers.append(row.number)
     columns.pop("", None)
+    for place, cell in nameless.items():
+        problems.notes.append(
+            f"{rows.name}: column {place} has no name in the header and is not read; it holds "
+            f"{shorten(cell)}. If it is needed, name it."
+        )
     facts = {"format": Path(rows.name).suffix.lower().lstrip(".") or "memory"}
     if isinstance(rows, DelimitedRows):
         facts |= {name: getattr(rows.dialect, name) for name in ("encoding", "delimiter", "quoted")}
@@ -168,7 +193,7 @@ def _note_quotes(
             doubled += len(inside) < len(text) - 2
     if doubled:
         problems.notes.append(
-            f"{rows.name}: {doubled:,} fields look quoted as in CSV, and are read as they stand, "
+            f"{rows.name}: {doubled:,} fields look quoted as in CSV, and are read unchanged, "
             "with their quotation marks. If a program quoted them, set --quoting csv."
         )
 

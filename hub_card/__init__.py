@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..common import lazy_names
 
 _HOMES = {
     "CardContent": "card.content",
@@ -20,31 +21,17 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from .card.content import CardContent, card_content
-    from .card.terms import terms_of
-    from .metric_publishing import publish_metric
-    from .plots import plot_run
-    from .publishing import Publication, publish
-    from .run_record import RunRecord
-    from .space.publishing import demo_app, publish_space
-    from .verification import verify_published
+    from .card.content import CardContent as CardContent
+    from .card.content import card_content as card_content
+    from .card.terms import terms_of as terms_of
+    from .metric_publishing import publish_metric as publish_metric
+    from .plots import plot_run as plot_run
+    from .publishing import Publication as Publication
+    from .publishing import publish as publish
+    from .run_record import RunRecord as RunRecord
+    from .space.publishing import demo_app as demo_app
+    from .space.publishing import publish_space as publish_space
+    from .verification import verify_published as verify_published
 
-__all__ = [
-    "CardContent",
-    "Publication",
-    "RunRecord",
-    "card_content",
-    "demo_app",
-    "plot_run",
-    "publish",
-    "publish_metric",
-    "publish_space",
-    "terms_of",
-    "verify_published",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+__all__ = list(_HOMES)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..common.command_line import pairs
 
 if TYPE_CHECKING:
     from .publishing import Publication
@@ -19,10 +20,12 @@ def add_publishing_commands(commands: Any) -> None:
     publish.add_argument(
         "folder", type=Path, metavar="RUN", help="the --output_dir of a training or a distillation"
     )
-    publish.add_argument("--repo-id", required=True, metavar="USER/NAME")
     publish.add_argument(
-        "--license", help="license of the weights; there is no default, and without it you see the "
-        "terms of base models and data",
+        "--repo-id", required=True, metavar="USER/NAME", help="the repository on the Hub"
+    )
+    publish.add_argument(
+        "--license", help="license of the weights, required; without it you see the terms of "
+        "base models and data",
     )  # fmt: skip
     publish.add_argument("--license-name", help="name of a license called other")
     publish.add_argument("--license-link", help="address of its text")
@@ -32,14 +35,14 @@ def add_publishing_commands(commands: Any) -> None:
     publish.add_argument(
         "--dry-run", action="store_true", help="gather, draw, check and list; upload nothing"
     )
-    publish.add_argument("--revision-tag", metavar="TAG", help="a tag for this version, as in v1")
+    publish.add_argument("--revision-tag", metavar="TAG", help="a tag for this version, such as v1")
     publish.add_argument("--branch", default="main", help="the branch to commit to")
     publish.add_argument(
         "--language", action="append", metavar="CODE",
-        help="ISO 639 code of the texts, if the data do not say; may be repeated",
+        help="ISO 639 code of the language, if the data do not say; may be repeated",
     )  # fmt: skip
     publish.add_argument(
-        "--definitions", type=Path, metavar="FILE", help="JSON with a definition by label"
+        "--definitions", type=Path, metavar="FILE", help="JSON file with a definition per label"
     )
     publish.add_argument(
         "--example", action="append", metavar="TEXT", help="a text for the card; may be repeated"
@@ -49,14 +52,14 @@ def add_publishing_commands(commands: Any) -> None:
         help="Hub ID of an encoder that was trained from a local copy; may be repeated",
     )  # fmt: skip
     publish.add_argument(
-        "--teacher", metavar="USER/NAME", help="of a student: the stack it was distilled from"
+        "--teacher", metavar="USER/NAME", help="for a student: the stack it was distilled from"
     )
     publish.add_argument(
-        "--student", metavar="USER/NAME", help="of a stack: the student distilled from it"
+        "--student", metavar="USER/NAME", help="for a stack: the student distilled from it"
     )
     publish.add_argument(
         "--responsible-use", type=Path, metavar="FILE",
-        help="Markdown in place of the card's own words on responsible use",
+        help="Markdown that replaces the card's section on responsible use",
     )  # fmt: skip
     publish.add_argument(
         "--no-plots", action="store_true", help="draw no pictures (needs no matplotlib)"
@@ -64,25 +67,31 @@ def add_publishing_commands(commands: Any) -> None:
     publish.set_defaults(run=_publish)
 
     metric = commands.add_parser("publish-metric", help="put the metric on the Hub, for evaluate")
-    metric.add_argument("--repo-id", required=True, metavar="USER/NAME")
-    metric.add_argument("--private", action="store_true")
-    metric.add_argument("--dry-run", action="store_true")
-    metric.add_argument("--revision-tag", metavar="TAG")
+    metric.add_argument(
+        "--repo-id", required=True, metavar="USER/NAME", help="the repository on the Hub"
+    )
+    metric.add_argument(
+        "--private", action="store_true", help="make the repository private, if it is new"
+    )
+    metric.add_argument("--dry-run", action="store_true", help="check and list; upload nothing")
+    metric.add_argument("--revision-tag", metavar="TAG", help="a tag for this version, such as v1")
     metric.set_defaults(run=_publish_metric)
 
     verify = commands.add_parser(
-        "verify", help="download a repository, unless its code or weights were changed"
+        "verify", help="download a repository if its code and weights are unchanged"
     )
-    verify.add_argument("repo_id", metavar="USER/NAME")
+    verify.add_argument("repo_id", metavar="USER/NAME", help="the repository on the Hub")
     verify.add_argument("--revision", required=True, help="the 40-hex commit")
-    verify.add_argument("--digest", required=True, help="what publish printed and the card names")
+    verify.add_argument(
+        "--digest", required=True, help="the digest that publish printed and the card names"
+    )
     verify.set_defaults(run=_verify)
 
 
 def _publish(options: argparse.Namespace) -> int:
     from .publishing import choose_license, publish
 
-    base_models = _pairs(options.base_model)
+    base_models = pairs("base-model", options.base_model, "ENCODER=USER/NAME")
     definitions = _definitions(options.definitions) if options.definitions else None
     use = options.responsible_use
     publication = publish(
@@ -159,18 +168,6 @@ def _definitions(file: Path) -> dict[str, str]:
     from ..common.files import read_json
 
     found: Any = read_json(file)
-    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+    if not all(isinstance(text, str) for text in found.values()):
         raise UserError(f'{file} must hold a JSON object such as {{"joy": "its definition"}}.')
     return found
-
-
-def _pairs(words: Sequence[str]) -> dict[str, str]:
-    from ..common.errors import UserError
-
-    pairs = {}
-    for word in words:
-        name, sign, value = word.partition("=")
-        if not (name and sign and value):
-            raise UserError(f"--base-model {word!r} must be ENCODER=USER/NAME.")
-        pairs[name] = value
-    return pairs

@@ -22,7 +22,7 @@ _DATA_FILE = re.compile(r"\.(csv|tsv|txt|jsonl?|parquet|xlsx?|arrow)(\.gz)?$", r
 _PATH = re.compile(
     r"""(?<![\w:/\\.<])(?:file:/+|~[\w.-]*[/\\]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|/{1,2}(?=[\w.~@-])|\\\\(?=\w))"""
     r"""[^\s"'|<>(),;]*(?:[^\n"'|<>(),;=]*[/\\][^\s"'|<>(),;]*)?"""
-)  # the second line: a path with blanks in it goes on to its last separator
+)  # the second line: a path with blanks ends at its last separator
 _ASSIGNED = re.compile(r"([A-Za-z][\w.-]*=)(.+)", re.DOTALL)
 _LOCAL_KEY = re.compile(
     r"(^|_)(dir|folder|file|path)s?$|^(run_name|recipe_file|encoders_from|teacher_run|teacher_scores)$"
@@ -80,7 +80,7 @@ def public_values(value: Any, local: Collection[str] = (), kept: Collection[str]
 def public_text(text: str, local: Collection[str] = ()) -> str:
     """A string without local paths and names of this machine and its user.
 
-    Hub ids and web addresses stay.
+    Hub IDs and web addresses stay.
 
     Args:
         text: any text.
@@ -134,7 +134,7 @@ def refuse_secrets(folder: Path) -> None:
 
 
 def _of_key(key: str, value: Any, local: Collection[str], kept: Collection[str]) -> Any:
-    """As `public_values`; a key such as `output_dir` holds a path, whatever it looks like."""
+    """As `public_values`; a key such as `output_dir` always holds a path."""
     if isinstance(value, str) and value and _LOCAL_KEY.search(key) and "://" not in value:
         name = re.split(r"[/\\]", value.rstrip("/\\"))[-1]
         return name if _DATA_FILE.search(name) else LOCAL

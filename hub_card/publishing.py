@@ -90,10 +90,10 @@ def publish(
         languages: ISO 639 codes; by default those of the data, where they are known.
         label_definitions: definition by label; by default those of the data, where they are known.
         examples: texts for the card; by default invented ones, where the data is known.
-        base_models: Hub id by encoder name, for encoders that were trained from local copies.
-        teacher: Hub id of the stack that a student was distilled from; by default the one that the
+        base_models: Hub ID by encoder name, for encoders that were trained from local copies.
+        teacher: Hub ID of the stack that a student was distilled from; by default the one that the
             run recorded.
-        student: Hub id of the student that was distilled from a stack.
+        student: Hub ID of the student that was distilled from a stack.
         license_name: name of a license called "other".
         license_link: address of its text.
         responsible_use: Markdown in place of the card's own words on responsible use.
@@ -290,7 +290,7 @@ def _missing_words(
 
 
 def _unnamed(record: RunRecord) -> list[str]:
-    """One line about all encoders whose Hub id is not known."""
+    """One line about all encoders whose Hub ID is not known."""
     names = [] if record.synthetic else record.unnamed_encoders
     if not names:
         return []

@@ -159,7 +159,7 @@ def list_files(folder: Path) -> list[RepositoryFile]:
 def digest_of(files: Iterable[RepositoryFile]) -> str:
     """SHA-256 over path and content of all that decides what a repository computes.
 
-    Card, figures and pictures are left out; whatever else lies in the repository counts, so that
+    Card, figures and pictures are left out; everything else in the repository counts, so that
     an added file changes the digest as an altered one does.
     """
     lines = [

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
+from ..common.numerics import sigmoid
 from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
 from .run_record import RunRecord
@@ -69,15 +70,9 @@ class RunModel:
         """For each text: `text`, `output` (label and score, most likely first), `given` labels."""
         if not texts:
             return []
-        logits = torch.from_numpy(self.logits(texts))
-        scores = torch.sigmoid(logits)
-        labels, limits = self.record.labels, self.record.thresholds
-        if self.record.kind == "stack":
-            decided = self.model.decide(logits)
-        else:
-            decided = scores >= torch.tensor([limits[label] for label in labels]).double()
-        found = []
-        for text, row, given in zip(texts, scores.tolist(), decided.tolist(), strict=True):
+        logits, labels, found = self.logits(texts), self.record.labels, []
+        decided = self.record.rule(logits)
+        for text, row, given in zip(texts, sigmoid(logits).tolist(), decided, strict=True):
             ranked = sorted(range(len(labels)), key=lambda index: -row[index])
             found.append(
                 {

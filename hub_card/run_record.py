@@ -13,6 +13,7 @@ import numpy as np
 from ..common.errors import UserError
 from ..common.files import read_json
 from ..common.settings import by_path
+from ..inference.decisions import Decision
 from .privacy import LOCAL, is_hub_id, public_values
 
 FORMAT = 1
@@ -33,19 +34,17 @@ class RunRecord:
     Attributes:
         folder: the run's folder.
         model_folder: the folder with weights, tokenizers and code.
-        config: `config.json` of the model, as it stands there.
-        results: `results.json` as it stands there; empty parts where it has none.
-        training_args: `training_args.json`.
+        config: `config.json` of the model, unchanged.
+        results: `results.json`, unchanged; empty parts if there is none.
         predictions: by split, the arrays of `predictions_<split>.npz`: `probabilities` and `labels`
             (rows, labels), `encoder_logits` (rows, encoders, labels).
-        given_base_models: Hub id by encoder name, for encoders that were trained from local copies.
+        given_base_models: Hub ID by encoder name, for encoders that were trained from local copies.
     """
 
     folder: Path
     model_folder: Path
     config: dict[str, Any] = field(repr=False)
     results: dict[str, Any] = field(repr=False)
-    training_args: dict[str, Any] = field(repr=False)
     predictions: dict[str, dict[str, np.ndarray]] = field(repr=False)
     given_base_models: dict[str, str] = field(default_factory=dict)
 
@@ -57,7 +56,7 @@ class RunRecord:
 
         Args:
             folder: the `--output_dir` of a training or a distillation, or the `model` in it.
-            base_models: Hub id by encoder name, for encoders that were trained from local copies.
+            base_models: Hub ID by encoder name, for encoders that were trained from local copies.
 
         Raises:
             UserError: the model or `results.json` is missing, damaged or of another format, or the
@@ -70,7 +69,7 @@ class RunRecord:
         if not (model / "config.json").is_file():
             raise UserError(
                 f"{run} is not a finished run: it has no model/config.json. Give the --output_dir "
-                "of a training that went through."
+                "of a finished training."
             )
         config = _object(model / "config.json")
         results = _object(run / "results.json")
@@ -79,19 +78,13 @@ class RunRecord:
                 f"{run / 'results.json'} has format {results.get('format')!r}, but this version "
                 f"reads {FORMAT}. Publish with the version that trained the model."
             )
-        arguments = run / "training_args.json"
-        training_args = (
-            _object(arguments) if arguments.is_file() else dict(results.get("recipe") or {})
-        )
         predictions = {}
         for split in SPLITS:
             file = run / f"predictions_{split}.npz"
             if file.is_file():
                 with np.load(file, allow_pickle=False) as arrays:
                     predictions[split] = {name: arrays[name] for name in arrays.files}
-        record = cls(
-            run, model, config, results, training_args, predictions, dict(base_models or {})
-        )
+        record = cls(run, model, config, results, predictions, dict(base_models or {}))
         if unknown := sorted(set(record.given_base_models) - set(record.encoder_names)):
             raise UserError(
                 f"Base models are given for {unknown}; the encoders are {record.encoder_names}."
@@ -105,7 +98,7 @@ class RunRecord:
         if list(trained) != record.labels:
             raise UserError(
                 f"results.json has the labels {trained}, but the model in {model} has "
-                f"{record.labels}: they are not of one run."
+                f"{record.labels}: they belong to different runs."
             )
         return record
 
@@ -135,6 +128,12 @@ class RunRecord:
         return self.config.get("decision") or "threshold"
 
     @property
+    def rule(self) -> Decision:
+        """The decision with its thresholds, for logits and probabilities."""
+        scale = float(self.config.get("decision_scale") or 1.0)
+        return Decision(self.labels, list(self.thresholds.values()), self.decision, scale)
+
+    @property
     def encoder_names(self) -> list[str]:
         """The encoders, in the order of the stack."""
         if self.kind == "student":
@@ -143,7 +142,7 @@ class RunRecord:
 
     @property
     def encoder_sources(self) -> dict[str, str]:
-        """Where each encoder came from: a Hub id, or that it was a local folder."""
+        """Where each encoder came from: a Hub ID, or that it was a local folder."""
         hub = self.base_models
         return {
             name: hub.get(name) or (LOCAL if source else "not recorded")
@@ -181,12 +180,12 @@ class RunRecord:
 
     @property
     def teacher_source(self) -> str:
-        """What a student was distilled from: a Hub id, or that it was a local folder."""
+        """What a student was distilled from: a Hub ID, or that it was a local folder."""
         return self.teacher_id or (LOCAL if self._teacher()[0] else "a stack that was not recorded")
 
     @property
     def teacher_id(self) -> str | None:
-        """Hub id of what a student was distilled from; None for a local folder."""
+        """Hub ID of what a student was distilled from; None for a local folder."""
         source, state = self._teacher()
         return source if is_hub_id(source, state) else None
 
@@ -208,7 +207,7 @@ class RunRecord:
 
     @property
     def dataset_name(self) -> str | None:
-        """Hub id of the data set, where the recipe names one and reads no files instead."""
+        """Hub ID of the data set, where the recipe names one and reads no files instead."""
         data = self.results.get("data") or {}
         name = str(data.get("dataset_name") or self.setting("dataset_name") or "")
         return name if is_hub_id(name) and not self.setting("train_file") else None
@@ -241,6 +240,11 @@ class RunRecord:
         """The held-out splits with scores, test first."""
         scored = {split for entry in self.systems.values() for split in entry}
         return [split for split in SPLITS if split in scored]
+
+    def leaked(self, split: str) -> int:
+        """Number of texts of a split that also occur in an earlier one."""
+        entry = (self.results.get("data") or {}).get(split) or {}
+        return int((entry.get("inventory") or {}).get("leaked_texts") or 0)
 
     @property
     def systems(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -275,8 +279,8 @@ class RunRecord:
         return self.public({key: self.results[key] for key in RESULTS if key in self.results})
 
     def public_training_args(self) -> dict[str, Any]:
-        """`training_args.json` without local paths and secrets."""
-        return self.public(self.training_args)
+        """The settings of the run, without local paths and secrets."""
+        return self.public(self.results.get("recipe") or {})
 
     def public(self, value: Any) -> Any:
         """Anything of this run without local paths and secrets; see `public_values`."""
@@ -304,7 +308,7 @@ class Score:
     Attributes:
         mean: mean over the seeds.
         std: their standard deviation (ddof 1), 0 for a single one.
-        values: one value a seed, the published one first.
+        values: one value per seed, the published one first.
     """
 
     mean: float
@@ -327,7 +331,4 @@ def _source(entry: Any) -> tuple[str, dict[str, Any]]:
 def _object(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path} is missing: train to the end first.")
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise UserError(f"{path} must hold a JSON object.")
-    return value
+    return read_json(path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..common import lazy_names
 
 _HOMES = {
     "ModelError": "model_files",
@@ -25,39 +26,22 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from .backends.export import export_onnx
-    from .backends.onnx import OnnxEmotionPredictor
-    from .bulk import BulkReport, predict_file
-    from .explanations.explain import explain, without_word
-    from .explanations.explanation import Explanation, WordExplanation
-    from .explanations.rendering import html_page
-    from .limits import check_request
-    from .model_files import ModelError
-    from .partitions import PartitionPredictor
-    from .predictions import Prediction, Predictions, TextScores
-    from .predictor import StackedEmotionPredictor
+    from .backends.export import export_onnx as export_onnx
+    from .backends.onnx import OnnxEmotionPredictor as OnnxEmotionPredictor
+    from .bulk import BulkReport as BulkReport
+    from .bulk import predict_file as predict_file
+    from .explanations.explain import explain as explain
+    from .explanations.explain import without_word as without_word
+    from .explanations.explanation import Explanation as Explanation
+    from .explanations.explanation import WordExplanation as WordExplanation
+    from .explanations.rendering import html_page as html_page
+    from .limits import check_request as check_request
+    from .model_files import ModelError as ModelError
+    from .partitions import PartitionPredictor as PartitionPredictor
+    from .predictions import Prediction as Prediction
+    from .predictions import Predictions as Predictions
+    from .predictions import TextScores as TextScores
+    from .predictor import StackedEmotionPredictor as StackedEmotionPredictor
 
-__all__ = [
-    "BulkReport",
-    "Explanation",
-    "ModelError",
-    "OnnxEmotionPredictor",
-    "PartitionPredictor",
-    "Prediction",
-    "Predictions",
-    "StackedEmotionPredictor",
-    "TextScores",
-    "WordExplanation",
-    "check_request",
-    "explain",
-    "export_onnx",
-    "html_page",
-    "predict_file",
-    "without_word",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+__all__ = list(_HOMES)
+__getattr__ = lazy_names(__name__, _HOMES)

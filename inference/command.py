@@ -15,16 +15,19 @@ _EXPLANATION_FORMATS = ("auto", "bars", "jsonl", "html")
 
 def add_predict_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `predict`; nothing heavy is imported."""
-    parser.add_argument("texts", nargs="*", metavar="TEXT")
-    parser.add_argument("--model", required=True, help="folder or Hub id")
-    parser.add_argument("--revision", help="commit, tag or branch of a Hub id")
+    parser.add_argument(
+        "texts", nargs="*", metavar="TEXT", help="texts; default: the lines of standard input"
+    )
+    parser.add_argument("--model", required=True, help="folder of a model or run, or Hub ID")
+    parser.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     parser.add_argument(
         "--dtype", choices=("auto", "float32", "bfloat16", "float16", "int8"), default="auto",
-        help="of the weights; auto: the backend's, in torch bfloat16 where the CPU computes in it",
+        help="precision of the weights; auto: that of the backend, in torch bfloat16 where the CPU "
+        "computes in it",
     )  # fmt: skip
     parser.add_argument(
         "--backend", choices=("auto", "torch", "onnx", "openvino"), default="auto",
-        help="what computes; auto: the fastest that is installed and exact enough",
+        help="runtime; auto: the fastest one that is installed and exact enough",
     )  # fmt: skip
     parser.add_argument(
         "--format", choices=_EXPLANATION_FORMATS, default="auto",
@@ -32,14 +35,14 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--long_texts", choices=("truncate", "window"), default="truncate",
-        help="texts longer than the encoders: read their beginning, or all in overlapping windows",
+        help="texts that are too long: read their beginning, or all in overlapping windows",
     )  # fmt: skip
     why = parser.add_argument_group("explanations")
     why.add_argument(
         "--explain", action="store_true",
         help="show each word's gates, attention and contribution to a label",
     )  # fmt: skip
-    why.add_argument("--label", help="which label --explain is about; default: the most likely one")
+    why.add_argument("--label", help="label that --explain explains; default: the most likely one")
     why.add_argument(
         "--explain_by", choices=("occlusion", "gradient"), default="occlusion",
         help="occlusion: change of the score without the word; gradient: gradient x input",
@@ -52,12 +55,14 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
     )
     bulk.add_argument(
         "--output",
-        help="a .csv, .tsv, .jsonl or .parquet file; after a kill the same command goes on",
+        help="a .csv, .tsv, .jsonl or .parquet file; run the same command again to resume",
     )
-    bulk.add_argument("--overwrite", action="store_true", help="replace an output that is there")
+    bulk.add_argument("--overwrite", action="store_true", help="replace an existing output")
     bulk.add_argument("--text_column", help="the column of texts of --input")
-    bulk.add_argument("--prefix", default="", help="put before the names of the new columns")
-    bulk.add_argument("--part_rows", type=int, help="rows that are done, and kept, at a time")
+    bulk.add_argument("--prefix", default="", help="prefix of the names of the new columns")
+    bulk.add_argument(
+        "--part_rows", type=int, help="rows per part; a finished part survives an interruption"
+    )
     add_reading_options(bulk, FILE_OPTIONS)
     bulk.add_argument("--dataset_config_name", help="configuration of the data set")
     bulk.add_argument("--dataset_split", help="split of the data set; default: the only one")
@@ -83,7 +88,9 @@ def run_predict(options: argparse.Namespace) -> int:
     if options.label is not None and not options.explain:
         raise UserError("--label says which label to explain: add --explain.")
     if options.long_texts == "window" and options.explain:
-        raise UserError("--explain is about what is read at once: leave out --long_texts window.")
+        raise UserError(
+            "--explain covers the words that are read at once: leave out --long_texts window."
+        )
     texts = _texts(options.texts)
     return _explain(options, texts) if options.explain else _predict_texts(options, texts)
 

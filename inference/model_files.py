@@ -1,12 +1,11 @@
 """The one door to a model's files, in a folder or on the Hub. Needs neither torch nor transformers.
 
 A folder may come from anyone. Every file that is read is inside it, weights are safetensors and
-never pickles, and whatever is malformed gives one `ModelError` that names the file.
+never pickles, and everything malformed gives one `ModelError` that names the file.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import UserError, shorten
-from ..common.files import parse_json
+from ..common.files import file_digest, parse_json
 from .decisions import Decision
 
 CONFIG = "config.json"
@@ -30,7 +29,6 @@ MAX_SIZE = 10_000_000
 _SIZE_FIELD = re.compile(r"(size|dim|layers|heads|embeddings|positions)$")
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?")
 _FILE_NAME = re.compile(r"[\w-][\w.-]*")
-_SAMPLES, _SAMPLE_BYTES, _WHOLE_BYTES = 64, 4096, 16 << 20
 
 
 class ModelError(UserError, OSError):
@@ -41,14 +39,14 @@ class ModelFiles:
     """The files of one model.
 
     Args:
-        path_or_id: a model's folder, the folder of a run (its `model/` is taken), or a Hub id
+        path_or_id: a model's folder, the folder of a run (its `model/` is taken), or a Hub ID
             (which needs `huggingface_hub`).
-        revision: commit, tag or branch of a Hub id; all files come from the commit it names now.
+        revision: commit, tag or branch of a Hub ID; all files come from the commit it names now.
         **hub_options: `token`, `cache_dir`, `local_files_only`.
 
     Attributes:
-        location: the folder or Hub id.
-        folder: the folder, None for a Hub id.
+        location: the folder or Hub ID.
+        folder: the folder, None for a Hub ID.
         options: `revision` and the Hub options, as `from_pretrained` takes them.
 
     Raises:
@@ -89,7 +87,7 @@ class ModelFiles:
     def _download(self, name: str) -> str:
         if find_spec("huggingface_hub") is None:
             raise ModelError(
-                f"There is no folder {self.location}. To load a Hub id, install huggingface_hub."
+                f"There is no folder {self.location}. To load a Hub ID, install huggingface_hub."
             )
         from huggingface_hub import hf_hub_download
 
@@ -130,7 +128,7 @@ class ModelFiles:
 
     @contextmanager
     def reading(self, name: str) -> Iterator[None]:
-        """Turn whatever a malformed file causes into one error that names the file.
+        """Turn any error of a malformed file into one that names the file.
 
         Args:
             name: of the file that is read, or what to call several.
@@ -228,7 +226,7 @@ class ModelFiles:
         report = {"files": {}, "digests": {}, "differences": {}} | self.read_json(ONNX_REPORT)
         weights = (self.folder or Path()) / WEIGHTS
         pinned = self.folder is not None and weights.is_file()
-        if pinned and report.get("weights") != weights_fingerprint(weights):
+        if pinned and report.get("weights") != file_digest(weights):
             return None
         with self.reading(ONNX_REPORT):
             for names in _object(report, "files").values():
@@ -263,7 +261,7 @@ class ModelFiles:
             )
         paths = [self(f"onnx/{name}") for name in sorted(names, key=len)]  # the graph first
         for name, path in zip(sorted(names, key=len), paths, strict=True):
-            if report["digests"].get(name) != weights_fingerprint(Path(path)):
+            if report["digests"].get(name) != file_digest(Path(path)):
                 raise ModelError(
                     f"{path} is not the file that was exported. Run: {export_command(self)}"
                 )
@@ -271,7 +269,7 @@ class ModelFiles:
 
 
 def local_folder(path_or_id: str | Path, revision: str | None = None) -> Path | None:
-    """The folder of a model: the one given, or `model/` in that of a run; None for a Hub id.
+    """The folder of a model: the one given, or `model/` in that of a run; None for a Hub ID.
 
     Raises:
         ModelError: what can only be a path, and is not a folder.
@@ -288,20 +286,6 @@ def local_folder(path_or_id: str | Path, revision: str | None = None) -> Path | 
     if isinstance(path_or_id, Path) or beside or not _HUB_ID.fullmatch(text):
         raise ModelError(f"There is no such folder: {text or repr(text)}.")
     return None
-
-
-def weights_fingerprint(path: Path) -> str:
-    """A digest of a file: of all of it up to 16 MB, else of its size and 64 samples of 4 KB."""
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as stream:
-        if size <= _WHOLE_BYTES:
-            digest.update(stream.read())
-        else:
-            for sample in range(_SAMPLES):
-                stream.seek((size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
-                digest.update(stream.read(_SAMPLE_BYTES))
-    return digest.hexdigest()
 
 
 def export_command(files: ModelFiles) -> str:

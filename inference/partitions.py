@@ -32,9 +32,9 @@ class PartitionPredictor:
     to be installed, and a folder as `model` has to be at the same path.
 
     Args:
-        model: folder or Hub id.
+        model: folder or Hub ID.
         text_column: the column of texts.
-        revision: commit, tag or branch of a Hub id; give a commit, so that every process loads the
+        revision: commit, tag or branch of a Hub ID; give a commit, so that every process loads the
             same model.
         prefix: put before the names of the new columns.
         batch_tokens: positions per batch of the model; None for the backend's choice.
@@ -126,7 +126,7 @@ class PartitionPredictor:
                 f"{did_you_mean(self.text_column, names)}; it has {quoted(names)}. Set text_column."
             )
         if clash := [name for name in [*self._columns().all, self._problem] if name in names]:
-            raise UserError(f"The batch has the columns {quoted(clash)} itself: set prefix.")
+            raise UserError(f"The batch already has the columns {quoted(clash)}: set prefix.")
         return self.text_column
 
     def _answers(self, values: list[Any]) -> Answers:

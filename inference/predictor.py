@@ -116,12 +116,12 @@ class StackedEmotionPredictor(TextPredictor):
         """Load a folder or a Hub repository.
 
         Args:
-            path_or_id: the folder of a model or of its run, or the Hub id.
+            path_or_id: the folder of a model or of its run, or the Hub ID.
             dtype: "float32", "bfloat16", "float16" (torch on a GPU), or "int8" (onnx, openvino);
                 "auto" for the fastest that is exact enough: bfloat16 where the device computes in
                 it natively, int8 where the export measured it, float32 elsewhere.
             device: "auto" for the first GPU, if there is one.
-            revision: commit, tag or branch of a Hub id.
+            revision: commit, tag or branch of a Hub ID.
             backend: "torch"; "onnx" or "openvino" for what `stacked-emotion export` wrote; "auto"
                 for the fastest that is installed and that the export found exact enough (see
                 `fastest.exact_enough`). With a dtype, or without an export, "auto" is torch. The

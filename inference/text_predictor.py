@@ -1,4 +1,4 @@
-"""From texts to labels, whatever computes the logits: batches by length, order kept."""
+"""From texts to labels, with any backend: batches by length, in the order of the texts."""
 
 from __future__ import annotations
 

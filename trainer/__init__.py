@@ -2,56 +2,40 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..common import lazy_names
 
 _HOMES = {
-    "DataArguments": "..data.arguments",
-    "EmotionLoss": ".losses",
-    "LabelStatistics": "..data.label_statistics",
-    "LabeledTexts": "..data.labeled_texts",
-    "StackedEmotionTrainer": ".trainer",
-    "TrainingRecipe": ".arguments",
-    "UserError": "..common.errors",
-    "build_loss": ".losses",
-    "choose_thresholds": ".choosing.thresholds",
-    "emotion_scores": ".metrics.scores",
-    "load_labeled_texts": "..data.labeled_texts",
-    "parse_recipe": ".recipe",
-    "run_training": ".train",
+    "DataArguments": ".data.arguments",
+    "EmotionLoss": "losses",
+    "LabelStatistics": ".data.label_statistics",
+    "LabeledTexts": ".data.labeled_texts",
+    "StackedEmotionTrainer": "trainer",
+    "TrainingRecipe": "arguments",
+    "UserError": ".common.errors",
+    "build_loss": "losses",
+    "choose_thresholds": "choosing.thresholds",
+    "emotion_scores": "metrics.scores",
+    "load_labeled_texts": ".data.labeled_texts",
+    "parse_recipe": "recipe",
+    "run_training": "train",
 }
 
 if TYPE_CHECKING:
-    from ..common.errors import UserError
-    from ..data.arguments import DataArguments
-    from ..data.label_statistics import LabelStatistics
-    from ..data.labeled_texts import LabeledTexts, load_labeled_texts
-    from .arguments import TrainingRecipe
-    from .choosing.thresholds import choose_thresholds
-    from .losses import EmotionLoss, build_loss
-    from .metrics.scores import emotion_scores
-    from .recipe import parse_recipe
-    from .train import run_training
-    from .trainer import StackedEmotionTrainer
+    from ..common.errors import UserError as UserError
+    from ..data.arguments import DataArguments as DataArguments
+    from ..data.label_statistics import LabelStatistics as LabelStatistics
+    from ..data.labeled_texts import LabeledTexts as LabeledTexts
+    from ..data.labeled_texts import load_labeled_texts as load_labeled_texts
+    from .arguments import TrainingRecipe as TrainingRecipe
+    from .choosing.thresholds import choose_thresholds as choose_thresholds
+    from .losses import EmotionLoss as EmotionLoss
+    from .losses import build_loss as build_loss
+    from .metrics.scores import emotion_scores as emotion_scores
+    from .recipe import parse_recipe as parse_recipe
+    from .train import run_training as run_training
+    from .trainer import StackedEmotionTrainer as StackedEmotionTrainer
 
-__all__ = [
-    "DataArguments",
-    "EmotionLoss",
-    "LabelStatistics",
-    "LabeledTexts",
-    "StackedEmotionTrainer",
-    "TrainingRecipe",
-    "UserError",
-    "build_loss",
-    "choose_thresholds",
-    "emotion_scores",
-    "load_labeled_texts",
-    "parse_recipe",
-    "run_training",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name], __name__), name)
+__all__ = list(_HOMES)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,4 +1,4 @@
-"""Everything a training run can be told: the keys of a recipe and the options of `train`.
+"""All settings of a training run: the keys of a recipe and the options of `train`.
 
 A recipe is a YAML file. `encoders:` names the encoders, each with its own settings, and
 `encoder_defaults:` holds what is the same for all of them; `meta:`, `head:` and `joint:` hold the
@@ -83,7 +83,7 @@ class Optimization:
     )
     batch_size: int = option(32, "texts per step and device")
     weight_decay: float = option(0.01, "weight decay of matrices")
-    warmup: float = option(0.1, "warm-up: steps, or below 1 their share")
+    warmup: float = option(0.1, "warm-up steps, or below 1 their share of all steps")
     training_arguments: dict[str, Any] = extras()
 
     @classmethod
@@ -98,8 +98,12 @@ class Optimization:
 class EncoderTraining(Optimization):
     """How an encoder is fine-tuned."""
 
-    head_factor: float = option(10.0, "learning rate of the encoder's head over the encoder's")
-    layer_decay: float = option(1.0, "learning rate of a layer over that of the layer above")
+    head_factor: float = option(
+        10.0, "learning rate of the encoder's head, as a multiple of the encoder's"
+    )
+    layer_decay: float = option(
+        1.0, "learning rate of a layer, as a multiple of that of the layer above"
+    )
     frozen_layers: int = option(
         -1, "layers that are not trained, from the embeddings up; -1 freezes nothing"
     )
@@ -125,15 +129,15 @@ class EncoderSettings(EncoderTraining):
     prefix: str | None = option(
         None, "text put before every text; e5 models get 'query: ' by default"
     )
-    user_placeholder: str | None = option(None, "what the encoder reads for a user name")
-    link_placeholder: str | None = option(None, "what the encoder reads for a link")
+    user_placeholder: str | None = option(None, "replaces user names for this encoder")
+    link_placeholder: str | None = option(None, "replaces links for this encoder")
 
 
 @dataclass
 class MetaTraining(Optimization):
     """How stage `meta` trains the meta-learner."""
 
-    epochs: int = option(3, "most epochs; the best one is kept")
+    epochs: int = option(3, "epochs at most; the best one is kept")
     learning_rate: float = option(1e-3, "learning rate")
     loss: LossSettings = _loss("weighted_bce")
 
@@ -153,7 +157,7 @@ class MetaTraining(Optimization):
 class HeadTraining(MetaTraining):
     """How stage `head` trains the Bi-LSTM and the classifier."""
 
-    epochs: int = option(4, "most epochs; the best one is kept")
+    epochs: int = option(4, "epochs at most; the best one is kept")
     learning_rate: float = option(5e-4, "learning rate")
     loss: LossSettings = _loss("hybrid")
 
@@ -164,8 +168,10 @@ class JointTraining(Optimization):
 
     epochs: float = option(1.0, "epochs")
     learning_rate: float = option(5e-6, "learning rate of the encoders")
-    head_factor: float = option(20.0, "learning rate of the other parts over it")
-    layer_decay: float = option(1.0, "learning rate of a layer over that of the layer above")
+    head_factor: float = option(20.0, "learning rate of the other parts, as a multiple of it")
+    layer_decay: float = option(
+        1.0, "learning rate of a layer, as a multiple of that of the layer above"
+    )
     frozen_parts: list[str] = option(
         [], "not trained: encoder names, encoders, heads, stack_norm, meta_learner, lstm, …"
     )
@@ -175,8 +181,8 @@ class JointTraining(Optimization):
 class StackArguments:
     """How texts are read, and the layers on top of the encoders."""
 
-    normalization: list[str] = option([], "any of diacritics, tatweel, elongation")
-    max_length: int = option(128, "sub-words an encoder reads of a text")
+    normalization: list[str] = option([], "what to normalize: diacritics, tatweel, elongation")
+    max_length: int = option(128, "sub-words that an encoder reads per text")
     stacking_level: str = option("word", "word or sentence", metavar="word|sentence")
     use_meta_learner: bool = option(True, "learn the gates; otherwise encoders count the same")
     use_lstm: bool = option(True, "run the Bi-LSTM; otherwise pool the stacked words")
@@ -216,12 +222,14 @@ class StageArguments:
     head_seeds: list[int] = option(
         [0, 1, 2], "seeds of the layers on top, one training each; the first is published"
     )
-    cross_fit: int = option(5, "folds for features of unseen texts; 0 for features of seen texts")
+    cross_fit: int = option(
+        5, "folds of cross-fitting; 0: features of texts that the encoders have seen"
+    )
     probe_gap_limit: float = option(
         0.1, "stack only logits if the folds' features differ by more macro AP"
     )
     trust_factor: float = option(
-        50.0, "learning rate of the trust per encoder and label, over that of meta and head"
+        50.0, "learning rate of the trust, as a multiple of that of meta and head"
     )
     threshold_objective: str = option(
         "jaccard+macro_f1",
@@ -236,7 +244,9 @@ class StageArguments:
     )
     logging_steps: int = option(20, "steps between two log lines")
     report_to: list[str] = option(["none"], "trackers, such as tensorboard", metavar="NAME")
-    bf16: bool | None = option(None, "bf16 mixed precision for encoders; default: where fast")
+    bf16: bool | None = option(
+        None, "bf16 mixed precision for encoders; default: where the device has it"
+    )
     fp16: bool = option(False, "fp16 mixed precision (GPU)")
     attn_implementation: str | None = option(
         None, "attention of the encoders; default: eager on CPU, where it is fastest"

@@ -66,7 +66,7 @@ def _add_tune(parser: Parser) -> None:
     own = parser.add_argument_group("search")
     own.add_argument(
         "--trials", type=_positive, default=20, metavar="N",
-        help="finished trials in all, 20 by default; the first is the recipe as it is",
+        help="finished trials in all, 20 by default; the first is the unchanged recipe",
     )  # fmt: skip
     own.add_argument(
         "--minutes", type=_positive, default=float("inf"), metavar="M",
@@ -124,7 +124,7 @@ def _distill(parser: Parser, options: argparse.Namespace) -> None:
 
 
 _COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
-    "train": ("train a stack by a recipe, and resume what was interrupted", _add_train),
+    "train": ("train a stack from a recipe, or resume an interrupted training", _add_train),
     "ablate": ("train and score a stack without each of its parts", _add_ablate),
     "tune": ("search hyper-parameters of the layers on top, out of fold", _add_tune),
     "distill": ("distill a stack into one stock encoder", _add_distill),

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from accelerate import PartialState
+from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
-from ..alignment_stacked_emotion import pad_rows
+from ..alignment_stacked_emotion import INPUTS, pad_rows
+from ..common.batching import batches_by_length
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
-
-ENCODING_KEYS = ("input_ids", "attention_mask", "word_index")
-
 
 _DTYPES = {"input_ids": np.int32, "attention_mask": np.int8, "word_index": np.int32}
 
@@ -117,7 +116,7 @@ class EncodedTextCollator:
                     [row[key] for row in rows], longest, self.pad_ids if key == "input_ids" else 0
                 )
             )
-            for key in ENCODING_KEYS
+            for key in INPUTS
         }
         return batch | _labels(rows)
 
@@ -144,6 +143,27 @@ class FeatureCollator:
             "encoder_logits": torch.from_numpy(logits),
         }
         return batch | _labels(rows)
+
+
+def model_inputs(model: nn.Module, texts: Any, size: int) -> Iterator[tuple[np.ndarray, Any]]:
+    """Batches of texts of similar length, on the model's device and without labels.
+
+    Args:
+        model: the model, put into evaluation mode.
+        texts: `EncodedTexts` or a `FeatureCache`.
+        size: most texts of a batch.
+
+    Yields:
+        Row numbers and inputs of the model.
+    """
+    model.eval()
+    collate = EncodedTextCollator() if isinstance(texts, EncodedTexts) else FeatureCollator()
+    # Without a meta-learner and with the encoders aside, stage meta has no parameters.
+    device = next((value.device for value in model.parameters()), PartialState().device)
+    for rows in batches_by_length(texts.lengths, size=size):
+        batch = collate([texts[int(row)] for row in rows])
+        batch.pop("labels", None)
+        yield rows, {name: value.to(device) for name, value in batch.items()}
 
 
 def _labels(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
@@ -179,11 +199,11 @@ class EvenRowsSampler(Sampler[int]):
     """Another sampler's rows, filled up to whole batches with the first ones, given as `~row`.
 
     accelerate repeats rows to fill the last batch of all ranks; here it finds nothing to fill, and
-    the repeated ones can be told.
+    `~row` marks the repeated ones.
 
     Args:
         sampler: gives at least one row.
-        batch_size: rows a batch over all ranks.
+        batch_size: rows per batch over all ranks.
     """
 
     def __init__(self, sampler: Any, batch_size: int) -> None:
@@ -191,7 +211,7 @@ class EvenRowsSampler(Sampler[int]):
         self.batch_size = batch_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Passed on."""
+        """Set the epoch of the sampler inside."""
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(epoch)
 
@@ -211,7 +231,7 @@ class EvenRowsSampler(Sampler[int]):
 
 
 def lengths_of(rows: Any, column: str = "length") -> np.ndarray | None:
-    """(rows,) length of each row of a map-style data set, or None if it cannot be told.
+    """(rows,) length of each row of a map-style data set, or None if it is unknown.
 
     Args:
         rows: with `lengths`, or a column of lengths, or `input_ids` in its rows.
@@ -237,7 +257,7 @@ class LengthGroupedSampler(Sampler[int]):
 
     Args:
         lengths: the length of each row.
-        batch_size: rows a batch over all devices.
+        batch_size: rows per batch over all devices.
         seed: of the permutation; `set_epoch` varies it.
         window: batches sorted together.
     """

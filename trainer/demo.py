@@ -16,13 +16,13 @@ from .ablation.baselines import constant_system, tfidf_system
 from .arguments import TrainingRecipe
 from .recipe import make_recipe
 from .results import systems_table
-from .running.process_start import prepare_process
+from .running.processes import prepare_process
 from .tiny_encoders import make_tiny_encoders
 from .train import run_training
 
 CAPTION = (
-    "Synthetic texts and tiny encoders with random weights: these figures prove the plumbing, not "
-    "the method. Baselines on words may well be above it."
+    "Synthetic texts and tiny encoders with random weights: these scores show that everything "
+    "works, not how good the method is. A baseline on words may score higher."
 )
 SENTENCES = (
     "الحمد لله نجحت في الامتحان، فرحانة ومش مصدقة 😍",

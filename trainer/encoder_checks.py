@@ -6,16 +6,16 @@ tokenizer of a few special tokens, and missing weights are filled with random nu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as hf_logging
 
 from ..common.errors import UserError
 from ..tokenizer_files_stacked_emotion import take_backend
@@ -100,11 +100,26 @@ def check_encoders(
     Returns:
         One check per encoder, in the same order. None of them raises: look at `problems`.
     """
-    return [
-        _check(EncoderCheck(name, str(source)), (revisions or {}).get(name), texts, max_length,
-               dtype)
-        for name, source in sources.items()
-    ]  # fmt: skip
+    with _quiet():
+        return [
+            _check(EncoderCheck(name, str(source)), (revisions or {}).get(name), texts,
+                   max_length, dtype)
+            for name, source in sources.items()
+        ]  # fmt: skip
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the load reports and progress bars of transformers off the terminal."""
+    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity(hf_logging.CRITICAL)
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(level)
+        if bars:
+            hf_logging.enable_progress_bar()
 
 
 def refuse_problems(checks: Sequence[EncoderCheck]) -> None:
@@ -163,8 +178,11 @@ def _check_tokenizer(check: EncoderCheck, hub: dict[str, str], texts: Sequence[s
         if tokenizer.__class__.__name__ == "StackedEmotionTokenizer":
             return None  # a stack of one encoder, checked when it was made
         backend, _ = take_backend(check.name, tokenizer)
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        check.problems.append(f"its tokenizer cannot be used: {_first_line(error)}")
+    except Exception as error:  # a damaged file raises a plain Exception in tokenizers
+        check.problems.append(
+            f"its tokenizer cannot be used: {_first_line(error)} Save or download it again, as a "
+            "fast tokenizer (tokenizer.json)."
+        )
         return None
     vocabulary = backend.get_vocab()
     check.vocabulary = len(vocabulary)
@@ -209,7 +227,7 @@ def _check_model(check: EncoderCheck, hub: dict[str, str]) -> PreTrainedModel | 
     """The encoder in float32, or None where it cannot be used."""
     try:
         config = AutoConfig.from_pretrained(check.source, **hub)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever a damaged config.json makes a configuration raise
         check.problems.append(
             f"{check.source} cannot be loaded: {_first_line(error)} Check the Hub ID or the path."
         )
@@ -231,8 +249,10 @@ def _check_model(check: EncoderCheck, hub: dict[str, str]) -> PreTrainedModel | 
         model, loaded = AutoModel.from_pretrained(
             check.source, dtype=torch.float32, use_safetensors=None, output_loading_info=True, **hub
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        check.problems.append(f"its weights cannot be loaded: {_first_line(error)}")
+    except Exception as error:  # safetensors', torch's and pickle's own kinds
+        check.problems.append(
+            f"its weights cannot be loaded: {_first_line(error)} Download or save the model again."
+        )
         return None
     missing = sorted(key for key in loaded["missing_keys"] if "pooler" not in key)
     if missing:
@@ -301,7 +321,7 @@ def _check_forward(
         try:
             with scope:
                 states = model(input_ids=inputs, attention_mask=torch.ones_like(inputs))[0]
-        except Exception as error:  # whatever an architecture raises
+        except Exception as error:  # architectures raise all kinds of errors
             check.problems.append(
                 f"a forward pass of {what} ({len(ids)} tokens) fails: {_first_line(error)}"
             )

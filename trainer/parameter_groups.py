@@ -27,7 +27,7 @@ def width_scaled_learning_rate(hidden_size: int) -> float:
 
 
 def layer_of(parameter_name: str) -> int | None:
-    """The encoder layer a parameter is in, counted from 0; None for embeddings and the like."""
+    """The encoder layer a parameter is in, counted from 0; None for embeddings and other parts."""
     match = _LAYER.search(parameter_name)
     return int(match.group(1)) if match else None
 

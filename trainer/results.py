@@ -190,6 +190,7 @@ def data_record(splits: Mapping[str, LabeledTexts], dataset_name: str | None) ->
             "source": texts.source,
             "rows": len(texts),
             "fingerprint": texts.fingerprint(),
+            "leaked": texts.inventory.leaked_texts if texts.inventory else 0,
             "inventory": None if texts.inventory is None else texts.inventory.to_dict(),
             "prevalence": dict(
                 zip(texts.label_names, texts.labels.mean(0).round(4).tolist(), strict=True)
@@ -204,8 +205,8 @@ def source_state(source: str, revision: str | None = None) -> dict[str, Any]:
     """Which state of an encoder's source is there now.
 
     Args:
-        source: a folder or a Hub id.
-        revision: branch, tag or commit of a Hub id.
+        source: a folder or a Hub ID.
+        revision: branch, tag or commit of a Hub ID.
 
     Returns:
         `commit`, that of the Hub, which its local cache knows too; or `files`, the SHA-256 of
@@ -225,7 +226,7 @@ def used_state(source: str, state: dict[str, Any]) -> dict[str, Any]:
     """A source's state after it was loaded: with the files that the Hub's cache holds by now.
 
     Args:
-        source: a folder or a Hub id.
+        source: a folder or a Hub ID.
         state: what `source_state` returned before the loading.
     """
     if not state.get("commit"):
@@ -241,14 +242,27 @@ def _digests(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
 
 
+def leak_note(entry: Mapping[str, Any]) -> str:
+    """What has to be said of the figures of a split whose texts occur in an earlier one, or ""."""
+    count = (entry.get("inventory") or {}).get("leaked_texts")
+    if not count:
+        return ""
+    return (
+        f"Leaked: {count:,} of the {entry['rows']:,} texts also occur in an earlier split, so that "
+        "these figures are too good."
+    )
+
+
 def to_markdown(results: dict[str, Any]) -> str:
     """The results as Markdown: scores by system and by label, comparisons and times."""
     lines = ["# Results", ""]
     for split in results["splits"]:
         systems = {name: entry[split] for name, entry in results["systems"].items()}
         last = list(systems)[-1]
+        note = leak_note(results["data"][split])
         lines += [
             f"## {split} ({results['data'][split]['rows']} texts)", "",
+            *([f"**{note}**", ""] if note else []),
             systems_table(systems, TITLES | MORE_TITLES), "",
             f"By label, {last}:", "",
             label_table(systems[last], results["labels"], results["thresholds"]), "",

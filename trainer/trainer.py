@@ -281,7 +281,7 @@ class StackedEmotionTrainer(Trainer):
 class _EpochOrder(TrainerCallback):
     """Tells the sampler its epoch.
 
-    accelerate's wrappers reach it only through so many layers: not over several ranks when an
+    accelerate's wrappers reach it only through several layers: not over several ranks when an
     epoch is resumed in its middle.
     """
 
@@ -289,7 +289,7 @@ class _EpochOrder(TrainerCallback):
         self.trainer = trainer
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Set the epoch that begins or goes on."""
+        """Set the epoch that begins or resumes."""
         sampler: Any = self.trainer._epoch_sampler
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(int(state.epoch or 0))

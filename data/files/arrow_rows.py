@@ -237,7 +237,7 @@ def load_hub_split(
     cached = _cached_commit(splits[split])
     pinned = revision if revision and _COMMIT.fullmatch(revision) else commit
     if pinned and cached and cached != pinned:
-        # Without the Hub, `datasets` takes the newest rows of its cache, whatever is asked for.
+        # Without the Hub, `datasets` takes the newest rows of its cache, of any revision.
         raise DataError(
             f"The data set {described} is in the cache at the commit {cached}, not at {pinned}, "
             "and the Hub cannot be reached. Set --dataset_revision to that commit, or load the "

@@ -36,7 +36,7 @@ _SAMPLE_LINES = 400
 _SAMPLE_CHARACTERS = 1 << 20
 _USUAL = ",;\t|"
 _NEVER_DELIMITERS = " _-.\"'()[]{}?…<>\r\n\ufeff"
-_SEP_LINE = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
+_SEP_LINE = re.compile(r'"?sep *= *(.)"?[,;\t|]*[\r\n]*', re.IGNORECASE)
 
 Line = tuple[int, str]
 
@@ -159,7 +159,8 @@ class DelimitedRows:
         advice = (
             f"a text that holds {delimiter!r} or a line break must stand in double quotes"
             if self.dialect.quoted
-            else f"a text must not hold {delimiter!r} or a line break, and nothing is quoted"
+            else f"a text must not hold {delimiter!r} or a line break, as nothing is quoted; if a "
+            "program quoted the texts, set --quoting csv"
         )
         what = "column names were given" if self._named else "the header has"
         count = f"{width} {what}" if self._named else f"{what} {width}"
@@ -172,7 +173,7 @@ class DelimitedRows:
                 yield self._row(number, raw.split(self.dialect.delimiter), raw, width)
 
     def _quoted_records(self, lines: Iterator[Line], width: int | None) -> Iterator[Row]:
-        """Records of quoted CSV; after a bad record, reading goes on with the very next line.
+        """Records of quoted CSV; after a bad record, reading continues on the very next line.
 
         A stray quotation mark makes the reader swallow the lines after it: these are read again.
         """
@@ -205,7 +206,7 @@ class DelimitedRows:
             except csv.Error as error:
                 problem = (
                     f"the record that begins at line {consumed[0][0]} cannot be read as CSV "
-                    f"({error}): as a rule a double quote is opened and not closed, or one inside "
+                    f"({error}): usually a double quote is opened and not closed, or one inside "
                     'a quoted text is not doubled (""). If nothing in the file is quoted, set '
                     "--quoting none"
                 )

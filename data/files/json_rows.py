@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...common.errors import DataError, shorten
+from ...common.errors import DataError, quoted, shorten
+from ..names import TEXT_COLUMNS
 from .text import UNDECODABLE, Row, detect_encoding, encoding_error, file_facts, open_text
 
-_SHAPES = 'Write a list of objects, [{"text": …}, …], or one object a line (JSONL).'
+_SHAPES = 'Write a list of objects, [{"text": …}, …], or one object per line (JSONL).'
 
 
 class JsonLines:
@@ -43,7 +45,7 @@ class JsonLines:
     def rows(self) -> Iterator[Row]:
         """Every line with something in it; those that are not objects say why."""
         decode = json.JSONDecoder(object_pairs_hook=_unique_keys).decode
-        with open_text(self.path, self.encoding, "\n") as stream:
+        with open_text(self.path, self.encoding, None) as stream:
             for number, line in enumerate(stream, 1):
                 raw = line.strip()
                 if not raw:
@@ -88,8 +90,16 @@ class JsonRecords:
                 )
 
 
+def begins_with_list(path: Path, encoding: str | None) -> bool:
+    """Return whether a `.jsonl` file is one JSON list of objects after all."""
+    with open_text(path, encoding or detect_encoding(path)) as stream:
+        return re.match(r"\s*\[\s*(?:\{|$)", stream.read(4096)) is not None
+
+
 def open_json(path: Path, encoding: str | None) -> JsonLines | JsonRecords:
-    """Open a `.json` file: a list of objects, or one object per line.
+    """Open a `.json` file: a list of objects, an object that holds one, or one object per line.
+
+    An object of columns, as pandas writes it, is read too.
 
     Raises:
         DataError: It is neither.
@@ -98,24 +108,56 @@ def open_json(path: Path, encoding: str | None) -> JsonLines | JsonRecords:
         content = stream.read()
     if UNDECODABLE.search(content):
         raise encoding_error(path, encoding or detect_encoding(path))
-    beginning = content.lstrip()[:1]
-    if not beginning:
+    if not content.strip():
         raise DataError(f"{path}: the file is empty. {_SHAPES}")
-    if beginning == "{":
-        try:
-            json.loads(content.lstrip().split("\n", 1)[0])
-        except (ValueError, RecursionError):
-            raise DataError(
-                f"{path}: the file is neither a list of objects nor one object a line. {_SHAPES}"
-            ) from None
-        return JsonLines(path, encoding)
     try:
-        records = json.loads(content, object_pairs_hook=_unique_keys)
+        found = json.loads(content, object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
+        lines = content.split("\n")
+        first = next(line for line in lines if line.strip())
+        if first.lstrip().startswith("{") and first.rstrip().endswith("}"):
+            return JsonLines(path, encoding)
         raise DataError(f"{path}: the file is not valid JSON ({error}). {_SHAPES}") from None
-    if not isinstance(records, list):
-        raise DataError(f"{path}: the file holds {shorten(records)}. {_SHAPES}")
-    return JsonRecords(_flat_tasks(records), str(path), file_facts(path))
+    if isinstance(found, dict):
+        found = _records_in(found, path)
+    if not isinstance(found, list):
+        raise DataError(f"{path}: the file holds {shorten(found)}. {_SHAPES}")
+    return JsonRecords(_flat_tasks(found), str(path), file_facts(path))
+
+
+def _records_in(whole: dict[str, Any], path: Path) -> list[Any]:
+    """Return the records of an object: one list of records in it, columns, or the object itself."""
+    lists = [key for key, value in whole.items() if isinstance(value, list)]
+    records = [key for key in lists if whole[key] and all(isinstance(v, dict) for v in whole[key])]
+    if len(records) > 1:
+        raise DataError(
+            f"{path}: the file holds several lists of objects: {quoted(records)}. Write each into "
+            "a file of its own."
+        )
+    if records and not any(key in TEXT_COLUMNS for key in whole):
+        return whole[records[0]]
+    names = whole.get("columns")
+    if (
+        isinstance(names, list)
+        and "data" in lists
+        and all(isinstance(row, list) and len(row) == len(names) for row in whole["data"])
+    ):  # pandas, orient="split"
+        return [dict(zip(names, row, strict=True)) for row in whole["data"]]
+    values = list(whole.values())
+    if values and all(isinstance(value, dict) for value in values):  # pandas, "columns" or "index"
+        keys = [list(value) for value in values]
+        if any(key in TEXT_COLUMNS for key in keys[0]):
+            return values
+        if keys.count(keys[0]) == len(keys):
+            return [{name: whole[name][key] for name in whole} for key in keys[0]]
+    texts = [value for key, value in whole.items() if key in TEXT_COLUMNS]
+    if texts and len(lists) == len(whole) and len({len(value) for value in values}) == 1:
+        return [dict(zip(whole, row, strict=True)) for row in zip(*values, strict=True)]
+    if not any(isinstance(value, str) for value in values):
+        raise DataError(
+            f"{path}: the file is neither a list of objects nor one object per line. {_SHAPES}"
+        )
+    return [whole]
 
 
 def _flat_tasks(records: list[Any]) -> list[Any]:
@@ -139,7 +181,7 @@ def _flat_tasks(records: list[Any]) -> list[Any]:
             flat.append(record)
             continue
         # A task that was annotated without a choice has no label; one that was not has null. The
-        # answers of two annotators are no single list of labels, and stay two.
+        # answers of two annotators stay two: they are not one list of labels.
         chosen = {name: [given for each, given in found if each == name] for name in names}
         answers = {name: given[0] if len(given) == 1 else given for name, given in chosen.items()}
         flat.append({"id": record.get("id"), **record["data"], **(answers if kept else {})})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...common.errors import DataError, quoted
 from .delimited import DelimitedRows
 from .excel import ExcelRows
-from .json_rows import JsonLines, JsonRecords, open_json
+from .json_rows import JsonLines, JsonRecords, begins_with_list, open_json
 from .text import check_columns, check_file, detect_encoding, encoding_error
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def open_rows(
             from .arrow_rows import ParquetRows
 
             return ParquetRows(path)
-        return JsonLines(path, encoding) if extension == ".jsonl" else open_json(path, encoding)
+        if extension == ".jsonl" and not begins_with_list(path, encoding):
+            return JsonLines(path, encoding)
+        return open_json(path, encoding)
     except UnicodeError:
         raise encoding_error(path, encoding or detect_encoding(path)) from None
     except OSError as error:

@@ -46,7 +46,7 @@ def detect_encoding(path: Path) -> str:
             even = head[: len(head) // 2 * 2]
             if zeros * 50 > len(head) and zeros > 20 * head[1 - high :: 2].count(0):
                 beginning = even.decode(encoding, "replace")
-                if "\n" in beginning or "\r" in beginning:
+                if set("\n\r") & set(beginning) or beginning[:1] in ("[", "{"):
                     return encoding
     return "utf-8-sig"
 

@@ -58,8 +58,8 @@ class CardContent:
         tag: the tag it gets, if any.
         parameters: number of weights.
         max_length: longest text in sub-words; what is longer is cut.
-        teacher: Hub id of the stack that this student was distilled from.
-        student: Hub id of a student that was distilled from this stack.
+        teacher: Hub ID of the stack that this student was distilled from.
+        student: Hub ID of a student that was distilled from this stack.
         license_name, license_link: of a license called "other".
         responsible_use: Markdown in place of the section's own words.
     """
@@ -136,6 +136,8 @@ class CardContent:
         record, system = self.record, self.record.published_system
         results = []
         for split in record.splits if system else []:
+            leaked = record.leaked(split)
+            mark = f" (leaked: {leaked} texts are in an earlier split)" if leaked else ""
             for metric, (title, _) in METRICS.items():
                 score = record.score(str(system), split, metric)
                 if score is None:
@@ -149,9 +151,11 @@ class CardContent:
                         dataset_config=record.dataset_config,
                         dataset_split=split,
                         metric_type=metric,
-                        metric_name=f"{title} (mean over {len(score.values)} seeds)"
-                        if len(score.values) > 1
-                        else title,
+                        metric_name=(
+                            f"{title} (mean over {len(score.values)} seeds){mark}"
+                            if len(score.values) > 1
+                            else f"{title}{mark}"
+                        ),
                         metric_value=round(score.mean, 5),
                     )
                 )

@@ -1,7 +1,7 @@
 """What is known of the data sets that this package has recipes for.
 
 Everything here is about one data set and is used for models trained on it alone; a model of other
-texts and labels gets its words from whoever publishes it.
+texts and labels gets its words from the publisher.
 
 The label definitions of SemEval-2018 Task 1, E-c, are those given to its annotators (Mohammad et
 al. 2018). The examples were written for this project.

@@ -65,6 +65,7 @@ def card_sections(record: RunRecord) -> dict[str, Any]:
         "metric_definitions": _metric_definitions(record),
         "weak_labels": _weak_labels(record),
         "splits": _splits(record),
+        "inventories": _inventories(record),
         "stages": _stages(record),
         "losses": _losses(record),
         "environment": _environment(record),
@@ -152,6 +153,42 @@ def _splits(record: RunRecord) -> list[tuple[str, str, str]]:
     ]
 
 
+def _inventories(record: RunRecord) -> list[dict[str, Any]]:
+    """What each split was read as: facts by title, and its labels with counts and shares."""
+    data = record.results.get("data") or {}
+    found = []
+    for split, entry in data.items():
+        inventory = entry.get("inventory") if isinstance(entry, Mapping) else None
+        if not inventory:
+            continue
+        folds = inventory.get("folds_without_positives") or {}
+        facts = {
+            "read as": inventory.get("label_format"),
+            "column of texts": inventory.get("text_column"),
+            "duplicate texts": inventory.get("duplicate_texts"),
+            "empty texts": inventory.get("empty_texts"),
+            "columns not read": ", ".join(inventory.get("ignored_columns") or ()),
+            "columns that may be metadata": ", ".join(inventory.get("metadata_columns") or ()),
+            "labels without a text": ", ".join(inventory.get("labels_without_positives") or ()),
+            "labels without a text in a fold": "; ".join(
+                f"{fold}: {', '.join(names)}" for fold, names in folds.items()
+            ),
+            "rows left out": ", ".join(
+                f"{count} {kind}" for kind, count in (inventory.get("bad_rows") or {}).items()
+            ),
+            "texts of an earlier split": inventory.get("leaked_texts"),
+        }
+        shares = inventory.get("shares") or {}
+        labels = [(name, f"{count:,}", f"{100 * shares.get(name, 0.0):.1f} %")
+                  for name, count in (inventory.get("labels") or {}).items()]  # fmt: skip
+        found.append({
+            "split": split, "labels": labels,
+            "facts": [(title, str(value)) for title, value in facts.items()
+                      if value not in (None, "")],
+        })  # fmt: skip
+    return found
+
+
 def _stages(record: RunRecord) -> list[tuple[str, str, str]]:
     done = record.results.get("stages") or {}
     seconds = record.results.get("seconds_by_part") or {}
@@ -174,12 +211,6 @@ def _losses(record: RunRecord) -> list[dict[str, Any]]:
     own = (record.setting("encoder_defaults") or {}).get("loss")
     if record.kind == "stack" and own:
         found.append(("the encoders", {"name": own["name"], "config": own["options"]}))
-    elif record.kind == "stack" and (name := record.setting("encoder_loss")):
-        pairs = [
-            str(option).partition("=") for option in record.setting("encoder_loss_options") or ()
-        ]
-        config = {option: value for option, _, value in pairs}
-        found.append(("the encoders", {"name": name, "config": config}))
     for stage, where in (("meta", "the meta-learner"), ("head", "Bi-LSTM and classifier")):
         if isinstance(stages.get(stage), Mapping) and stages[stage].get("loss"):
             found.append((where, stages[stage]["loss"]))

@@ -1,4 +1,4 @@
-"""The terms of the base models and the data, for whoever chooses the license."""
+"""The terms of the base models and the data, to help you choose the license."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Term:
 
     Attributes:
         kind: "base model" or "data".
-        name: Hub id, or the name of a file or folder.
+        name: Hub ID, or the name of a file or folder.
         license: the license, or that it is not known.
         url: where to read on; empty for what is local.
     """

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,28 +11,19 @@ from ..run_record import RunRecord
 from .predictions import published_predictions
 from .style import HATCHES, OKABE_ITO, shaped
 
-_TEXTS_A_BATCH = 64
-_MOST_TEXTS = 512
 _LABEL_TRUST = "stacked.meta_learner.label_trust"
 
 
 def encoder_use(record: RunRecord) -> Any:
     """How much each encoder counts in the meta-learner, by label, and how that varies by text.
 
-    The weights come from the gates in `predictions_<split>.npz` or, where they are not in it, from
-    running the model on held-out texts, if these are still at hand.
+    The weights come from the gates in `predictions_<split>.npz`.
     """
-    if len(record.encoder_names) < 2:
-        return None
     found = published_predictions(record)
-    if found is not None and "gates" in found[1]:
-        split, weights = found[0], label_weights(found[1]["gates"], _label_trust(record))
-    else:
-        computed = _weights_of_texts(record)
-        if computed is None:
-            return None
-        split, weights = computed
-    return encoder_use_figure(weights, record.encoder_names, record.labels, split)
+    if len(record.encoder_names) < 2 or found is None or "gates" not in found[1]:
+        return None
+    weights = label_weights(found[1]["gates"], _label_trust(record))
+    return encoder_use_figure(weights, record.encoder_names, record.labels, found[0])
 
 
 def encoder_use_figure(
@@ -119,38 +108,3 @@ def _label_trust(record: RunRecord) -> np.ndarray:
             if _LABEL_TRUST in weights.keys():  # noqa: SIM118  (not a dict)
                 return weights.get_tensor(_LABEL_TRUST).double().numpy()
     return np.zeros((len(record.encoder_names), len(record.labels)))
-
-
-def _weights_of_texts(record: RunRecord) -> tuple[str, np.ndarray] | None:
-    """Split, and the weights of some of its texts; None where no text is at hand."""
-    import torch
-
-    from ...data.labeled_texts import DataArguments, load_labeled_texts
-    from ...inference import StackedEmotionPredictor
-    from ...inference.explanations.encoder_weights import encoder_weights
-
-    known = {entry.name for entry in fields(DataArguments)}
-    given = {name: record.setting(name) for name in known}
-    data = DataArguments(**{name: value for name, value in given.items() if value is not None})
-    splits: tuple[Literal["test", "validation"], ...] = ("test", "validation")
-    for split in splits:
-        file = getattr(data, f"{split}_file")
-        if not (file and Path(file).is_file()):
-            continue
-        texts = load_labeled_texts(data, split, record.labels)
-        if texts is None or not len(texts):
-            continue
-        predictor = StackedEmotionPredictor.from_pretrained(
-            str(record.model_folder), dtype=torch.float32, device="cpu"
-        )
-        rows = np.random.default_rng(0).permutation(len(texts))[:_MOST_TEXTS]
-
-        def batches(
-            predictor: Any = predictor, chosen: Any = rows, texts: Any = texts
-        ) -> Iterator[Any]:
-            for start in range(0, len(chosen), _TEXTS_A_BATCH):
-                part = [texts.texts[row] for row in chosen[start : start + _TEXTS_A_BATCH]]
-                yield dict(predictor.tokenizer(part, padding=True, return_tensors="pt"))
-
-        return split, encoder_weights(predictor.model, batches())
-    return None

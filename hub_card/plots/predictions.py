@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...trainer.choosing.decision_rules import Decision
 from ..run_record import RunRecord
 
 
@@ -18,16 +17,5 @@ def published_predictions(record: RunRecord) -> tuple[str, dict[str, np.ndarray]
 
 
 def decided_labels(record: RunRecord, probabilities: np.ndarray) -> np.ndarray:
-    """The labels given for (rows, labels) probabilities, as the model's config says.
-
-    Returns:
-        (rows, labels) of 0 and 1, as `model.decide` gives them.
-    """
-    kind = "global" if record.decision == "threshold" else record.decision
-    decision = Decision(
-        kind,
-        np.array(list(record.thresholds.values())),
-        float(record.config.get("decision_scale") or 1.0),
-    )
-    share = np.clip(probabilities.astype(np.float64), 1e-9, 1 - 1e-9)
-    return decision.decide(np.log(share / (1 - share)))
+    """The labels given for (rows, labels) probabilities, as (rows, labels) of 0 and 1."""
+    return record.rule.of_probabilities(probabilities).astype(int)

@@ -8,22 +8,26 @@ from typing import Any
 
 def add_demo_commands(commands: Any) -> None:
     """Add the parsers to what `ArgumentParser.add_subparsers` returned."""
-    app = commands.add_parser("demo-app", help="try a model in the browser (extra `space`)")
-    app.add_argument("model", metavar="MODEL", help="folder of a model or run, or Hub id")
-    app.add_argument("--revision", help="commit, tag or branch of a Hub id")
-    app.add_argument("--language", help="of the texts (ar, en, …); by default the model's")
+    app = commands.add_parser(
+        "demo-app", help="try a model in the browser (needs the extra `space`)"
+    )
+    app.add_argument("model", metavar="MODEL", help="folder of a model or run, or Hub ID")
+    app.add_argument("--revision", help="commit, tag or branch of a Hub ID")
+    app.add_argument("--language", help="language of the texts (ar, en, …); default: the model's")
     app.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    app.add_argument("--port", type=int, help="by default the first free one from 7860 on")
+    app.add_argument(
+        "--port", type=int, help="port to listen on; default: the first free one from 7860 on"
+    )
     app.set_defaults(run=_demo_app)
 
     space = commands.add_parser(
         "publish-space", help="put the app for a published model on the Hub"
     )
-    space.add_argument("--repo-id", required=True, metavar="USER/NAME", help="of the Space")
-    space.add_argument("--model", required=True, metavar="USER/NAME", help="Hub id of the model")
+    space.add_argument("--repo-id", required=True, metavar="USER/NAME", help="the Space on the Hub")
+    space.add_argument("--model", required=True, metavar="USER/NAME", help="Hub ID of the model")
     space.add_argument("--revision", help="commit, tag or branch of the model; pinned as a commit")
-    space.add_argument("--title", help="heading; by default the model's name")
-    space.add_argument("--language", help="of the texts (ar, en, …); by default the model's")
+    space.add_argument("--title", help="heading; default: the name of the model")
+    space.add_argument("--language", help="language of the texts (ar, en, …); default: the model's")
     space.add_argument(
         "--private", action="store_true", help="make the Space private, if it is new"
     )

@@ -58,8 +58,8 @@ def model_facts(model: str, revision: str | None = None, token: str | None = Non
     """What a model's card and the run beside it say.
 
     Args:
-        model: folder of a model, perhaps in the folder of its run, or a Hub id.
-        revision: commit, tag or branch of a Hub id.
+        model: folder of a model, perhaps in the folder of its run, or a Hub ID.
+        revision: commit, tag or branch of a Hub ID.
         token: for a private repository.
     """
     files = ModelFiles(model, revision, **({"token": token} if token else {}))
@@ -111,8 +111,8 @@ def demo_app(
     """Show a model in the browser until interrupted.
 
     Args:
-        model: folder of a model or of the run it came from, or a Hub id.
-        revision: commit, tag or branch of a Hub id.
+        model: folder of a model or of the run it came from, or a Hub ID.
+        revision: commit, tag or branch of a Hub ID.
         language: ISO 639 code of the texts; by default what the model's card or run says.
         host: address to listen on; only this machine by default.
         port: by default the first free one from 7860 on.
@@ -152,7 +152,7 @@ def space_folder(folder: Path, model: str, revision: str, facts: ModelFacts) -> 
 
     Args:
         folder: where; created if it does not exist.
-        model: the model's Hub id.
+        model: the model's Hub ID.
         revision: the commit of the model, 40 hexadecimal digits.
         facts: what the app says of the model.
 
@@ -201,7 +201,7 @@ def publish_space(
 
     Args:
         repo_id: `user/name` of the Space.
-        model: the model's Hub id.
+        model: the model's Hub ID.
         revision: commit, tag or branch of the model; the Space pins the commit it is now.
         title: the heading; by default the model's name.
         language: ISO 639 code of the texts; by default what the model's card says.
@@ -245,7 +245,7 @@ def publish_space(
 
 
 def _model_folder(model: str | Path) -> str:
-    """The folder with the model of a model or run folder; a Hub id as it is."""
+    """The folder with the model of a model or run folder; a Hub ID as it is."""
     path = Path(model)
     if not path.exists():
         if str(model).count("/") > 1 or str(model).startswith((".", "/", "~")):

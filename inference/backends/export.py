@@ -18,9 +18,10 @@ import numpy as np
 import torch
 
 from ...common.errors import UserError
-from ...common.files import replace_folder, write_json
+from ...common.files import file_digest, replace_folder, write_json
 from ...common.precision import native_dtype
-from ..model_files import WEIGHTS, ModelFiles, weights_fingerprint
+from ...common.tables import markdown_table
+from ..model_files import WEIGHTS, ModelFiles
 from ..predictions import TextScores
 from ..predictor import StackedEmotionPredictor, load_model
 from ..text_predictor import Runner, TextPredictor
@@ -115,13 +116,13 @@ def export_onnx(
         gc.collect()
     report = {
         "versions": {name: version(name) for name in _VERSIONS},
-        "weights": weights_fingerprint(source / WEIGHTS) if (source / WEIGHTS).is_file() else None,
+        "weights": file_digest(source / WEIGHTS) if (source / WEIGHTS).is_file() else None,
         "files": {
             dtype: sorted(path.name for path in partial.glob(f"{name}*"))
             for dtype, name in GRAPHS.items()
             if (partial / name).is_file()
         },
-        "digests": {path.name: weights_fingerprint(path) for path in sorted(partial.iterdir())},
+        "digests": {path.name: file_digest(path) for path in sorted(partial.iterdir())},
         "texts": {
             "source": check.source,
             "count": len(check.texts),
@@ -298,17 +299,17 @@ def _other_backends(source: Path, folder: Path) -> Iterable[tuple[str, Runner]]:
 
 def report_table(report: dict[str, Any]) -> str:
     """The report's differences as Markdown."""
-    lines = [
-        "| backend | largest score difference | label agreement | all labels equal | Jaccard |",
-        "| --- | --- | --- | --- | --- |",
+    header = ["backend", "largest score difference", "label agreement", "all labels equal"]
+    rows = [
+        [
+            name,
+            f"{found['largest_score_difference']:.1e}",
+            f"{100 * found['label_agreement']:.2f} %",
+            f"{100 * found['texts_with_all_labels_equal']:.2f} %",
+            f"{found['jaccard']:.4f} ({found['jaccard_difference']:+.4f})"
+            if "jaccard" in found
+            else "",
+        ]
+        for name, found in report["differences"].items()
     ]
-    for name, found in report["differences"].items():
-        change = ""
-        if "jaccard" in found:
-            change = f"{found['jaccard']:.4f} ({found['jaccard_difference']:+.4f})"
-        lines.append(
-            f"| {name} | {found['largest_score_difference']:.1e} | "
-            f"{100 * found['label_agreement']:.2f} % | "
-            f"{100 * found['texts_with_all_labels_equal']:.2f} % | {change} |"
-        )
-    return "\n".join(lines)
+    return markdown_table([*header, "Jaccard"], rows)

@@ -84,7 +84,7 @@ class OnnxEmotionPredictor(TextPredictor):
         Args:
             path_or_id: the folder that was exported, that of its run, or the id.
             dtype: "float32", "int8", or "auto" for int8 where the export found it exact enough.
-            revision: commit, tag or branch of a Hub id.
+            revision: commit, tag or branch of a Hub ID.
             threads: threads per batch; None for one per core.
             workers: batches computed at a time.
             long_texts, pooling: see `TextPredictor`.

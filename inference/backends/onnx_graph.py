@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...alignment_stacked_emotion import INPUTS
 from ...layers_stacked_emotion import pool_words
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 
-INPUTS = ("input_ids", "attention_mask", "word_index")
 _TRACED_WORDS = 5
 _TRACED_LENGTHS = (7, 9, 8)
 

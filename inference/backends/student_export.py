@@ -55,7 +55,7 @@ def export_student(model: str | Path, output: str | Path, int8: bool = True) -> 
     written beside them.
 
     Args:
-        model: folder or Hub id.
+        model: folder or Hub ID.
         output: folder for `model.onnx` and `model_int8.onnx`.
         int8: quantize too.
 

@@ -38,7 +38,7 @@ class BulkReport:
         rows: rows in it.
         predicted: those with an answer.
         without_answer: those without, because they have no text.
-        unreadable: lines of the input that are no rows; they stand in the side file only.
+        unreadable: lines of the input that are not rows; only the side file has them.
         problems: the side file, or None if there was nothing to tell.
     """
 
@@ -54,7 +54,7 @@ class BulkReport:
         if self.without_answer:
             text += f", {self.without_answer:,} without a text"
         if self.unreadable:
-            text += f"; {self.unreadable:,} lines of the input are no rows"
+            text += f"; {self.unreadable:,} lines of the input are not rows"
         return f"{text}. See {self.problems}." if self.problems else f"{text}."
 
 
@@ -71,12 +71,12 @@ def predict_file(
     source_options: dict[str, Any] | None = None,
     **predictor_options: Any,
 ) -> BulkReport | None:
-    """Write the input's rows with the labels given and one column of scores a label.
+    """Write the input's rows with the labels given and one column of scores per label.
 
     The output has the input's columns and rows in their order, then `labels` (most likely first; a
     list, or names between commas in CSV and TSV) and `score_<label>` (float32 probabilities). A
-    row whose text is missing, empty or no text keeps its place without an answer. It is told in
-    `<output>.problems.jsonl`, as is every line of the input that cannot be read as a row, with
+    row whose text is missing, empty or not a text keeps its place without an answer. It is listed
+    in `<output>.problems.jsonl`, as is every line of the input that cannot be read as a row, with
     what stood there.
 
     Work is done by parts, which are kept in `<output>.parts` until the end; after a kill the same
@@ -84,13 +84,13 @@ def predict_file(
     part, and the output is the same.
 
     Args:
-        model: folder or Hub id.
+        model: folder or Hub ID.
         input_file: a file, folder or data set, see `open_source`.
         output_file: a .csv, .tsv, .jsonl or .parquet file.
-        text_column: the column of texts; by default the one called `text`, `tweet` and the like.
-        revision: commit, tag or branch of a Hub id.
-        batch_tokens: positions a batch; None for the backend's own choice.
-        part_rows: rows a part: what a kill can lose, and what one process does at a time.
+        text_column: the column of texts; by default the one called `text`, `tweet` or similar.
+        revision: commit, tag or branch of a Hub ID.
+        batch_tokens: positions per batch; None for the backend's choice.
+        part_rows: rows per part: what a kill can lose, and what one process does at a time.
         prefix: put before the names of the new columns.
         overwrite: replace an output, or parts of another run, that are there already.
         source_options: see `open_source`.
@@ -98,7 +98,7 @@ def predict_file(
 
     Returns:
         What became of the rows; None in all processes but the first, and where a run that was
-        killed while it tidied up has nothing left to do.
+        killed during its cleanup has nothing left to do.
 
     Raises:
         UserError: an input that cannot be read, an output that is in the way, or columns that
@@ -128,7 +128,7 @@ def predict_file(
     columns = Columns.of(config.label_names, prefix)
     if clash := [name for name in columns.all if name in source.columns]:
         raise UserError(
-            f"{source.name} has the columns {quoted(clash)} itself: set --prefix, for instance to "
+            f"{source.name} already has the columns {quoted(clash)}: set --prefix, such as "
             "predicted_."
         )
     facts = {
@@ -225,7 +225,7 @@ class _Job:
             return None
         new = set(self.columns.all)
         return [
-            f"has the keys {quoted(sorted(new & record.keys()))} itself, set --prefix"
+            f"already has the keys {quoted(sorted(new & record.keys()))}: set --prefix"
             if new & record.keys()
             else None
             for record in chunk.rows.records

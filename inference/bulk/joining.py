@@ -80,7 +80,7 @@ def _with_header(names: Sequence[str], suffix: str, lines: Any) -> Iterator[str]
 
 
 def _write_groups(tables: Iterator[pyarrow.Table], target: Path, schema: pyarrow.Schema) -> None:
-    """Row groups of a useful size, whatever the size of the parts."""
+    """Row groups of a useful size, independent of the size of the parts."""
     waiting: list[pyarrow.Table] = []
     with parquet.ParquetWriter(target, schema) as writer:
 

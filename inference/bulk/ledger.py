@@ -1,4 +1,4 @@
-"""The folder of finished parts: what a killed run has done, and whether it may go on."""
+"""The folder of finished parts: what a killed run has done, and whether it may resume."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Ledger:
         return (
             f"{self.folder} holds {len(self._numbers())} parts of another run (differing in "
             f"{quoted(differing)}). Finish that run by its own command, give another --output, or "
-            "--overwrite to give the parts up."
+            "--overwrite to discard the parts."
         )
 
     def part(self, number: int) -> Path:

@@ -82,7 +82,7 @@ def _with_answers(rows: TableRows, answers: Answers, columns: Columns) -> pyarro
 
 
 def _spliced(rows: JsonRows, answers: Answers, columns: Columns, own_keys: bool) -> Iterable[str]:
-    """Each line as it stands with the answers put before its closing brace."""
+    """Each line unchanged, with the answers put before its closing brace."""
     keys = {name: json.dumps(name, ensure_ascii=False) for name in columns.all}
     texts = _score_texts(answers.scores, "null")
     for line, record, labels, scores in zip(

@@ -80,8 +80,8 @@ def answer(
 
     Args:
         predictor: the predictor.
-        values: texts, and whatever else stands in a column of texts.
-        batch_tokens: positions a batch; None for the backend's own choice.
+        values: texts, and anything else in a column of texts.
+        batch_tokens: positions per batch; None for the backend's choice.
         problems: what is known to be wrong with a value already.
     """
     known = problems or [None] * len(values)

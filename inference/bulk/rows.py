@@ -29,7 +29,7 @@ class Problem:
         row: 1-based row of the output; None if the row could not be read and is not there.
         line: 1-based line of a text file at which the row begins.
         column: the column that is meant.
-        raw: the line as it stands, if it could not be read; bytes that are no UTF-8 as `\\xff`.
+        raw: the line itself, if it could not be read; bytes that are not UTF-8 as `\\xff`.
     """
 
     problem: str
@@ -62,13 +62,13 @@ class TableRows:
         return hashlib.sha256(sink.getvalue()).hexdigest()
 
     def values(self, column: str) -> list[Any]:
-        """A column as Python values; a string that is no UTF-8 is bytes."""
+        """A column as Python values; a string that is not UTF-8 is bytes."""
         return python_values(self.table.column(column))
 
 
 @dataclass(frozen=True)
 class JsonRows:
-    """Rows of a JSONL file: each line as it stands, and what it says."""
+    """Rows of a JSONL file: each line itself, and what it says."""
 
     lines: list[str]
     records: list[dict[str, Any]]
@@ -93,7 +93,7 @@ class Chunk:
         number: 0-based number of the chunk.
         first_row: number of rows before it.
         rows: the rows.
-        unreadable: what stood between them and is no row.
+        unreadable: lines between them that are not rows.
         lines: line of each row, for a text file.
     """
 
@@ -145,8 +145,13 @@ def text_problem(value: Any) -> str | None:
     return f"not a text ({type(value).__name__})"
 
 
-def choose_text_column(source: Source, asked: str | None) -> str:
+def choose_text_column(source: Source, asked: str | None, option: str = "--text_column") -> str:
     """The column of texts.
+
+    Args:
+        source: the table.
+        asked: the column that the user named.
+        option: the option that names it, for messages.
 
     Raises:
         UserError: there is no such column, it cannot hold texts, or one has to be named.
@@ -155,22 +160,22 @@ def choose_text_column(source: Source, asked: str | None) -> str:
     if asked is not None and known and asked not in source.columns:
         raise UserError(
             f"{source.name} has no column {asked!r}{did_you_mean(asked, source.columns)}; it has "
-            f"{quoted(source.columns)}."
+            f"{quoted(source.columns)}. Set {option}."
         )
     if source.schema is None and not source.columns:  # JSONL without a row
         return asked or "text"
     found = text_columns(source.columns)
     column = asked or (found[0] if len(found) == 1 else None)
     if column is None:
+        header = " If the file has no header, name its columns by --column_names."
         raise UserError(
-            f"{source.name}: which column holds the texts? Set --text_column to one of "
-            f"{quoted(found or source.columns)}. If the file has no header, name its columns by "
-            "--column_names."
+            f"{source.name}: which column holds the texts? Set {option} to one of "
+            f"{quoted(found or source.columns)}.{header if option == '--text_column' else ''}"
         )
     if source.schema is not None and not _holds_texts(source.schema.field(column).type):
         raise UserError(
             f"{source.name}: the column {column!r} holds {source.schema.field(column).type}, not "
-            f"texts. Set --text_column to another of {quoted(source.columns)}."
+            f"texts. Set {option} to another of {quoted(source.columns)}."
         )
     return column
 

@@ -17,7 +17,7 @@ class WordExplanation:
     """One word of a text.
 
     Attributes:
-        word: the word as it stands in the text: `text[start:end]`.
+        word: the word in the text: `text[start:end]`.
         start, end: its characters (code points) in the text, the end excluded.
         gates: trust in each encoder for this word, by encoder name; they sum to 1.
         attention: the word's weight in the pooling; the words' weights sum to 1.

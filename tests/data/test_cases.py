@@ -69,7 +69,7 @@ def test_cases_that_are_read(name, options, expected):
          ["ambiguous", "[1, 0]", "--label_format multi_hot", "--label_format ids", "'sad'"]),
         ("bad_row.csv", {}, ["line 3, column 'anger'", "'x'", "--on_bad_rows skip"]),
         ("no_header.csv", {}, ["line 1", "looks like data", "--column_names text joy anger"]),
-        ("goemotions.tsv", {}, ["line 2", "'2' is a number and no label name", "--label_names"]),
+        ("goemotions.tsv", {}, ["line 2", "'2' is a number, not a label name", "--label_names"]),
         ("multi_hot_strings.csv", {}, ["vectors of 3", "--label_names"]),
     ],
 )  # fmt: skip
@@ -157,7 +157,7 @@ def test_ways_to_write_a_class_number(tmp_path, cell):
     found = look(label_file(tmp_path, cell, "0,1"), label_names=LABELS)
     assert found.inventory.label_format == "ids"
     assert [row["labels"] for row in found.rows(2)] == [["fear"], ["joy", "anger"]]
-    assert_in(refusal(label_file(tmp_path, cell)), "is a number and no label name", "--label_names")
+    assert_in(refusal(label_file(tmp_path, cell)), "is a number, not a label name", "--label_names")
 
 
 @pytest.mark.parametrize(
@@ -259,9 +259,9 @@ def test_a_column_called_label_with_0_and_1_is_ambiguous(tmp_path):
 
 def test_digits_are_no_label_names(tmp_path):
     path = write_lines(tmp_path / "a.csv", "text,0,1", "a,0,1", "b,1,0")
-    assert_in(refusal(path), "'0' is a number and no label name", "--ignore_columns")
+    assert_in(refusal(path), "'0' is a number, not a label name", "--ignore_columns")
     for name in ("1", "٢", "nan", "None"):
-        with pytest.raises(ValueError, match="no label name"):
+        with pytest.raises(ValueError, match="not a label name"):
             DataArguments(label_names=["joy", name])
 
 

@@ -54,7 +54,7 @@ def test_text_without_a_visible_character(tmp_path, value):
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(12, "12, a int"), (None, "null"), (["x"], "['x']"), (True, "True")]
+    ("value", "shown"), [(12, "12, of type int"), (None, "null"), (["x"], "['x']"), (True, "True")]
 )
 def test_text_that_is_no_string(tmp_path, value, shown):
     good = {"text": "a", "joy": 1}
@@ -189,7 +189,7 @@ def test_missing_file_names_the_nearest(tmp_path):
             ["line 2", ("'joy' occurs twice")],
         ),
         ("a.json", b'[{"text": "a", "joy": 1}, 3]', ["record 2", "3 is not a JSON object"]),
-        ("a.json", b'{\n"data": []}', ["neither a list of objects nor one object a line"]),
+        ("a.json", b'{\n"data": []}', ["neither a list of objects nor one object per line"]),
         ("a.json", b'[{"text": "a"', ["not valid JSON"]),
         ("a.json", b'"text"', ["holds 'text'", "list of objects"]),
         ("a.parquet", b"PAR1 no PAR1", ["not valid Parquet"]),

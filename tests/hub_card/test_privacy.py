@@ -49,7 +49,6 @@ def marked_run(run_folder: Path, target: Path, spelling: str) -> Path:
     results["stages"]["encoders"] = {"zeta": {"final": {"settings": {"source": path}, "log": []}}}
     results["environment"]["host"] = MARKER
     (run / "results.json").write_text(json.dumps(results), encoding="utf-8")
-    (run / "training_args.json").write_text(json.dumps(results["recipe"]), encoding="utf-8")
     for name in ("config.json", "tokenizer_config.json"):
         file = run / "model" / name
         content = json.loads(file.read_text(encoding="utf-8")) | {"_name_or_path": path}

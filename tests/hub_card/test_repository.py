@@ -10,6 +10,7 @@ import pytest
 from tiny_models import ROOT
 
 from stacked_emotion.common.errors import UserError
+from stacked_emotion.common.files import file_digest
 from stacked_emotion.hub_card import RunRecord
 from stacked_emotion.hub_card.packaged_files import remote_code
 from stacked_emotion.hub_card.privacy import refuse_secrets
@@ -20,7 +21,6 @@ from stacked_emotion.hub_card.repository import (
     list_files,
     outdated,
 )
-from stacked_emotion.inference.model_files import weights_fingerprint
 
 REPORT = "model/onnx/report.json"
 PLANTED = {
@@ -46,7 +46,7 @@ def run(run_folder: Path, tmp_path: Path) -> Path:
 
 
 def test_planted_files_stay(run: Path, tmp_path: Path) -> None:
-    report = {"weights": weights_fingerprint(run / "model/model.safetensors")}
+    report = {"weights": file_digest(run / "model/model.safetensors")}
     for name, content in {**PLANTED, REPORT: json.dumps(report).encode()}.items():
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_bytes(content)

@@ -1,4 +1,4 @@
-"""A stack by Hub id: pushed, loaded at a commit, and offline from the cache."""
+"""A stack by Hub ID: pushed, loaded at a commit, and offline from the cache."""
 
 from __future__ import annotations
 

@@ -68,7 +68,6 @@ def write_run(folder: Path, results: dict[str, Any], predictions: dict[str, np.n
     """Everything of a run but its model."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
-    (folder / "training_args.json").write_text(json.dumps(results["recipe"]), encoding="utf-8")
     np.savez_compressed(folder / "predictions_validation.npz", **predictions)
 
 

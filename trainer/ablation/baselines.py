@@ -7,6 +7,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 
+from ...common.numerics import logit
 from ...data.labeled_texts import LabeledTexts
 from ..choosing.decision_rules import Decision, choose_decision
 from ..choosing.folds import stratified_folds
@@ -26,12 +27,12 @@ def constant_system(train: LabeledTexts, scored: dict[str, LabeledTexts]) -> Sys
     best = max(
         answers, key=lambda one: jaccard_per_row(labels, np.tile(one, (len(labels), 1))).mean()
     )
-    logit = np.where(best == 1, 10.0, -10.0).astype(np.float32)
-    choice = Decision("global", np.full(len(logit), 0.5))
+    answer = np.where(best == 1, 10.0, -10.0).astype(np.float32)
+    choice = Decision("global", np.full(len(answer), 0.5))
     return System(
         "most frequent labels",
         choice,
-        {split: np.tile(logit, (1, len(texts), 1)) for split, texts in scored.items()},
+        {split: np.tile(answer, (1, len(texts), 1)) for split, texts in scored.items()},
     )
 
 
@@ -42,7 +43,7 @@ def tfidf_system(
     folds: int = 5,
     seed: int = 0,
 ) -> System:
-    """TF-IDF of words and character n-grams, one logistic regression a label.
+    """TF-IDF of words and character n-grams, one logistic regression per label.
 
     Its decision is chosen on out-of-fold predictions by the same rule as the stack's.
     """
@@ -55,11 +56,8 @@ def tfidf_system(
         held_out[inside] = _fit_predict(texts[~inside], labels[~inside], [texts[inside]])[0]
     every = _fit_predict(texts, labels, [np.array(part.texts, object) for part in scored.values()])
     choice = choose_decision(_logit(held_out), labels, candidates)
-    return System(
-        "TF-IDF + logistic regression",
-        choice,
-        {split: _logit(scores)[None] for split, scores in zip(scored, every, strict=True)},
-    )
+    logits = {split: _logit(part)[None] for split, part in zip(scored, every, strict=True)}
+    return System("TF-IDF + logistic regression", choice, logits)
 
 
 def _fit_predict(
@@ -91,5 +89,4 @@ def _fit_predict(
 
 
 def _logit(probabilities: np.ndarray) -> np.ndarray:
-    clipped = np.clip(probabilities, 1e-6, 1 - 1e-6)
-    return np.log(clipped / (1 - clipped)).astype(np.float32)
+    return logit(probabilities, 1e-6).astype(np.float32)

@@ -29,7 +29,7 @@ from .variants import Variant
 
 
 def variant_context(full: RunContext, variant: Variant, folder: Path) -> RunContext:
-    """The context of a row that is trained anew.
+    """The context of a row that is trained for the table.
 
     The fine-tuned encoders and, where they are the same, the features are those of the run.
 

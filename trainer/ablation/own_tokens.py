@@ -86,11 +86,10 @@ def _run(
     lengths = np.array([len(row) for row in rows])
     logits = np.zeros((len(rows), model.config.num_labels), np.float32)
     for batch in batches_by_length(lengths, size=batch_size):
-        longest = max(1, lengths[batch].max())
-        ids = torch.zeros(len(batch), longest, 1, dtype=torch.long)
+        ids = torch.zeros(len(batch), max(1, lengths[batch].max()), 1, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for place, row in enumerate(batch):
-            ids[place, : len(rows[row]), 0] = torch.tensor(rows[row])
-            mask[place, : len(rows[row]), 0] = 1
+            ids[place, : lengths[row], 0] = torch.tensor(rows[row])
+            mask[place, : lengths[row], 0] = 1
         logits[batch] = model.stacked.encode(ids, mask, torch.zeros_like(ids))[2][:, 0].numpy()
     return logits

@@ -13,8 +13,7 @@ from ...common.files import write_json
 from ..arguments import TrainingRecipe
 from ..commands import command_main
 from ..running.once import run_folder
-from ..running.process_start import prepare_process
-from ..running.processes import join_ranks
+from ..running.processes import join_ranks, prepare_process
 from ..running.progress import announce, duration
 from ..stages.context import RunContext
 from ..stages.encoders import run_encoders

@@ -35,7 +35,7 @@ class Variant:
         title: its name.
         group: heading of its block.
         kind: `most_frequent`, `tfidf`, `encoder`, `own_tokens`, `average`, `meta`, or `stack` for
-            what is trained anew by the stages `meta` and `head`.
+            what the stages `meta` and `head` train for the row.
         encoder: the one encoder it is about, where there is one.
         changes: what differs from the recipe, for `TrainingRecipe.changed`.
         loss: the loss of stage `head`, where the row is there to compare losses.
@@ -55,7 +55,7 @@ class Variant:
 
 
 def slug(title: str) -> str:
-    """Lower case, with one `_` for whatever is neither a letter, a digit nor a dot."""
+    """Lower case, with one `_` for everything that is not a letter, a digit or a dot."""
     return re.sub(r"[^a-z0-9.]+", "_", title.lower()).strip("_")
 
 

@@ -1,11 +1,10 @@
-"""Everything a distillation can be told: the options of `distill`, which are also keys of YAML."""
+"""All settings of a distillation: the options of `distill`, which are also keys of YAML."""
 
 # ruff: noqa: RUF009  (option makes a dataclass field)
 
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -71,19 +70,22 @@ class DistillationArguments(Optimization):
     temperature: float = option(1.0, "temperature of the soft labels")
     soft_weight: float = option(0.5, "weight of the soft labels against the hard ones")
     class_weights: str = option(
-        "sqrt_inverse", "of hard labels: none, inverse, sqrt_inverse, effective_number"
+        "sqrt_inverse",
+        "class weights of hard labels: none, inverse, sqrt_inverse, effective_number",
     )
-    class_weight_power: float | None = option(None, "exponent instead of that method's own")
+    class_weight_power: float | None = option(
+        None, "exponent of the class weights, instead of that method's own"
+    )
     epochs: float = option(4.0, "epochs of the student over training and unlabeled texts")
     alone_epochs: float | None = option(
         None, "epochs of the same encoder without a teacher; default: as --epochs"
     )
     alone: bool = option(True, "train the same encoder without a teacher too, for the table")
     learning_rate: float | None = option(
-        None, "of the student's encoder; default 2.5e-5 * (768 / hidden size)^2"
+        None, "learning rate of the student's encoder; default 2.5e-5 * (768 / hidden size)^2"
     )
-    head_factor: float = option(10.0, "learning rate of the student's head over it")
-    max_length: int = option(128, "sub-words the student reads of a text")
+    head_factor: float = option(10.0, "learning rate of the student's head, as a multiple of it")
+    max_length: int = option(128, "sub-words that the student reads per text")
     bf16: bool = option(False, "train in bf16 mixed precision")
     attn_implementation: str | None = option(
         None, "attention in training; default: eager on CPU, where it is fastest"
@@ -186,18 +188,3 @@ def distillation_of(parser: Parser, options: Namespace) -> Distillation:
     file = recipe_file(options.config) if options.config else None
     below = checked(Distillation, read_yaml(file), f"{file}: ") if file else {}
     return build(Distillation, merged(below, settings_given(parser, options)))
-
-
-def parse_distillation(arguments: Sequence[str] | None = None) -> Distillation:
-    """The settings of a command line of `distill`.
-
-    Args:
-        arguments: the words after the program's name; by default those of this process.
-
-    Raises:
-        UserError: a value that does not fit.
-        SystemExit: after `--help`.
-    """
-    parser = Parser(prog="stacked-emotion distill")
-    add_distillation_options(parser)
-    return distillation_of(parser, parser.parse_args(arguments))

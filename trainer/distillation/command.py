@@ -14,8 +14,7 @@ from ...common.settings import write_yaml
 from ..commands import command_main
 from ..results import to_markdown
 from ..running.once import run_folder
-from ..running.process_start import prepare_process
-from ..running.processes import join_ranks
+from ..running.processes import join_ranks, prepare_process
 from .arguments import Distillation
 from .finish import finish_distillation, lead_table
 from .run import DistillationContext
@@ -24,7 +23,7 @@ from .run import DistillationContext
 def run_distillation(arguments: Distillation) -> dict[str, Any]:
     """Score the texts by the teacher, train the students, and write the finished folder.
 
-    What is finished is not done again; a killed run goes on with the same command.
+    Finished parts are kept: to resume a killed run, run the same command again.
 
     Args:
         arguments: all options.

@@ -57,7 +57,6 @@ def finish_distillation(
     results = student_results(context, systems, records)
     results["thresholds"] = dict(zip(context.label_names, limits, strict=True))
     results["seconds"] = round(time.monotonic() - begin, 1)
-    write_json(context.output / "training_args.json", context.arguments.to_dict())
     text = to_markdown(results) + lead_table(results)
     (context.output / "results.md").write_text(text, encoding="utf-8")
     shift = np.zeros(1)

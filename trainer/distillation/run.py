@@ -71,7 +71,7 @@ class DistillationContext(DataSplits):
         """Read and check the data, find the teacher, and score every text.
 
         Raises:
-            UserError: bad data, options or folders, each with how to mend it.
+            UserError: bad data, options or folders, each with how to fix it.
         """
         register_auto_classes()  # the teacher may be loaded through the Auto classes
         options = arguments.options
@@ -213,11 +213,5 @@ class DistillationContext(DataSplits):
 
     def scored_logits(self, variant: str, split: str) -> np.ndarray:
         """(seeds, rows, labels) logits of a split that is only scored."""
-        return np.stack(
-            [
-                load_file(self.part_folder(variant, f"seed_{seed}") / f"{split}.safetensors")[
-                    "logits"
-                ]
-                for seed in self.options.seeds
-            ]
-        )
+        folders = [self.part_folder(variant, f"seed_{seed}") for seed in self.options.seeds]
+        return np.stack([load_file(one / f"{split}.safetensors")["logits"] for one in folders])

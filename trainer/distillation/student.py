@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from ...common.errors import UserError
+from ...common.numerics import logit
 from ..parameter_groups import grouped_parameters, width_scaled_learning_rate
 
 HEAD_PARTS = {"classifier", "pooler", "pre_classifier", "score", "head"}
@@ -37,11 +38,11 @@ def build_student(
     The output bias starts at the log-odds of each label's prevalence.
 
     Args:
-        source: folder or Hub id of a stock encoder.
+        source: folder or Hub ID of a stock encoder.
         labels: the labels, in the teacher's order.
         prevalence: (labels,) share of the training texts that have each label.
-        revision: of a Hub id.
-        layers: keep so many of the encoder's layers, evenly spaced, first and last among them.
+        revision: of a Hub ID.
+        layers: keep this many of the encoder's layers, evenly spaced, with the first and last.
         attn_implementation: of the attention.
 
     Raises:
@@ -62,9 +63,8 @@ def build_student(
     )
     if layers is not None:
         keep_layers(model, layers)
-    share = torch.from_numpy(np.clip(prevalence, 1e-4, 1 - 1e-4))
     with torch.no_grad():
-        output_layer(model).bias.copy_(torch.log(share / (1 - share)))
+        output_layer(model).bias.copy_(torch.from_numpy(logit(prevalence, 1e-4)))
     return model
 
 
@@ -72,8 +72,8 @@ def check_student(source: str, revision: str | None = None) -> None:
     """Refuse what cannot be a stock student, before anything is computed.
 
     Args:
-        source: folder or Hub id.
-        revision: of a Hub id.
+        source: folder or Hub ID.
+        revision: of a Hub ID.
 
     Raises:
         UserError: no model is there, or one without a stock sequence classifier.
@@ -83,12 +83,12 @@ def check_student(source: str, revision: str | None = None) -> None:
     except (OSError, ValueError) as error:
         raise UserError(
             f"--student {source} cannot be loaded: {str(error).strip().splitlines()[0]} "
-            "It must be the folder or Hub id of a stock encoder."
+            "It must be the folder or Hub ID of a stock encoder."
         ) from error
     if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING or hasattr(config, "auto_map"):
         raise UserError(
-            f"--student {source} is a {config.model_type} model, which is no stock encoder: "
-            "transformers has no sequence classifier of its own for it."
+            f"--student {source} is a {config.model_type} model, not a stock encoder: "
+            "transformers has no sequence classifier for it."
         )
 
 
@@ -98,8 +98,8 @@ def student_tokenizer(
     """The encoder's stock tokenizer, with the length the student was trained for.
 
     Args:
-        source: folder or Hub id.
-        revision: of a Hub id.
+        source: folder or Hub ID.
+        revision: of a Hub ID.
         max_length: positions for a text, at most those of the tokenizer.
     """
     tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or "main")
@@ -108,7 +108,7 @@ def student_tokenizer(
 
 
 def keep_layers(model: PreTrainedModel, count: int) -> None:
-    """Keep so many layers of the encoder, evenly spaced from the first to the last.
+    """Keep some layers of the encoder, evenly spaced from the first to the last.
 
     As in Sanh et al. (2019) and Turc et al. (2019), a smaller student starts from a larger
     encoder's layers.
@@ -151,10 +151,9 @@ def fold_thresholds(model: PreTrainedModel, thresholds: np.ndarray) -> None:
         model: the student.
         thresholds: (labels,) in (0, 1).
     """
-    limits = torch.from_numpy(np.clip(np.asarray(thresholds, np.float64), 1e-6, 1 - 1e-6))
-    layer = output_layer(model)
+    bias = output_layer(model).bias
     with torch.no_grad():
-        layer.bias.sub_(torch.logit(limits).to(layer.bias))
+        bias.sub_(torch.from_numpy(logit(thresholds, 1e-6)).to(bias))
 
 
 def student_groups(

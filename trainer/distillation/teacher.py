@@ -93,7 +93,7 @@ class Teacher:
     """The stack that is distilled.
 
     Attributes:
-        source: as given, a folder or Hub id.
+        source: as given, a folder or Hub ID.
         folder: where it is on this machine.
         config: its configuration.
         digest: of its weights, configuration and tokenizers.
@@ -121,8 +121,8 @@ class Teacher:
             commit = folder.name
         if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
             raise UserError(
-                f"{options.model} is no finished model (config.json and *.safetensors). Give the "
-                "model/ folder of a training run, or a Hub id."
+                f"{options.model} is not a finished model (config.json and *.safetensors). Give "
+                "the model/ folder of a training run, or a Hub ID."
             )
         kind = read_json(folder / "config.json").get("model_type")
         if kind != StackedEmotionConfig.model_type:
@@ -166,7 +166,7 @@ class Teacher:
             train: the training texts, whose order is that of the out-of-fold scores.
 
         Returns:
-            The run, or None, with the reason told, where the teacher's own scores have to do.
+            The run, or None, with a warning, if the teacher's own scores must be used.
 
         Raises:
             UserError: a run was given that cannot be used.

@@ -1,9 +1,9 @@
 """Thresholds at which the student gives each label as often as its teacher does.
 
-The held-out rows of a student are not clean of their own labels: it learned the other rows' scores
-from models of the teacher's folds, which have seen them. Thresholds fitted to those labels would
-count on scores that are too good. How often each label is given depends little on that, and the
-teacher's rule was chosen on scores of models that had not seen the rows.
+The labels of a student's held-out rows have leaked into it: it learned from scores of the teacher's
+fold models, which have seen these labels. Thresholds fitted to them would rely on scores that are
+too good. The rate of each label depends little on that, and the teacher's rule was chosen on scores
+of models that had not seen the rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MARGIN = 1.0
 
 
 def rate_matched(logits: np.ndarray, teacher_labels: np.ndarray) -> Decision:
-    """A threshold a label, at which as many of the rows have it as the teacher gave it.
+    """One threshold per label, at which as many rows get the label as the teacher gave it to.
 
     Each lies, on the log-odds scale, half way between the last row that is given the label and the
     first that is not; `MARGIN` beyond the outermost row where the teacher gave it to none or all.

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ...common.errors import UserError, did_you_mean, quoted
-from ...data.files.opening import FORMATS, Rows, open_rows
+from ...common.errors import UserError
+from ...data.files.opening import FORMATS
 from ...data.files.text import detect_encoding, open_text
 from ...data.inventory import plain_text
-from ...data.names import text_columns
+from ...inference.bulk.rows import choose_text_column
+from ...inference.bulk.sources import open_source
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +30,12 @@ def stream_texts(
 ) -> Iterator[str]:
     """The texts of a file, one at a time; the file is never in memory as a whole.
 
-    Rows without a text are left out and counted, and so are the texts in `leave_out`; both are
-    told at the end.
+    Rows without a text and the texts in `leave_out` are left out. A warning at the end counts them.
 
     Args:
         path: any format that `data` reads; a .txt file has one text per line.
         text_column: the column of texts.
-        limit: at most so many texts.
+        limit: at most this many texts.
         leave_out: texts that must not be used, white space aside: the labeled ones.
 
     Raises:
@@ -71,35 +71,12 @@ def _values(file: Path, text_column: str | None) -> Iterator[Any]:
         with open_text(file, detect_encoding(file), None) as stream:
             yield from (line.rstrip("\n") for line in stream)
         return
-    rows = open_rows(file, named=[text_column] if text_column else ())
-    column = _column(file, rows.columns, text_column)
-    if not isinstance(rows, Rows):
-        for table in rows.tables(_CHUNK):
-            yield from table.column(column).to_pylist()
-        return
-    place = rows.columns.index(column)
-    for row in rows.rows():
-        if isinstance(row.values, dict):
-            yield row.values.get(column)
-        else:
-            yield None if row.values is None else row.values[place]
-
-
-def _column(file: Path, columns: list[str], asked: str | None) -> str:
-    if asked is not None:
-        if asked not in columns:
-            raise UserError(
-                f"{file} has no column {asked!r}{did_you_mean(asked, columns)}; it has "
-                f"{quoted(columns)}. Set --unlabeled_text_column."
-            )
-        return asked
-    found = text_columns(columns) or columns
-    if len(found) == 1:
-        return found[0]
-    raise UserError(
-        f"{file}: which column holds the texts? Set --unlabeled_text_column to one of "
-        f"{quoted(columns)}."
-    )
+    source = open_source(str(file), text_column=text_column)
+    only = source.columns[0] if len(source.columns) == 1 else None
+    column = choose_text_column(source, text_column or only, "--unlabeled_text_column")
+    for chunk in source.chunks(_CHUNK):
+        yield from [None] * len(chunk.unreadable)
+        yield from chunk.rows.values(column)
 
 
 def altered_copies(

@@ -142,7 +142,7 @@ def student_logits(
         model: the student.
         tokenizer: its tokenizer.
         texts: any texts.
-        batch_size: texts a batch; they are sorted by length.
+        batch_size: texts per batch; they are sorted by length.
     """
     collate = StudentCollator(tokenizer)
     lengths = np.array([len(text) for text in texts])

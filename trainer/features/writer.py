@@ -13,12 +13,13 @@ import torch
 from accelerate import PartialState
 from tqdm.auto import tqdm
 
+from ...alignment_stacked_emotion import INPUTS
 from ...common.batching import batches_by_length
 from ...common.disk import no_room
 from ...common.files import fingerprint, parse_json, replace_folder, write_json
 from ...common.finished import find, finish
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..data_collator import ENCODING_KEYS, EncodedTextCollator, EncodedTexts
+from ..data_collator import EncodedTextCollator, EncodedTexts
 from ..running.progress import announce
 from .cache import FILES, CacheLayout, map_files
 
@@ -30,7 +31,7 @@ class FeatureCacheWriter:
     """Fills a cache, part by part, and puts it in place at once when it is whole.
 
     Every rank writes its own texts into the same files and notes in a journal how far it is, so
-    that a killed run goes on where it was, at most `JOURNAL_SECONDS` earlier. The main rank writes
+    that a killed run resumes at most `JOURNAL_SECONDS` earlier. The main rank writes
     the record of the finished work and renames the folder.
 
     Args:
@@ -102,7 +103,7 @@ class FeatureCacheWriter:
             texts: the encoded texts, all of them.
             rows: the texts to fill.
             encoder: the column of the cache, or None for all at once.
-            batch_tokens: positions a batch, padding included.
+            batch_tokens: positions per batch, padding included.
             description: shown in the progress bar.
         """
         device = self.state.device
@@ -122,7 +123,7 @@ class FeatureCacheWriter:
         )  # fmt: skip
         for number, batch in enumerate(batches[self.done.get(unit, 0) :], self.done.get(unit, 0)):
             inputs = collate([source[int(row)] for row in batch])
-            ids, attention, index = (inputs[key].to(device) for key in ENCODING_KEYS)
+            ids, attention, index = (inputs[key].to(device) for key in INPUTS)
             embeddings, mask, logits, *_ = model.stacked.encode(ids, attention, index)
             vectors, counts = embeddings.float().cpu().numpy(), mask.sum(1).tolist()
             for place, row in enumerate(batch):
@@ -138,7 +139,7 @@ class FeatureCacheWriter:
         bar.close()
 
     def _note(self, unit: str, batches: int) -> None:
-        """Write down that so many batches of a unit are on the disk."""
+        """Note how many batches of a unit are on the disk."""
         self._flush()
         self.done[unit] = batches
         finish(self.partial, self.fingerprint, self.done, [], self.journal.name)

@@ -75,7 +75,7 @@ class DistillationLoss(WeightedBinaryCrossEntropyLoss):
 
         Args:
             logits: `(batch, labels)` of the student.
-            labels: `(batch, labels)` 0/1; whatever stands in rows without labels is not read.
+            labels: `(batch, labels)` 0/1; the values in rows without labels are not read.
             embedding: not used.
             row_mask: `(batch,)` bool, False for rows that only fill the batch.
             teacher_logits: `(batch, labels)` log-odds of the teacher, NaN in the rows it did not

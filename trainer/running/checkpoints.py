@@ -65,7 +65,7 @@ def _newest_checkpoint(folder: Path) -> str | None:
     for path in checkpoints_of(folder):
         found, problem = find(path, _KEY)
         if found is not None:
-            announce(f"Training goes on from {path}.")
+            announce(f"Training resumes from {path}.")
             return str(path)
         aside = folder / SET_ASIDE / path.name
         shutil.rmtree(aside.parent, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Work that is done once, by all ranks, whatever kills them on the way."""
+"""Work that is done once, by all ranks, even if they are killed on the way."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def find_finished(folder: Path, key: str) -> Finished | None:
 def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """Do a piece of work unless it is finished and undamaged in its folder.
 
-    Every rank must call it. The work gets a folder of its own and returns a JSON-able record. The
+    Every rank must call it. The work gets its own folder and returns a JSON-able record. The
     record is written last, so a killed run does the work again, from what it finds in the folder.
     `checkpoints` in the folder are removed when the work is done.
 

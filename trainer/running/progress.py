@@ -1,4 +1,4 @@
-"""What a run tells its user while it works."""
+"""Progress messages of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from accelerate import PartialState
 
 
 def announce(message: str) -> None:
-    """Tell the user on stderr what begins now, from the main process only."""
+    """Print a message to stderr, in the main process only."""
     if PartialState().is_main_process:
         print(message, file=sys.stderr, flush=True)
 

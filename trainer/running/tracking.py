@@ -1,4 +1,4 @@
-"""What a run reports while it trains: gates, thresholds, and where TensorBoard finds it all."""
+"""Figures that a run logs while it trains, and their way to TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 from transformers import Trainer, TrainerCallback
 from transformers.integrations import TensorBoardCallback
 
-from ...common.batching import batches_by_length
 from ...common.errors import UserError
 from ...common.numerics import sigmoid
+from ...layers_stacked_emotion import masked_mean
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..choosing.thresholds import best_global_threshold
-from ..data_collator import FeatureCollator
+from ..data_collator import EncodedTexts, model_inputs
 from ..features.cache import FeatureCache
 from ..metrics.scores import average_precision, decide, jaccard_per_row
 
@@ -25,7 +25,7 @@ _MOST_ROWS = 512
 
 
 class EpochTracker(TrainerCallback):
-    """Logs the mean gate of each encoder after every epoch, step 0 first.
+    """Logs the mean gate of each encoder before the first step and after every epoch.
 
     Everything goes through `Trainer.log`, so each tracker of `report_to` gets it.
 
@@ -33,8 +33,8 @@ class EpochTracker(TrainerCallback):
         trainer: whose log is used.
         model: the stack that is trained.
         features: rows for the gates; at most 512 of them are run.
-        epoch_figures: gives further figures after every epoch, e.g. those of held-out rows.
-        constants: further figures, logged once at the start.
+        epoch_figures: returns more figures for every entry, such as those of held-out rows.
+        constants: more figures, logged once at the start.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class EpochTracker(TrainerCallback):
         self.constants = constants or {}
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-        """Step 0."""
+        """Log the gates before the first step."""
         self._log(self.constants)
 
     def on_epoch_end(self, *args: Any, **kwargs: Any) -> None:
-        """One entry an epoch."""
+        """Log the gates of this epoch."""
         self._log({})
 
     def _log(self, more: dict[str, float]) -> None:
@@ -93,36 +93,26 @@ def held_out_figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]
 
 @torch.inference_mode()
 def text_gates(
-    model: StackedEmotionForSequenceClassification, features: FeatureCache, batch_size: int = 128
+    model: StackedEmotionForSequenceClassification,
+    texts: FeatureCache | EncodedTexts,
+    batch_size: int = 128,
 ) -> np.ndarray:
     """How far each encoder is trusted in each text: the mean gates of its words.
 
     Args:
         model: the stack.
-        features: cached texts.
+        texts: cached or encoded texts.
         batch_size: texts at a time.
 
     Returns:
         (rows, encoders) float32, each row summing to 1; uniform for a text without words.
     """
-    model.eval()
-    collate = FeatureCollator()
     encoders = len(model.config.encoder_names)
-    found = np.full((len(features), encoders), 1 / encoders, np.float32)
-    for rows in batches_by_length(features.lengths, size=batch_size):
-        batch = collate([features[int(row)] for row in rows])
-        batch.pop("labels", None)
-        output = model(
-            **{key: value.to(model.device) for key, value in batch.items()}, output_gates=True
-        )
-        mask = batch["word_mask"].to(output.gates.device)
-        if output.gates.shape[1] != mask.shape[1]:  # sentence level: one place a text
-            mask = mask.any(1, keepdim=True)
-        weights = mask.to(output.gates.dtype).unsqueeze(-1)
-        sums = (output.gates * weights).sum(1)
-        counts = weights.sum(1)
-        known = (counts > 0).squeeze(-1).cpu().numpy()
-        means = (sums / counts.clamp(min=1.0)).float().cpu().numpy()
+    found = np.full((len(texts), encoders), 1 / encoders, np.float32)
+    for rows, batch in model_inputs(model, texts, batch_size):
+        output = model.stack(**batch, output_gates=True)
+        means = masked_mean(output.gates, output.word_mask).float().cpu().numpy()
+        known = output.word_mask.any(1).cpu().numpy()
         found[rows[known]] = means[known]
     return found
 
@@ -135,7 +125,7 @@ def send_tensorboard_to(trainer: Trainer, folder: Path) -> None:
 
 
 def check_trackers(report_to: Sequence[str]) -> None:
-    """Tell early that TensorBoard is asked for and not installed.
+    """Check before any training that the requested TensorBoard is installed.
 
     Raises:
         UserError: with how to install it.

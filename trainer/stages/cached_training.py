@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
-from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PrinterCallback, TrainerCallback
 
-from ...common.batching import batches_by_length
 from ...common.errors import UserError
 from ...common.files import fingerprint
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..arguments import MetaTraining, StackArguments
 from ..choosing.decision_rules import OBJECTIVE_WEIGHTS, Decision, choose_decision
-from ..data_collator import FeatureCollator
+from ..data_collator import EncodedTexts, FeatureCollator, model_inputs
 from ..features.cache import FeatureCache
 from ..losses import EmotionLoss
 from ..losses.contrastive import add_projection
@@ -108,7 +104,7 @@ def build_stack(
 def reset_top(model: StackedEmotionForSequenceClassification, seed: int) -> None:
     """Give everything on top of the encoders its initial weights again.
 
-    Each module draws from a seed of its own, made of `seed` and its name: with another part left
+    Each module draws from its own seed, made of `seed` and its name: with another part left
     out or of another size it begins the same.
     """
     tops = {
@@ -152,33 +148,16 @@ def load_top(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
             parameters[name].copy_(value)
 
 
-def save_top(state: dict[str, torch.Tensor], path: Path) -> None:
-    """Save the weights on top as safetensors."""
-    save_file(state, path)
-
-
-def read_top(path: Path) -> dict[str, torch.Tensor]:
-    """Read what `save_top` wrote."""
-    return load_file(path)
-
-
 @torch.inference_mode()
-def predict_features(
+def predict_logits(
     model: StackedEmotionForSequenceClassification,
-    features: FeatureCache,
+    texts: FeatureCache | EncodedTexts,
     output: str = "logits",
     batch_size: int = 128,
 ) -> np.ndarray:
-    """Logits of cached texts, (rows, labels) float32, in their order."""
-    model.eval()
-    collate = FeatureCollator()
-    # Without a meta-learner and with the encoders aside, stage meta has no parameters.
-    device = next((value.device for value in model.parameters()), PartialState().device)
-    logits = np.zeros((len(features), model.config.num_labels), np.float32)
-    for rows in batches_by_length(features.lengths, size=batch_size):
-        batch = collate([features[int(row)] for row in rows])
-        batch.pop("labels", None)
-        batch = {key: value.to(device) for key, value in batch.items()}
+    """Logits of cached or encoded texts, (rows, labels) float32, in their order."""
+    logits = np.zeros((len(texts), model.config.num_labels), np.float32)
+    for rows, batch in model_inputs(model, texts, batch_size):
         logits[rows] = model(**batch)[output].float().cpu().numpy()
     return logits
 
@@ -224,20 +203,20 @@ class HeldOutLogits(TrainerCallback):
 
     def _keep(self) -> None:
         self.states.append(top_state(self.model))
-        self.logits.append(predict_features(self.model, self.features, self.output))
+        self.logits.append(predict_logits(self.model, self.features, self.output))
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-        """Step 0 is a candidate."""
+        """Keep the state before the first step: it is a candidate."""
         self._keep()
 
     def on_epoch_end(self, *args: Any, **kwargs: Any) -> None:
-        """One candidate an epoch."""
+        """Keep the state after the epoch."""
         self._keep()
         self.model.train()
 
 
 class StopAfterEpochs(TrainerCallback):
-    """Stops when so many epochs of a longer schedule are done."""
+    """Stops a longer schedule after a number of epochs."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
@@ -344,8 +323,8 @@ def choose_epoch(
     """The epoch whose out-of-fold logits score best, with the decision chosen on them.
 
     Step 0, where the stage began, is a candidate. Above 0, `gain_in_errors` keeps it unless the
-    best epoch's gain over it is more than so many of its standard errors (paired bootstrap over the
-    rows), as in the one-standard-error rule of Breiman et al. (1984).
+    best epoch's gain over it is more than that many of its standard errors (paired bootstrap over
+    the rows), as in the one-standard-error rule of Breiman et al. (1984).
 
     Args:
         logits_by_epoch: (epochs + 1, rows, labels), epoch 0 being the start.

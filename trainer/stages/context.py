@@ -14,7 +14,7 @@ import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
 
-from ...common.errors import UserError
+from ...common.errors import UserError, quoted
 from ...common.files import fingerprint
 from ...common.precision import native_dtype
 from ...configuration_stacked_emotion import StackedEmotionConfig
@@ -86,7 +86,23 @@ class RunContext(DataSplits):
         }
         context = cls(splits, recipe, tokenizer, encoded, states)
         context.check_stages()
+        context.check_folds()
         return context
+
+    def check_folds(self) -> None:
+        """Make the folds, and note and say which labels a fold lacks.
+
+        Raises:
+            UserError: there are fewer texts than folds.
+        """
+        with settings_checked("stages.cross_fit"):
+            folds = self.fold_of_row
+        inventory = self.splits["train"].inventory
+        if inventory is None:
+            return
+        inventory.count_folds(self.splits["train"].labels, folds)
+        for fold, names in inventory.folds_without_positives.items():
+            announce(f"{fold} has no positive text for {quoted(names)}.")
 
     def check_stages(self) -> None:
         """Build the loss and the `TrainingArguments` of every stage, so that mistakes show now.

@@ -61,7 +61,8 @@ def probe_gaps(context: RunContext, features: FeatureCache) -> dict[str, float]:
             scaler = StandardScaler().fit(means[~inside])
             signs = 2.0 * labels[~inside] - 1.0
             probe = Ridge(alpha=100.0).fit(scaler.transform(means[~inside]), signs)
-            probed[inside] = probe.predict(scaler.transform(means[inside]))
+            found = probe.predict(scaler.transform(means[inside]))
+            probed[inside] = found.reshape(-1, labels.shape[1])  # Ridge drops the axis of one label
         own = features.encoder_logits()[:, index]
         columns = range(labels.shape[1])
         gaps[name] = float(

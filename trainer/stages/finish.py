@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
+from safetensors.torch import load_file as read_top
 from transformers.utils import logging
 
 from ...common.environment import environment
@@ -19,7 +20,7 @@ from ..features.cache import FeatureCache
 from ..losses.contrastive import add_projection
 from ..results import System, data_record, score_systems, to_markdown
 from ..running.tracking import text_gates
-from .cached_training import build_stack, load_top, read_top, top_state
+from .cached_training import build_stack, load_top, top_state
 from .context import RunContext
 from .encoders import encoder_parts, fine_tuned, weights_digest
 from .features import scored_features, training_features
@@ -45,7 +46,6 @@ def finish_run(context: RunContext, records: dict[str, Any], begin: float) -> di
     results["seconds"] = round(time.monotonic() - begin, 1)
     final = systems[-1]
     model = save_model(context, final)
-    write_json(context.output / "training_args.json", context.recipe.to_dict())
     (context.output / "results.md").write_text(to_markdown(results), encoding="utf-8")
     _save_predictions(context, final, model)
     write_json(context.output / "results.json", results)
@@ -92,12 +92,7 @@ def all_systems(context: RunContext) -> list[System]:
             System(
                 "joint",
                 systems[-1].decision,
-                {
-                    split: load_file(stage_folder(context, "joint") / f"{split}.safetensors")[
-                        "logits"
-                    ]
-                    for split in context.held_out_splits
-                },
+                {s: _joint_outputs(context, s)["logits"] for s in context.held_out_splits},
             )
         )
     return systems
@@ -178,6 +173,10 @@ def _has_joint(context: RunContext) -> bool:
     return (stage_folder(context, "head") / RECORD).exists() and finished_joint(context) is not None
 
 
+def _joint_outputs(context: RunContext, split: str) -> dict[str, np.ndarray]:
+    return load_file(stage_folder(context, "joint") / f"{split}.safetensors")
+
+
 def _decision(context: RunContext, logits: np.ndarray) -> Decision:
     stages = context.recipe.stages
     labels = context.splits["train"].labels.astype(np.int64)
@@ -187,10 +186,7 @@ def _decision(context: RunContext, logits: np.ndarray) -> Decision:
 def _save_predictions(
     context: RunContext, final: System, model: StackedEmotionForSequenceClassification
 ) -> None:
-    """Probabilities, labels and gates of the scored splits, for the plots; no texts.
-
-    After stage `joint` there are no gates: the cached features are of the encoders before it.
-    """
+    """Probabilities, labels and gates of the scored splits, for the plots; no texts."""
     joint = _has_joint(context)
     for split in context.held_out_splits:
         features: FeatureCache = scored_features(context, split)
@@ -199,6 +195,8 @@ def _save_predictions(
             "labels": context.splits[split].labels,
             "encoder_logits": features.encoder_logits(),
         }
-        if not joint:
+        if joint:  # the cached features are of the encoders before this stage
+            arrays["gates"] = _joint_outputs(context, split)["gates"]
+        else:
             arrays["gates"] = text_gates(model, features)
         np.savez_compressed(context.output / f"predictions_{split}.npz", **arrays)

@@ -5,29 +5,26 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numpy as np
-import torch
 from accelerate import PartialState
 from safetensors.numpy import save_file
+from safetensors.torch import load_file as read_top
 
-from ...common.batching import batches_by_length
 from ...common.files import fingerprint
 from ...common.finished import Finished, find
-from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..data_collator import EncodedTextCollator, EncodedTexts
+from ..data_collator import EncodedTextCollator
 from ..parameter_groups import freeze_parts, parameter_groups
 from ..running.checkpoints import newest_checkpoint
 from ..running.once import CHECKPOINTS, run_once
-from ..running.tracking import send_tensorboard_to
+from ..running.tracking import send_tensorboard_to, text_gates
 from ..trainer import StackedEmotionTrainer
 from ..training_arguments import learned_from
-from .cached_training import build_stack, load_top, read_top
+from .cached_training import build_stack, load_top, predict_logits
 from .context import CHECKPOINTING, RunContext, stage_loss
 from .encoders import weights_digest
 from .meta_and_head import finished_stage, stage_folder
 
-# Raised when the same settings come to other weights: the finished stage then runs again.
-JOINT_VERSION = 1
+# Raised when the same settings leave something else: the finished stage then runs again.
+JOINT_VERSION = 2
 
 
 def run_joint(context: RunContext) -> dict[str, Any]:
@@ -58,22 +55,6 @@ def joint_key(context: RunContext) -> str:
         [context.recipe.head.loss.name, context.recipe.head.loss.options],
         vars(joint) | {"training_arguments": learned_from(joint)},
     )
-
-
-@torch.inference_mode()
-def predict_encoded(
-    model: StackedEmotionForSequenceClassification, texts: EncodedTexts, batch_size: int = 64
-) -> np.ndarray:
-    """Logits of encoded texts, (rows, labels) float32, in their order."""
-    model.eval()
-    collate = EncodedTextCollator()
-    logits = np.zeros((len(texts), model.config.num_labels), np.float32)
-    for rows in batches_by_length(texts.lengths, size=batch_size):
-        batch = collate([texts[int(row)] for row in rows])
-        batch.pop("labels", None)
-        batch = {name: value.to(model.device) for name, value in batch.items()}
-        logits[rows] = model(**batch).logits.float().cpu().numpy()
-    return logits
 
 
 def _train(context: RunContext, folder: Any) -> dict[str, Any]:
@@ -111,7 +92,8 @@ def _train(context: RunContext, folder: Any) -> dict[str, Any]:
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder / CHECKPOINTS))
     trainer.save_finished(folder / "model")
     for split in context.held_out_splits:
-        logits = predict_encoded(model, context.encoded[split])
+        logits = predict_logits(model, context.encoded[split], batch_size=64)
+        gates = text_gates(model, context.encoded[split], batch_size=64)
         if PartialState().is_main_process:
-            save_file({"logits": logits[None]}, folder / f"{split}.safetensors")
+            save_file({"logits": logits[None], "gates": gates}, folder / f"{split}.safetensors")
     return {"decision": head["decision"], "stack_words": head["stack_words"]}

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as read_top
+from safetensors.torch import save_file as save_top
 from transformers.utils import logging
 
 from ...common.files import fingerprint
@@ -29,10 +31,8 @@ from .cached_training import (
     build_stack,
     choose_epoch,
     load_top,
-    predict_features,
-    read_top,
+    predict_logits,
     reset_top,
-    save_top,
     stack_options,
     top_state,
     train_top,
@@ -184,7 +184,7 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
             save_top(done, folder / f"seed_{seed}.safetensors")
         for split in context.held_out_splits:
             scored[split].append(
-                predict_features(model, scored_features(context, split), plan.output)
+                predict_logits(model, scored_features(context, split), plan.output)
             )
     if state.is_main_process:
         save_file({"logits": found.logits}, folder / "out_of_fold.safetensors")

@@ -23,8 +23,7 @@ from ..arguments import TrainingRecipe
 from ..commands import command_main
 from ..features.cache import FeatureCache
 from ..running.once import CHECKPOINTS, run_folder, run_once
-from ..running.process_start import prepare_process
-from ..running.processes import join_ranks
+from ..running.processes import join_ranks, prepare_process
 from ..running.progress import announce, duration
 from ..stages.cached_training import build_stack
 from ..stages.context import RunContext
@@ -49,9 +48,9 @@ def hyperparameter_search(
     """Search the hyper-parameters of stages `meta` and `head`; what is finished is not done again.
 
     The objective is `decision_objective` (Jaccard + micro-F1 + macro-F1 / 2) of the out-of-fold
-    logits at the best epoch (however small its gain, whatever `gain_in_errors` says), its decision
-    rule cross-validated. The best of many is too good as an
-    estimate: score a run with the values found on texts that were not used here.
+    logits at the best epoch (without regard to `gain_in_errors`), with the decision rule
+    cross-validated. The best of many is too good as an estimate: score a run with the values found
+    on texts that were not used here.
 
     Args:
         recipe: all arguments. The first of `head_seeds` is the seed of every trial.
@@ -135,10 +134,12 @@ def _open_study(optuna: Any, path: Path, name: str) -> Any:
         aside = path.with_name(f"{path.name}.damaged")
         os.replace(path, aside)
         path.with_name(f"{path.name}-journal").unlink(missing_ok=True)  # not that of a new database
-        announce(f"{path} is damaged ({error}). It is set aside in {aside}, and trials begin anew.")
+        announce(
+            f"{path} is damaged ({error}). It is set aside in {aside}, and the trials start again."
+        )
         return optuna.create_study(**options)
     if damaged:
-        announce(f"{path} holds {damaged} damaged trials, which are left out and tried again.")
+        announce(f"{path} holds {damaged} damaged trials, which are left out and run again.")
     return study
 
 
@@ -249,7 +250,7 @@ def _best(study: Any) -> Any:
 def _progress(study: Any, trials: int) -> str:
     done = _finished(study)
     if not done:
-        return f"Trial 1 of {trials}: the recipe as it is."
+        return f"Trial 1 of {trials}: the unchanged recipe."
     seconds = float(np.mean([trial.user_attrs["seconds"] for trial in done]))
     return (
         f"Trial {len(done) + 1} of {trials}; best so far {_best(study).value:.4f} (trial "

@@ -182,7 +182,6 @@ def test_a_run_without_scores_says_so(run_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(run_folder, tmp_path / "run")
     results = {"format": 1, "labels": LABELS}
     (tmp_path / "run/results.json").write_text(json.dumps(results))
-    (tmp_path / "run/training_args.json").unlink()
     card = card_of(tmp_path / "run", plots=[], examples=[], digest=None, tag=None)
     assert "Nothing is known of how well it does" in card
     assert not re.search(r"\|[ \t]*\||\bNone\b", re.sub(r"```.*?```", "", card, flags=re.DOTALL))

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from tiny_models import LABELS, NASTY_TEXTS
 
 from stacked_emotion import StackedEmotionForSequenceClassification
 from stacked_emotion.common.errors import UserError
+from stacked_emotion.common.files import file_digest
 from stacked_emotion.inference import (
     ModelError,
     OnnxEmotionPredictor,
@@ -24,6 +26,7 @@ from stacked_emotion.inference import (
 )
 from stacked_emotion.inference.backends import export as onnx_export
 from stacked_emotion.inference.backends.export import CheckTexts, layer_kind, report_table
+from stacked_emotion.inference.model_files import ModelFiles
 
 WITHOUT_TORCH = """
 import json, sys
@@ -152,6 +155,22 @@ def test_export_of_other_weights_is_not_used(exported: Path, tmp_path: Path) -> 
         with pytest.raises(OSError, match="other weights"):
             load()
     assert StackedEmotionPredictor.from_pretrained(str(folder)).backend.startswith("torch")
+
+
+def test_one_changed_number_of_large_weights_is_noticed(exported: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "model"))
+    weights, report = folder / "model.safetensors", folder / "onnx/report.json"
+    tensors = load_file(weights) | {"large": np.zeros(20 << 20, np.uint8)}
+    save_file(tensors, weights)
+    report.write_text(
+        json.dumps(json.loads(report.read_text()) | {"weights": file_digest(weights)})
+    )
+    assert ModelFiles(folder).onnx_report()
+    for place in (3, 5 << 20, (20 << 20) - 3):
+        tensors["large"][place] = 1
+        save_file(tensors, weights)
+        assert ModelFiles(folder).onnx_report() is None
+        tensors["large"][place] = 0
 
 
 def test_exported_graphs_are_those_that_were_exported(exported: Path, tmp_path: Path) -> None:

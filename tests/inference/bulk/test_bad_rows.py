@@ -51,7 +51,7 @@ def test_csv(run: Any) -> None:
     assert told[7]["raw"] == '6,"open quote'
     assert told[9]["raw"] == '8,"a"b'
     assert (report.rows, report.predicted, report.without_answer, report.unreadable) == (6, 5, 1, 5)
-    assert "6 rows, 5 predicted, 1 without a text; 5 lines of the input are no rows" in str(report)
+    assert "6 rows, 5 predicted, 1 without a text; 5 lines of the input are not rows" in str(report)
 
 
 def test_an_open_quote_does_not_swallow_the_rest(run: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_comparisons_are_paired_with_the_stack(
         probabilities("stack")[..., columns], "macro_ap", resamples=2000,
     )  # fmt: skip
     found = outcome["comparisons"]["BCE"]["validation"]["rare_ap"]
-    assert found == expected.to_dict()
+    assert found == asdict(expected)
     (rare,) = outcome["rare_label_comparison"]
     assert (rare["first"], rare["second"]) == ("stack", "BCE")
     assert rare["rare_ap"]["difference"] == pytest.approx(-found["difference"])

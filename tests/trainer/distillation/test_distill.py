@@ -16,17 +16,28 @@ from tiny_models import ROOT
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from stacked_emotion import Run
+from stacked_emotion.common.command_line import Parser
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.data.labeled_texts import load_labeled_texts
 from stacked_emotion.inference import StackedEmotionPredictor
 from stacked_emotion.trainer.distillation import training
-from stacked_emotion.trainer.distillation.arguments import Distillation, parse_distillation
+from stacked_emotion.trainer.distillation.arguments import (
+    Distillation,
+    add_distillation_options,
+    distillation_of,
+)
 from stacked_emotion.trainer.distillation.command import main, run_distillation
 from stacked_emotion.trainer.distillation.run import DistillationContext
 from stacked_emotion.trainer.distillation.teacher import Teacher, logits_of
 from stacked_emotion.trainer.distillation.training import student_logits
 
 SAMPLE = ROOT / "recipes" / "sample"
+
+
+def parse_distillation(words: list[str]) -> Distillation:
+    parser = Parser(prog="stacked-emotion distill")
+    add_distillation_options(parser)
+    return distillation_of(parser, parser.parse_args(words))
 
 
 def arguments(teacher: Path, student: Path, output: Path, *more: str) -> list[str]:
@@ -113,7 +124,7 @@ def test_the_model_gives_the_reported_figures(distilled: Path) -> None:
 
 def _again(folder: Path) -> Distillation:
     """The arguments a finished distillation was given."""
-    recipe = json.loads((folder / "training_args.json").read_text(encoding="utf-8"))
+    recipe = json.loads((folder / "results.json").read_text(encoding="utf-8"))["recipe"]
     more = ["--augmented_copies", "1", "--unlabeled_file", recipe["unlabeled_file"]]
     return parse_distillation(
         arguments(Path(recipe["model"]), Path(recipe["student"]), folder, *more)
@@ -127,7 +138,11 @@ def test_fold_models_give_the_out_of_fold_scores(finished_run: Path, distilled: 
     assert train is not None
     run = teacher.find_run(None, train)
     assert run is not None
+<<<<<<< HEAD
     assert run.fold_models_digest(teacher.config.encoder_names) is not None
+=======
+    assert run.fold_models_digest(teacher.config.encoder_names)
+>>>>>>> main
     expected = run.out_of_fold_logits()
     in_sample = logits_of(teacher.predictor(), train.texts, progress=False)
     for fold in range(run.folds):
@@ -285,9 +300,9 @@ def test_mistakes(
     model, student = finished_run / "model", family_folders["bert"]
     cases = [
         (arguments(student, student, tmp_path), "must be a stack"),
-        (arguments(tmp_path, student, tmp_path), "no finished model"),
+        (arguments(tmp_path, student, tmp_path), "not a finished model"),
         (arguments(model, tmp_path / "none", tmp_path), "--student"),
-        (arguments(model, model, tmp_path), "no stock encoder"),
+        (arguments(model, model, tmp_path), "not a stock encoder"),
         (arguments(model, student, tmp_path, "--teacher_run", str(tmp_path)), "--teacher_run"),
         (arguments(model, student, tmp_path, "--temperature", "0"), "--temperature"),
         (arguments(model, student, tmp_path, "--soft_weight", "2"), "--soft_weight"),

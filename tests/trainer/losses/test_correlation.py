@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stacked_emotion.data.label_statistics import LabelStatistics, shrink_correlation
 from stacked_emotion.trainer.losses import CorrelationLoss, plutchik_correlation
@@ -99,3 +101,23 @@ def test_plutchik_geometry() -> None:
 def test_bad_priors_are_refused(prior: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CorrelationLoss(statistics(), prior=prior)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 6), st.floats(0, 1), st.floats(0.05, 1))
+def test_the_minimum_is_at_the_labels(seed: int, width: int, shrinkage: float, size: float) -> None:
+    rng = np.random.default_rng(seed)
+    table = (rng.random((30, width)) < rng.random(width)).astype(int)
+    statistics = LabelStatistics.from_labels(table, [f"label{i}" for i in range(width)])
+    loss = CorrelationLoss(statistics, shrinkage=shrinkage).double()
+    labels = torch.from_numpy(table[:5]).double()
+    step = size * torch.from_numpy(rng.random(labels.shape))
+    away = torch.logit((labels - (2 * labels - 1) * step).clamp(1e-9, 1 - 1e-9))
+    at_the_labels = loss(60.0 * (labels - 0.5), labels)["correlation"].item()
+    assert at_the_labels == pytest.approx(0, abs=1e-12)
+    assert loss(away, labels)["correlation"].item() >= -1e-9
+    nearer = torch.logit((labels - (2 * labels - 1) * step / 2).clamp(1e-9, 1 - 1e-9))
+    found = loss(away, labels)["correlation"].item()
+    assert loss(nearer, labels)["correlation"].item() == pytest.approx(
+        found / 4, rel=1e-4, abs=1e-7
+    )

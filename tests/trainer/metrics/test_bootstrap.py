@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -87,7 +89,7 @@ def test_deterministic_and_json() -> None:
     truth, scores = example()
     _, other = example(seed=9)
     results = [
-        paired_bootstrap(truth, scores, other, "macro_ap", resamples=300, seed=seed).to_dict()
+        asdict(paired_bootstrap(truth, scores, other, "macro_ap", resamples=300, seed=seed))
         for seed in (1, 1, 2)
     ]
     assert results[0] == results[1]

@@ -16,7 +16,7 @@ from stacked_emotion.common.finished import RECORD, find
 from stacked_emotion.trainer.train import main
 
 # Written anew by every call of the command, from finished work that is verified.
-REWRITTEN = ("model/", "results.", "training_args.json", "recipe.yaml", "predictions_",
+REWRITTEN = ("model/", "results.", "recipe.yaml", "predictions_",
              "tensorboard/", "trainer/")  # fmt: skip
 
 

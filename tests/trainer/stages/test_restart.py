@@ -106,7 +106,7 @@ def test_killed_while_a_checkpoint_is_written(
     ]
     said = kill_again_and_again(arguments, tmp_path, 3, lambda life: killers[life])
     assert "cannot be used: it was not finished" in said
-    assert "Training goes on from" in said
+    assert "Training resumes from" in said
     assert_same(tmp_path / "run", whole[0])
 
 
@@ -145,5 +145,5 @@ def test_twenty_kills_at_random_moments(
         return kill_after, float(chance.uniform(0.0, share)), tmp_path / "run"
 
     said = kill_again_and_again(arguments, tmp_path, 20, killer)
-    assert "Training goes on from" in said
+    assert "Training resumes from" in said
     assert_same(tmp_path / "run", whole[0])

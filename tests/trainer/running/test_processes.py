@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from stacked_emotion.trainer.running.process_start import prepare_process
+from stacked_emotion.trainer.running.processes import prepare_process
 
 
 def test_what_is_imported_is_left_out_of_garbage_collections() -> None:
