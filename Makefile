@@ -58,11 +58,11 @@ test-clusters: $(INSTALLED)  ## partitions under the real Ray Data and Spark (Ja
 bench-bulk: $(INSTALLED)  ## peak memory of bulk prediction from 10,000 to 1,000,000 rows
 	$(BIN)/python benchmarks/bulk_memory.py
 
-test-lowest:  ## configuration, tokenizer and model with the lowest admitted versions
+test-lowest:  ## model, losses and metrics with the lowest versions that setup.py admits
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet torch==2.13.0
 	.venv-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[test]"
-	.venv-lowest/bin/python -m pytest -q tests/model
+	.venv-lowest/bin/python -m pytest -q tests/model tests/common tests/trainer/metrics tests/trainer/losses
 
 bench: $(INSTALLED)  ## speed, memory and loading, into docs/performance.md (about 20 minutes on an idle machine)
 	$(BIN)/python benchmarks/throughput.py

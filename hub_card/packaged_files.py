@@ -57,7 +57,7 @@ def remote_code() -> list[Path]:
 
 
 def needed_requirements(files: Iterable[Path]) -> list[str]:
-    """What these files need from PyPI, as this package requires it: "torch>=2.6" and so on.
+    """What these files need from PyPI, as this package requires it: "torch>=2.13" and so on.
 
     Only imports at the top of a module count: what a function imports serves a part that another
     place may do without, or comes with the others.

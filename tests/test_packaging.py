@@ -1,7 +1,8 @@
-"""A wheel, installed into an empty virtual environment, works there."""
+"""A wheel works in an empty environment, and what `setup.py` promises is what is tested."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -39,3 +40,15 @@ def test_wheel_works_in_an_empty_environment(tmp_path: Path, tiny_stack_folder: 
         tmp_path / "venv/bin/stacked-emotion", "predict", "--model", tiny_stack_folder, "نص"
     )
     assert '"labels"' in answer
+
+
+def test_lowest_versions_are_those_that_are_tested() -> None:
+    """`make test-lowest` installs `constraints-lowest.txt`; 2.13 stands for 2.13.0."""
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    required = setup.partition("install_requires=[")[2].partition("]")[0]
+    promised = dict(re.findall(r'"([\w-]+)>=([\d.]+)"', required))
+    lines = (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
+    tested = dict(line.split("==") for line in lines if "==" in line)
+    assert promised.keys() == tested.keys()
+    for name, version in promised.items():
+        assert tested[name] == version or tested[name].removesuffix(".0") == version, name

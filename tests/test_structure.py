@@ -23,7 +23,7 @@ TESTS = ROOT / "tests"
 ONE_OF_EACH: dict[str, tuple[str, str, dict[str, str]]] = {
     "sigmoid": (r"np\.exp\(-|1(\.0)? / \(1(\.0)? \+|expit\(", "common/numerics.py", {}),
     "expected Jaccard in numpy": (
-        r"cumsum\(-1\)[\s\S]{0,600}argmax\(-1",
+        r"take_along_axis\([\s\S]{0,60}cumsum\(",
         "inference/decisions.py",
         {"decisions_stacked_emotion.py": "the twin of it in torch, as remote code"},
     ),
