@@ -125,9 +125,20 @@ def _check_fields_of_transformers(config: Any, others: Mapping[str, Any]) -> Non
         value = others.get(name)
         allowed = value is None or isinstance(value, str | dict)
         require(allowed, name, value, "a name, or names by encoder")
+        refuse_hub_code(name, value)
     for name in ("quantization_config", "per_layer_config"):
         value = others.get(name)
         require(value is None or not _plain(value), name, value, "an object")
+
+
+def refuse_hub_code(name: str, value: Any) -> None:
+    """Refuse an attention that transformers would download from the Hub and run.
+
+    Raises:
+        ValueError: the value of a configuration file names a repository.
+    """
+    if "/" in str(value):
+        raise ValueError(f"{name} is {value!r:.100}: code from the Hub is not run for a config.")
 
 
 def _plain(value: Any) -> bool:

@@ -19,6 +19,7 @@ from .checks_stacked_emotion import (
     check_fields,
     check_heads,
     check_label_fields,
+    refuse_hub_code,
     require,
     safe_labels,
 )
@@ -353,6 +354,8 @@ def _encoder_config(name: str, config: Any) -> PreTrainedConfig:
             f"encoders[{name!r}].model_type is {model_type!r}, which this version of transformers "
             "does not know as an encoder."
         )
+    for key in [key for key in values if "attn_implementation" in str(key)]:
+        refuse_hub_code(f"encoders[{name!r}].{key}", values[key])
     try:
         return CONFIG_MAPPING[model_type](**values)
     except Exception as error:  # every model type has checks and errors of its own

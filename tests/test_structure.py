@@ -25,7 +25,7 @@ ONE_OF_EACH: dict[str, tuple[str, str, dict[str, str]]] = {
     "expected Jaccard in numpy": (
         r"take_along_axis\([\s\S]{0,60}cumsum\(",
         "inference/decisions.py",
-        {"decisions_stacked_emotion.py": "the twin of it in torch, as remote code"},
+        {},
     ),
     "file digest": (
         r"hashlib\.",

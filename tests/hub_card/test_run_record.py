@@ -40,9 +40,9 @@ def test_of_a_student(student_run_folder: Path) -> None:
     [
         ("results.json", None, "train to the end first"),
         ("results.json", "{", "cannot be read"),
-        ("results.json", "[]", "JSON object"),
+        ("results.json", "[]", "not an object"),
         ("results.json", '{"format": 99}', "format 99"),
-        ("results.json", '{"format": 1, "labels": ["other"]}', "not of one run"),
+        ("results.json", '{"format": 1, "labels": ["other"]}', "different runs"),
         ("model/config.json", None, "not a finished run"),
     ],
 )
