@@ -229,8 +229,8 @@ class BidirectionalLSTM(nn.Module):
         onward = _run_lstm(self.forward_lstm, inputs)
         first = torch.arange(inputs.shape[0], device=inputs.device) * inputs.shape[1]
         index = (first.unsqueeze(1) + reverse).flatten()
-        backward = _run_lstm(self.backward_lstm, _reordered(inputs, index))
-        backward = _reordered(backward, index)
+        backward = _run_lstm(self.backward_lstm, _reordered(inputs, index, inputs))
+        backward = _reordered(backward, index, inputs)
         states = torch.cat([onward, backward], dim=-1)
         return states * word_mask.to(states.dtype).unsqueeze(-1)
 
@@ -263,9 +263,13 @@ def _run_lstm(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
     return states.transpose(0, 1)
 
 
-def _reordered(words: Tensor, index: Tensor) -> Tensor:
-    """(B, W, size) and (B * W,) to (B, W, size); its gradient is much faster than `gather`'s."""
-    return words.flatten(0, 1).index_select(0, index).view(words.shape)
+def _reordered(words: Tensor, index: Tensor, like: Tensor) -> Tensor:
+    """(B, W, size) and (B * W,) to (B, W, size); its gradient is much faster than `gather`'s.
+
+    B and W are read from `like`: in a second export of one process, the exporter takes those of an
+    LSTM's output for the numbers it was traced with.
+    """
+    return words.flatten(0, 1).index_select(0, index).view(*like.shape[:2], words.shape[-1])
 
 
 class AttentionPooling(nn.Module):

@@ -244,3 +244,10 @@ def test_layer_kinds() -> None:
     )
     assert layer_kind("lstm.forward_lstm/LSTM") is None
     assert layer_kind("/MatMul_2") is None
+
+
+def test_a_second_export_of_one_process(exported: Path, tmp_path: Path) -> None:
+    """The export runs its graph at other lengths than the traced one, and refuses one that fails."""
+    again = Path(shutil.copytree(exported, tmp_path / "again", ignore=lambda *_: {"onnx"}))
+    report = export_onnx(again, None, CheckTexts(["نص قصير", "a b c " * 9], None, "test texts"))
+    assert report["differences"]["onnx float32"]["label_agreement"] == 1.0
