@@ -47,8 +47,8 @@ class DataArguments:
 
     dataset_name: str | None = field(
         default=None,
-        metadata={"help": "Data set on the Hub, a folder that datasets can load, or one written "
-                  "by save_to_disk."},
+        metadata={"help": "Data set on the Hub, or a folder that datasets can load. Folders "
+                  "written by save_to_disk work too."},
     )  # fmt: skip
     dataset_config_name: str | None = field(
         default=None, metadata={"help": "Configuration of the data set, such as subtask5.arabic."}
@@ -58,7 +58,9 @@ class DataArguments:
         metadata={"help": "Branch, tag or commit of the data set. The commit that was read is "
                   "recorded."},
     )  # fmt: skip
-    train_file: str | None = field(default=None, metadata={"help": f"Training texts: {_FORMATS}."})
+    train_file: str | None = field(
+        default=None, metadata={"help": f"Training texts. Formats: {_FORMATS}."}
+    )
     validation_file: str | None = field(
         default=None, metadata={"help": "Validation texts, in one of the same formats."}
     )
@@ -91,13 +93,13 @@ class DataArguments:
     )  # fmt: skip
     label_format: Literal["names", "multi_hot", "ids", "columns"] | None = field(
         default=None,
-        metadata={"help": "What the labels are: names or ids (class numbers from 0) in one column, "
+        metadata={"help": "What the labels are. names or ids (class numbers from 0) in one column, "
                   "multi_hot (vectors of 0 and 1) in one column, or columns of 0 and 1. Default: "
                   "the one kind that fits every cell."},
     )  # fmt: skip
     label_separator: str | None = field(
         default=None,
-        metadata={"help": "Separator between two names in the column of labels; also 'tab', "
+        metadata={"help": "Separator between two names in the column of labels. Also 'tab', "
                   "'newline' or a space. Default: the one of , ; | / tab and newline that occurs."},
     )  # fmt: skip
     label_names: list[str] | None = field(
@@ -107,8 +109,8 @@ class DataArguments:
     )  # fmt: skip
     positive_from: float | None = field(
         default=None,
-        metadata={"help": "For intensities: numbers from here up mean that the label is given, "
-                  "for example 1 where labels are rated 0 to 3."},
+        metadata={"help": "For intensities: the lowest number that means the label is given. "
+                  "For example 1 where labels are rated 0 to 3."},
     )  # fmt: skip
     ignore_columns: list[str] | None = field(
         default=None, metadata={"help": "Columns that are neither text nor labels."}
@@ -146,8 +148,8 @@ class DataArguments:
     )
     on_bad_rows: Literal["error", "skip"] = field(
         default="error",
-        metadata={"help": "error: stop at rows that cannot be used; skip: leave them out and "
-                  "report them, unless they are more than half of all rows."},
+        metadata={"help": "Stop at rows that cannot be used (error) or leave them out (skip). "
+                  "Left-out rows are reported, and more than half of all rows are refused."},
     )  # fmt: skip
     drop_leaked: bool = field(
         default=False,
