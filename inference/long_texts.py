@@ -1,8 +1,8 @@
 """Texts that are longer than the encoders: overlapping windows, whose logits are pooled.
 
-The default pooling is the mean, so that the answer is about the whole text. The maximum gives a
-label that any window shows; it suits long documents with little emotion, and gives more labels the
-longer the text is.
+The default pooling is the maximum: a text gets the labels that any of its windows shows. The mean
+gives an answer about the text as a whole, and loses what only one window shows.
+`benchmarks/long_texts.py` compares them.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class StackedEmotionPredictor(TextPredictor):
         tokenizer: StackedEmotionTokenizer,
         device: str | torch.device = "cpu",
         long_texts: str = "truncate",
-        pooling: str = "mean",
+        pooling: str = "max",
         source: str = "",
     ) -> None:
         self._files: ModelFiles | None = None
@@ -110,7 +110,7 @@ class StackedEmotionPredictor(TextPredictor):
         revision: str | None = None,
         backend: str = "auto",
         long_texts: str = "truncate",
-        pooling: str = "mean",
+        pooling: str = "max",
         **hub_options: Any,
     ) -> StackedEmotionPredictor:
         """Load a folder or a Hub repository.

@@ -71,7 +71,7 @@ class TextPredictor:
         decision: Decision,
         runner: Runner,
         long_texts: str = "truncate",
-        pooling: str = "mean",
+        pooling: str = "max",
         source: str = "",
     ) -> None:
         for name, value, known in (

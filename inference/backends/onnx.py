@@ -76,7 +76,7 @@ class OnnxEmotionPredictor(TextPredictor):
         threads: int | None = None,
         workers: int = 1,
         long_texts: str = "truncate",
-        pooling: str = "mean",
+        pooling: str = "max",
         **hub_options: Any,
     ) -> OnnxEmotionPredictor:
         """Load a folder, or a Hub repository (which needs `huggingface_hub`).
