@@ -95,7 +95,7 @@ def check_encoders(
         revisions: branch, tag or commit by name; others are at `main`.
         texts: training texts; the first 2,000 are tokenized.
         max_length: positions that are wanted for a text.
-        dtype: number format of training; bfloat16 and float16 stand for mixed precision.
+        dtype: number format of training; bfloat16 stands for mixed precision, others for float32.
 
     Returns:
         One check per encoder, in the same order. None of them raises: look at `problems`.
@@ -248,7 +248,7 @@ def _check_model(check: EncoderCheck, hub: dict[str, str]) -> PreTrainedModel | 
         return None
     try:
         model, loaded = AutoModel.from_pretrained(
-            check.source, dtype=torch.float32, use_safetensors=None, output_loading_info=True, **hub
+            check.source, dtype=torch.float32, output_loading_info=True, **hub
         )
     except Exception as error:  # safetensors', torch's and pickle's own kinds
         check.problems.append(
@@ -312,13 +312,13 @@ def _check_forward(
     row = tokenizer(text, truncation=True, max_length=check.max_length, verbose=False)["input_ids"]
     inner = row[1:-1] or row
     longest = (row[:1] + inner * (check.max_length // len(inner) + 1))[: check.max_length]
-    mixed = dtype in (torch.bfloat16, torch.float16) and model.device.type != "cpu"
-    mixed = mixed or dtype == torch.bfloat16
     for what, ids in (("a long text", longest), ("an empty text", tokenizer("")["input_ids"])):
         if not ids:
             ids = [tokenizer.pad_token_id]
         inputs = torch.tensor([ids])
-        scope: Any = torch.autocast(model.device.type, dtype) if mixed else nullcontext()
+        scope: Any = (
+            torch.autocast(model.device.type, dtype) if dtype == torch.bfloat16 else nullcontext()
+        )
         try:
             with scope:
                 states = model(input_ids=inputs, attention_mask=torch.ones_like(inputs))[0]
