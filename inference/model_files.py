@@ -16,12 +16,11 @@ from typing import Any
 
 from ..common.errors import UserError, shorten
 from ..common.files import file_digest, parse_json
+from ..folders_stacked_emotion import WEIGHTS, WEIGHTS_INDEX, leads_out
 from .decisions import Decision
 
 CONFIG = "config.json"
 TOKENIZER = "tokenizer_config.json"
-WEIGHTS = "model.safetensors"
-WEIGHTS_INDEX = "model.safetensors.index.json"
 ONNX_REPORT = "onnx/report.json"
 MAX_JSON_BYTES = 64 << 20
 MAX_SIZE = 10_000_000
@@ -77,10 +76,7 @@ class ModelFiles:
         path = self.folder / name
         if not path.is_file():
             raise ModelError(f"{self.location} has no {name}.")
-        inside = self.folder.resolve()
-        if inside.parent.name == "snapshots":  # a folder of the Hub's cache has links to its blobs
-            inside = inside.parent.parent
-        if not path.resolve().is_relative_to(inside):
+        if leads_out(path, self.folder):
             raise ModelError(f"{path} is a link to a file outside the model's folder: copy it in.")
         return str(path)
 
@@ -213,6 +209,8 @@ class ModelFiles:
             names = sorted(set(_object(index, "weight_map").values()), key=str)
             for name in names:
                 _plain_name(name, "weight_map", ".safetensors")
+            if not names:
+                raise ValueError("weight_map is empty")
         return [Path(self(name)) for name in names]
 
     def onnx_report(self) -> dict[str, Any] | None:

@@ -216,9 +216,14 @@ def load_model(
         dtype = _TORCH_DTYPES[dtype]
     config = load_config(files)
     with files.reading("the weights"):
+        paths = files.weight_files()
+        StackedEmotionForSequenceClassification.refuse_large(
+            config, sum(path.stat().st_size for path in paths)
+        )
         weights = converted_weights(files, dtype)
-        source = files.location if weights is None else None
-        given = files.options if weights is None else {"state_dict": weights}
+        # The folder of the Hub's cache, for what else a repository has is not to be read.
+        source = str(paths[0].parent) if weights is None else None
+        given = {} if weights is None else {"state_dict": weights}
         model, report = StackedEmotionForSequenceClassification.from_pretrained(
             source, config=config, dtype=dtype, output_loading_info=True, use_safetensors=True,
             **given, **options,
