@@ -207,8 +207,8 @@ def most_weights(config: Any) -> int:
     total = 0
     encoders = list(config.encoders.values())
     for encoder in encoders:
-        sizes = {key: getattr(encoder, key, None) for key in _ENCODER_SIZES}
-        known = {key: value for key, value in sizes.items() if is_integer(value)}
+        sizes: dict[str, Any] = {key: getattr(encoder, key, None) for key in _ENCODER_SIZES}
+        known: dict[str, int] = {key: size for key, size in sizes.items() if is_integer(size)}
         width = known["hidden_size"]
         inner = known.get("intermediate_size", 4 * width)
         rows = ("vocab_size", "max_position_embeddings", "type_vocab_size")

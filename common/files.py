@@ -118,6 +118,8 @@ def parse_json(path: Path) -> dict[str, Any]:
         OSError: the file cannot be read.
         ValueError: it does not hold a JSON object.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is not a file")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:

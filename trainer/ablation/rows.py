@@ -13,7 +13,9 @@ from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 
 from ...common.files import fingerprint
+from ...common.finished import Form
 from ..choosing.decision_rules import Decision, choose_decision
+from ..choosing.thresholds import DECISION_FORM
 from ..features.cache import FeatureCache
 from ..results import System
 from ..running.once import run_once
@@ -138,7 +140,9 @@ def _kept(full: RunContext, variant: Variant, root: Path) -> Row:
         return details | {"decision": system.decision.to_dict()}
 
     folder = root / variant.slug
-    record = run_once(folder, key, work)
+    tokens = {"tokens": {str: {"texts": int, "changed": int}}}
+    fields = {"decision": DECISION_FORM} | (tokens if variant.kind == "own_tokens" else {})
+    record = run_once(folder, key, work, Form(fields, ("logits.safetensors",)))
     system = System(
         variant.title,
         Decision.from_dict(record["decision"]),

@@ -16,7 +16,7 @@ from accelerate.utils import broadcast_object_list
 from ...common.disk import disk_errors
 from ...common.errors import UserError
 from ...common.files import discard
-from ...common.finished import RECORD, Finished, find, finish, thorough
+from ...common.finished import ANY, NUMBER, RECORD, Finished, Form, find, finish, thorough
 from ...common.locks import locked, output_folder
 from .progress import announce
 
@@ -67,7 +67,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
-def find_finished(folder: Path, key: str) -> Finished | None:
+def find_finished(folder: Path, key: str, form: Form = ANY) -> Finished | None:
     """Finished work with that key; damage is reported.
 
     Every rank must call it, except in `main_rank_alone`. The main one reads the files, and all get
@@ -76,11 +76,12 @@ def find_finished(folder: Path, key: str) -> Finished | None:
     Args:
         folder: the folder of the work.
         key: fingerprint of everything it depends on.
+        form: what it has to hold.
     """
     state = PartialState()
     answer: list[Finished | None] = [None]
     if state.is_main_process:
-        answer[0], problem = find(folder, key)
+        answer[0], problem = find(folder, key, form=form)
         if problem is not None:
             announce(f"{folder} {problem}. It is made again.")
     if state.num_processes > 1 and not _ALONE.get():
@@ -88,7 +89,9 @@ def find_finished(folder: Path, key: str) -> Finished | None:
     return answer[0]
 
 
-def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+def run_once(
+    folder: Path, key: str, work: Callable[[Path], dict[str, Any]], form: Form = ANY
+) -> dict[str, Any]:
     """Do a piece of work unless it is finished and undamaged in its folder.
 
     Every rank must call it. The work gets its own folder and returns a JSON-able record. The
@@ -100,6 +103,7 @@ def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> 
         key: fingerprint of everything the result depends on; with another key the folder is
             cleared first.
         work: what to do.
+        form: what its record and its files have to hold.
 
     Returns:
         The record, with `seconds`.
@@ -108,7 +112,8 @@ def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> 
         UserError: the folder holds files that no run wrote, or the disk is full or read-only.
     """
     state = PartialState()
-    found = find_finished(folder, key)
+    timed = Form({**form.record, "seconds": NUMBER}, form.files)
+    found = find_finished(folder, key, timed)
     if found is None:
         with disk_errors(folder, "--output_dir"), alone_in(folder):
             if state.is_main_process:

@@ -11,7 +11,7 @@ import torch
 
 from ...common.errors import UserError
 from ...common.files import fingerprint
-from ...common.finished import Finished, finished_in
+from ...common.finished import Finished, Form, finished_in
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..arguments import TrainingRecipe
 from ..data_collator import EncodedTextCollator, EncodedTexts
@@ -28,6 +28,9 @@ from .lora import add_lora, merge_lora
 # Raised when the same settings come to other weights: finished encoders are then trained again.
 ENCODER_VERSION = 1
 _MODEL_FILES = ("*.safetensors", "config.json")
+ENCODER_FORM = Form(
+    {"settings": {"source": str}, "source_state": dict, "log": [dict]}, _MODEL_FILES
+)
 
 
 def run_encoders(context: RunContext) -> dict[str, Any]:
@@ -50,6 +53,7 @@ def run_encoders(context: RunContext) -> dict[str, Any]:
                 encoder_folder(context.shared, name, part),
                 encoder_key(context, name, part),
                 partial(_fine_tune, context, index, rows),
+                ENCODER_FORM,
             )
     return records
 
@@ -77,6 +81,7 @@ def fine_tuned(context: RunContext, name: str, part: str) -> Finished:
     return finished_in(
         encoder_folder(context.shared, name, part),
         "run the stage encoders first (leave --stage out to run all).",
+        ENCODER_FORM,
     )
 
 

@@ -19,6 +19,7 @@ from accelerate import PartialState
 from ...common.environment import environment
 from ...common.errors import UserError
 from ...common.files import fingerprint, write_json
+from ...common.finished import NUMBER, Form
 from ..arguments import TrainingRecipe
 from ..commands import command_main
 from ..features.cache import FeatureCache
@@ -37,6 +38,8 @@ from ..stages.meta_and_head import (
     top_plan,
 )
 from .search_space import SearchSpace, current_values, recipe_lines, space_of
+
+_TRIAL = Form({"epoch": int, "score": NUMBER}, ("fold_*.safetensors",))
 
 
 def hyperparameter_search(
@@ -214,7 +217,7 @@ def _run_trial(
         return run
 
     meta, head = (
-        run_once(stage_folder(trial, stage), stage_key(trial, stage), work(stage))
+        run_once(stage_folder(trial, stage), stage_key(trial, stage), work(stage), _TRIAL)
         for stage in ("meta", "head")
     )
     seconds = round(time.monotonic() - begin, 1)
