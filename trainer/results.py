@@ -14,6 +14,7 @@ from huggingface_hub.errors import HFValidationError
 from ..common.files import file_digest
 from ..common.numerics import sigmoid
 from ..common.tables import markdown_table
+from ..folders_stacked_emotion import WEIGHTS, WEIGHTS_INDEX
 from .choosing.decision_rules import Decision
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
 from .metrics.scores import emotion_scores
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from ..data.labeled_texts import LabeledTexts
     from ..data.splits import DataSplits
 
-_SOURCE_FILES = ("*.json", "*.txt", "*.model", "tokenizers/*/*.json")
+_SOURCE_FILES = (
+    "*.safetensors", "*.json", "*.txt", "*.model", "*.codes", "*.vocab", "*.tiktoken",
+    "tokenizers/*/*.json",
+)  # fmt: skip
 TITLES = {
     "jaccard": "Jaccard",
     "micro_f1": "micro-F1",
@@ -237,8 +241,11 @@ def used_state(source: str, state: dict[str, Any]) -> dict[str, Any]:
 
 def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of weights, configuration and tokenizer files by relative path."""
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
-    files += sorted(path for pattern in _SOURCE_FILES for path in folder.glob(pattern))
+    patterns = list(_SOURCE_FILES)
+    whole = any((folder / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX))
+    if not whole or (folder / "adapter_config.json").is_file():
+        patterns.append("*.bin")  # else transformers does not read them
+    files = sorted(path for pattern in patterns for path in folder.glob(pattern))
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
 
 

@@ -16,8 +16,8 @@ from ...common.errors import UserError, quoted
 from ...common.files import replace_file
 from ...common.locks import locked
 from ...configuration_stacked_emotion import StackedEmotionConfig
-from ..model_files import local_folder
-from ..predictor import StackedEmotionPredictor
+from ..model_files import ModelFiles, local_folder
+from ..predictor import StackedEmotionPredictor, device_of, runtime
 from .joining import join_parts
 from .ledger import Ledger, model_facts
 from .parts import FORMATS, part_suffix, write_lines, write_part
@@ -27,6 +27,8 @@ from .rows import Chunk, JsonRows, Problem, Source, choose_text_column
 from .sources import open_source
 
 PART_ROWS = 4096
+# Raised when the same rows come to other answers: parts of before are then not joined with new ones.
+PREDICTION_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,10 @@ def predict_file(
             f"{source.name} already has the columns {quoted(clash)}: set --prefix, such as "
             "predicted_."
         )
+    processes = Processes.launched()
     facts = {
+        "code": PREDICTION_VERSION,
+        "runs_on": _runs_on(model, commit or revision, processes, **predictor_options),
         "input": source.facts,
         "text_column": column,
         "model": model_facts(model, commit),
@@ -141,7 +146,6 @@ def predict_file(
         "prefix": prefix,
         "predictor": {key: str(value) for key, value in sorted(predictor_options.items())},
     }
-    processes = Processes.launched()
     ledger = Ledger(target, part_suffix(source.schema, target.suffix), facts)
     job = _Job(model, commit or revision, source, column, columns, ledger, processes,
                batch_tokens, predictor_options)  # fmt: skip
@@ -151,6 +155,21 @@ def predict_file(
             lock = target.with_name(f".{target.name}.lock")
             stack.enter_context(locked(lock, target, "--output"))
         return job.run(part_rows, overwrite)
+
+
+def _runs_on(
+    model: str,
+    revision: str | None,
+    processes: Processes,
+    device: str = "auto",
+    backend: str = "auto",
+    dtype: str = "auto",
+    **others: Any,
+) -> list[str]:
+    """Device, backend and dtype, of which the answers depend in the last digits."""
+    where = device_of(processes.device if device == "auto" else device)
+    files = ModelFiles(model, revision)
+    return [where.type, *runtime(files, backend, dtype, where)]
 
 
 @dataclass

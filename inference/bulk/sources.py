@@ -61,7 +61,7 @@ def open_source(
         return _ArrowSource(
             open_dataset(name, dataset_config_name, dataset_split, dataset_revision)
         )
-    if path.suffix.lower() == ".jsonl" and path.is_file() and not path.stat().st_size:
+    if path.suffix.lower() == ".jsonl" and path.is_file() and _is_blank(path):
         return _NoRows(path)
     delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
     rows = open_rows(
@@ -69,6 +69,11 @@ def open_source(
         [text_column] if text_column else (),
     )  # fmt: skip
     return _RowSource(rows) if isinstance(rows, Rows) else _ArrowSource(rows)
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether a file has at most blank lines; a large one is not read."""
+    return path.stat().st_size < CHUNK_CHARACTERS and not path.read_bytes().strip()
 
 
 class _NoRows:
@@ -79,7 +84,7 @@ class _NoRows:
 
     def __init__(self, path: Path) -> None:
         self.name, self.columns = str(path), list[str]()
-        self.facts: dict[str, Any] = {"file": str(path.resolve()), "size": 0}
+        self.facts: dict[str, Any] = {"file": str(path.resolve()), "size": path.stat().st_size}
 
     def chunks(self, part_rows: int) -> Iterator[Chunk]:
         """See `Source`."""

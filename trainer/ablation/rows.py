@@ -28,6 +28,9 @@ from .contexts import adopt_stage, variant_context
 from .own_tokens import own_token_logits
 from .variants import FULL, Variant
 
+# Raised when the same settings come to other figures: rows without stages are then done again.
+ROWS_VERSION = 1
+
 
 @dataclass
 class Row:
@@ -126,7 +129,9 @@ def _kept(full: RunContext, variant: Variant, root: Path) -> Row:
     if variant.encoder:
         parts = {"final", *(f"fold_{k}" for k in range(full.folds) if stages.cross_fit)}
         digests = {part: weights_digest(full, variant.encoder, part) for part in sorted(parts)}
+    own = variant.kind == "own_tokens"  # the encoder's own tokenizer, as it is in the source now
     key = fingerprint(
+        [ROWS_VERSION, full.source_states.get(str(variant.encoder)) if own else None],
         {"variant": variant.title, "digests": digests, "folds": [stages.cross_fit, stages.seed]},
         {"rule": [stages.threshold_objective, stages.decisions]},
         {split: texts.fingerprint() for split, texts in full.splits.items()},
@@ -141,7 +146,7 @@ def _kept(full: RunContext, variant: Variant, root: Path) -> Row:
 
     folder = root / variant.slug
     tokens = {"tokens": {str: {"texts": int, "changed": int}}}
-    fields = {"decision": DECISION_FORM} | (tokens if variant.kind == "own_tokens" else {})
+    fields = {"decision": DECISION_FORM} | (tokens if own else {})
     record = run_once(folder, key, work, Form(fields, ("logits.safetensors",)))
     system = System(
         variant.title,

@@ -16,7 +16,7 @@ from ..running.once import run_folder
 from ..running.processes import join_ranks, prepare_process
 from ..running.progress import announce, duration
 from ..stages.context import RunContext
-from ..stages.encoders import run_encoders
+from ..stages.encoders import finished_encoders, run_encoders
 from .outcome import Outcome
 from .rows import Row, expected_seconds, finish_row
 from .table import to_markdown
@@ -46,8 +46,8 @@ def run_ablation(recipe: TrainingRecipe, variants: Sequence[str] = ()) -> dict[s
 
 
 def _run_rows(full: RunContext, chosen: list[Variant]) -> dict[str, Any]:
-    if full.recipe.stages.encoders_from is None:
-        run_encoders(full)
+    given = full.recipe.stages.encoders_from
+    finished_encoders(full) if given else run_encoders(full)
     root = full.output / "ablation"
     outcome = Outcome(full, chosen)
     done: dict[str, Row] = {}

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(__name__)
 SHARD_TEXTS = 4096
+# Raised when the same teacher comes to other scores: all texts are then scored again.
+SCORES_VERSION = 1
 OUT_OF_FOLD = "out of fold"
 IN_SAMPLE = "in sample"
 
@@ -218,7 +220,7 @@ class _Store:
         files: tuple[str, ...] = (),
     ) -> Path:
         folder = self.root / part
-        digest = fingerprint([self.teacher.digest, self.teacher.dtype, *key])
+        digest = fingerprint([SCORES_VERSION, self.teacher.digest, self.teacher.dtype, *key])
         record = run_once(folder, digest, work, Form(files=files))
         self.seconds[part] = record["seconds"]
         return folder

@@ -15,8 +15,9 @@ from safetensors.torch import load_file as read_top
 from safetensors.torch import save_file as save_top
 from transformers.utils import logging
 
+from ...common.errors import UserError
 from ...common.files import fingerprint
-from ...common.finished import NUMBER, Finished, Form, find, finished_in
+from ...common.finished import NUMBER, Finished, Form, find
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..choosing.decision_rules import Decision
 from ..choosing.thresholds import DECISION_FORM
@@ -78,16 +79,19 @@ def stage_folder(context: RunContext, stage: str) -> Path:
 
 
 def finished_stage(context: RunContext, stage: str) -> Finished:
-    """What a stage left, whole and undamaged.
+    """What a stage left for this recipe, whole and undamaged.
 
     Raises:
-        UserError: the stage has not run, or a file is damaged.
+        UserError: the stage has not run, ran on something else, or a file is damaged.
     """
-    return finished_in(
-        stage_folder(context, stage),
-        f"run the stage {stage} first (leave --stage out to run all).",
-        STAGE_FORM,
-    )
+    folder = stage_folder(context, stage)
+    found, problem = find(folder, stage_key(context, stage), form=STAGE_FORM)
+    if found is None:
+        raise UserError(
+            f"{folder} {problem or 'holds no finished work'}: run the stage {stage} first (leave "
+            "--stage out to run all)."
+        )
+    return found
 
 
 def out_of_fold_logits(context: RunContext, stage: str) -> np.ndarray:

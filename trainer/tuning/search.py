@@ -26,10 +26,15 @@ from ..features.cache import FeatureCache
 from ..running.once import CHECKPOINTS, run_folder, run_once
 from ..running.processes import join_ranks, prepare_process
 from ..running.progress import announce, duration
-from ..stages.cached_training import build_stack
+from ..stages.cached_training import TOP_VERSION, build_stack
 from ..stages.context import RunContext
-from ..stages.encoders import encoder_parts, run_encoders, weights_digest
-from ..stages.features import training_features
+from ..stages.encoders import (
+    encoder_parts,
+    finished_encoders,
+    run_encoders,
+    weights_digest,
+)
+from ..stages.features import FEATURES_VERSION, training_features
 from ..stages.meta_and_head import (
     choose_out_of_fold,
     stacks_words,
@@ -81,8 +86,7 @@ def _search(
     optuna: Any, context: RunContext, space: SearchSpace, trials: int, seconds: float
 ) -> dict[str, Any]:
     recipe = context.recipe
-    if recipe.stages.encoders_from is None:
-        run_encoders(context)
+    finished_encoders(context) if recipe.stages.encoders_from else run_encoders(context)
     features = training_features(context)
     _, stack_words = stacks_words(context, features)
     study = _open_study(optuna, context.output / "tuning.db", _study_name(context, space))
@@ -177,6 +181,7 @@ def _study_name(context: RunContext, space: SearchSpace) -> str:
     recipe = context.recipe.to_dict()
     stages, parts = context.recipe.stages, sorted(encoder_parts(context))
     key = fingerprint(
+        [TOP_VERSION, FEATURES_VERSION],
         context.data_fingerprint,
         [weights_digest(context, name, part) for name in context.names for part in parts],
         [stages.cross_fit, stages.seed, stages.head_seeds[0]],
