@@ -150,6 +150,21 @@ def find(
         The work, or None and what is wrong with it, in words that follow its name. Both are None
         if there is no record.
     """
+    found, problem = read_record(folder, name, form)
+    if found is None:
+        return None, problem
+    if key is not None and found.key != key:
+        return None, OTHER_KEY
+    for file, entry in found.files.items():
+        if (damage := _file_problem(folder, file, entry)) is not None:
+            return None, f"is damaged: {damage}"
+    return found, None
+
+
+def read_record(
+    folder: Path, name: str = RECORD, form: Form = ANY
+) -> tuple[Finished | None, str | None]:
+    """As `find`, but only the record is read and checked, and none of its files."""
     try:
         content = parse_json(folder / name)
     except (FileNotFoundError, NotADirectoryError):
@@ -159,13 +174,8 @@ def find(
     found = _parsed(folder, content)
     if found is None:
         return None, f"is damaged: {name} is not what was written"
-    if key is not None and found.key != key:
-        return None, OTHER_KEY
     if (misfit := form.problem(found)) is not None:
         return None, f"is damaged: in {name}, {misfit}"
-    for file, entry in found.files.items():
-        if (problem := _file_problem(folder, file, entry)) is not None:
-            return None, f"is damaged: {problem}"
     return found, None
 
 

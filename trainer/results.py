@@ -11,7 +11,7 @@ import numpy as np
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
-from ..common.files import file_digest
+from ..common.files import file_digest, replace_file
 from ..common.numerics import sigmoid
 from ..common.tables import markdown_table
 from ..folders_stacked_emotion import WEIGHTS, WEIGHTS_INDEX
@@ -247,6 +247,16 @@ def _digests(folder: Path) -> dict[str, str]:
         patterns.append("*.bin")  # else transformers does not read them
     files = sorted(path for pattern in patterns for path in folder.glob(pattern))
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a compressed `.npz` so that the file is either the old one or the whole new one."""
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as stream:
+            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+
+    replace_file(path, write)
 
 
 def leak_note(entry: Mapping[str, Any]) -> str:

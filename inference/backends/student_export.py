@@ -12,6 +12,9 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
 from ...common.errors import UserError
+from ...common.files import fingerprint
+from ...common.finished import finish
+from ..model_files import ModelFiles
 
 OPSET = 18
 _TEXTS = ("نص قصير", "نص آخر أطول قليلا من الأول 😍", "كلمة " * 40, "!")
@@ -100,6 +103,12 @@ def export_student(model: str | Path, output: str | Path, int8: bool = True) -> 
     tokenizer.save_pretrained(folder)
     if Path(model).is_dir():
         shutil.copyfile(Path(model) / "config.json", folder / "config.json")
+        made_of = ModelFiles(model).export_inputs()
+        graphs = {"float32": [file.name]} | (
+            {} if quantized is None else {"int8": [quantized.name]}
+        )
+        report = {"made_of": made_of, "files": graphs, "differences": {}}
+        finish(folder, fingerprint(made_of, int8), report, name="report.json")
     return StudentExport(file, quantized, difference, quantized_difference)
 
 

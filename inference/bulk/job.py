@@ -27,7 +27,7 @@ from .rows import Chunk, JsonRows, Problem, Source, choose_text_column
 from .sources import open_source
 
 PART_ROWS = 4096
-# Raised when the same rows come to other answers: parts of before are then not joined with new ones.
+# Raised when the same rows come to other answers: parts of both are then not joined.
 PREDICTION_VERSION = 1
 
 
@@ -168,7 +168,8 @@ def _runs_on(
 ) -> list[str]:
     """Device, backend and dtype, of which the answers depend in the last digits."""
     where = device_of(processes.device if device == "auto" else device)
-    files = ModelFiles(model, revision)
+    hub = {"token", "cache_dir", "local_files_only"} & others.keys()
+    files = ModelFiles(model, revision, **{name: others[name] for name in hub})
     return [where.type, *runtime(files, backend, dtype, where)]
 
 

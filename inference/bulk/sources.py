@@ -73,7 +73,7 @@ def open_source(
 
 def _is_blank(path: Path) -> bool:
     """Whether a file has at most blank lines; a large one is not read."""
-    return path.stat().st_size < CHUNK_CHARACTERS and not path.read_bytes().strip()
+    return path.stat().st_size < 1 << 16 and not path.read_bytes().strip()
 
 
 class _NoRows:

@@ -9,7 +9,7 @@ from typing import Any
 from accelerate import PartialState
 
 from ...common.errors import UserError
-from ...common.files import write_json
+from ...common.files import replace_text, write_json
 from ..arguments import TrainingRecipe
 from ..commands import command_main
 from ..running.once import run_folder
@@ -66,7 +66,7 @@ def _run_rows(full: RunContext, chosen: list[Variant]) -> dict[str, Any]:
         figures = outcome.to_dict()
         if PartialState().is_main_process:
             write_json(full.output / "ablation.json", figures)
-            (full.output / "ablation.md").write_text(to_markdown(figures), encoding="utf-8")
+            replace_text(full.output / "ablation.md", to_markdown(figures))
     return figures
 
 

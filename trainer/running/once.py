@@ -14,9 +14,19 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from ...common.disk import disk_errors
-from ...common.errors import UserError
+from ...common.errors import UserError, quoted
 from ...common.files import discard
-from ...common.finished import ANY, NUMBER, RECORD, Finished, Form, find, finish, thorough
+from ...common.finished import (
+    ANY,
+    NUMBER,
+    RECORD,
+    Finished,
+    Form,
+    find,
+    finish,
+    read_record,
+    thorough,
+)
 from ...common.locks import locked, output_folder
 from .progress import announce
 
@@ -132,15 +142,30 @@ def run_once(
     return record
 
 
+def _files_of_others(folder: Path) -> list[str]:
+    """Files that neither finished nor interrupted work has left in its folder."""
+    found, _ = read_record(folder)
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    if found is None:  # what was interrupted, or whose record is damaged, cannot say
+        known = (folder / _STARTED).exists() or (folder / RECORD).exists()
+        return [] if known else [name.as_posix() for name in names]
+    ours = {*found.files, RECORD, _STARTED}
+    return [
+        name.as_posix()
+        for name in names
+        if name.as_posix() not in ours and name.parts[0] != CHECKPOINTS and name.suffix != ".lock"
+    ]
+
+
 def _begin(folder: Path, key: str) -> None:
     """Clear the folder, unless it holds the beginning of this very work."""
     started, record = folder / _STARTED, folder / RECORD
     if started.exists() and started.read_text(errors="replace") == key and not record.exists():
         return
-    if folder.is_dir() and any(folder.iterdir()) and not (started.exists() or record.exists()):
+    if folder.is_dir() and (others := _files_of_others(folder)):
         raise UserError(
-            f"{folder} holds files that no run wrote. Move them away or choose another "
-            "--output_dir."
+            f"{folder} holds files that no run wrote ({quoted(others, 3)}). Move them away or "
+            "choose another --output_dir."
         )
     discard(folder)
     folder.mkdir(parents=True)

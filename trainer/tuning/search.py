@@ -18,7 +18,7 @@ from accelerate import PartialState
 
 from ...common.environment import environment
 from ...common.errors import UserError
-from ...common.files import fingerprint, write_json
+from ...common.files import fingerprint, replace_text, write_json
 from ...common.finished import NUMBER, Form
 from ..arguments import TrainingRecipe
 from ..commands import command_main
@@ -111,7 +111,7 @@ def _search(
         raise UserError("No trial was finished: give --trials or --minutes a larger number.")
     outcome = _outcome(context, study, space)
     write_json(context.output / "tuning.json", outcome)
-    (context.output / "tuned.yaml").write_text(outcome["lines"], encoding="utf-8")
+    replace_text(context.output / "tuned.yaml", outcome["lines"])
     return outcome
 
 
