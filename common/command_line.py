@@ -16,6 +16,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from yaml import YAMLError
 
 from .errors import UserError, did_you_mean
+from .inert_text import inert_output
 from .settings import (
     Whole,
     convert,
@@ -223,7 +224,8 @@ def _metavar(hint: Any) -> str:
 def run_command(command: Callable[[], Any], words: Sequence[str], name: str) -> int:
     """Run a command and return its exit code.
 
-    A `UserError` is printed as one line. Anything else is a bug of this package: its traceback goes
+    A `UserError` is printed as it is. Control characters of foreign texts are printed as escapes,
+    whatever the command prints. Anything else is a bug of this package: its traceback goes
     to a file that the message names.
 
     Args:
@@ -235,6 +237,11 @@ def run_command(command: Callable[[], Any], words: Sequence[str], name: str) -> 
         What the command returns, 2 for a `UserError`, 1 for a bug, 130 when interrupted.
     """
     debug = "--debug" in words
+    with inert_output():
+        return _run(command, debug, name)
+
+
+def _run(command: Callable[[], Any], debug: bool, name: str) -> int:
     try:
         return int(command() or 0)
     except KeyboardInterrupt:

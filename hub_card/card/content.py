@@ -13,7 +13,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ...common.errors import UserError
-from ..inert_text import in_markdown, one_line
+from ...common.inert_text import in_markdown, one_line
 from ..run_record import RunRecord
 from .known_data import EMOTIONS, LANGUAGE_NAMES, definitions, known_data
 from .sections import METRICS, card_sections

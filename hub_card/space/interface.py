@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from ...common.errors import UserError
+from ...common.inert_text import in_html, one_line
 from ...inference import StackedEmotionPredictor, explain
 from ...inference.explanations.encoder_weights import encoder_weights
 from ...inference.limits import Limits
-from ..inert_text import in_html, one_line
 from . import rendering
 from .uploads import MAX_ROWS, read_upload, with_answers
 

@@ -15,12 +15,12 @@ from typing import Any
 import yaml
 
 from ...common.errors import UserError
+from ...common.inert_text import one_line
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...inference.model_files import CONFIG, ModelFiles
 from ..card.content import SYNTHETIC_TAG
 from ..card.known_data import known_data
 from ..hub_errors import hub_errors, hub_problem
-from ..inert_text import one_line
 from ..packaged_files import PACKAGE, needed_files, needed_requirements
 from ..run_record import RunRecord
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ...common.inert_text import in_html
 from ...inference.explanations.rendering import UNITS, text_direction
-from ..inert_text import in_html
 
 if TYPE_CHECKING:
     from ...inference.explanations.explanation import Explanation

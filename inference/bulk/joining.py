@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ _AS_JSON = pyarrow.string()
 
 def join_parts(
     parts: Sequence[Path], target: Path, suffix: str, schema: pyarrow.Schema | None,
-    columns: Columns,
+    columns: Columns, spreadsheet_safe: bool = False,
 ) -> list[Problem]:  # fmt: skip
     """Write all parts to `target`.
 
@@ -33,6 +34,7 @@ def join_parts(
         suffix: its format.
         schema: columns and types of the input; None for JSONL.
         columns: names of the answers' columns.
+        spreadsheet_safe: let no cell of CSV or TSV be a formula.
 
     Returns:
         What the format could not hold as it was.
@@ -50,14 +52,15 @@ def join_parts(
         names = _all_keys(parts, columns)
         labels = names.index(columns.labels)
         rows = (_json_cells(record, names, labels) for record in _records(parts))
-        lines = delimited_lines(rows, suffix, names, note)
-        write_lines(target, _with_header(names, suffix, lines))
+        lines = delimited_lines(rows, suffix, names, note, spreadsheet_safe)
+        write_lines(target, chain(_header(names, suffix, spreadsheet_safe), lines))
     elif suffix == ".parquet":
         merged = pyarrow.schema([*schema, *columns.fields], metadata=schema.metadata)
         tables = (parquet.ParquetFile(part).read(use_threads=False) for part in parts)
         _write_groups(tables, target, merged)
     else:
-        _concatenate(parts, target, next(iter(_header([*schema.names, *columns.all], suffix))))
+        (header,) = _header([*schema.names, *columns.all], suffix, spreadsheet_safe)
+        _concatenate(parts, target, header)
     return problems
 
 
@@ -70,13 +73,8 @@ def _concatenate(parts: Sequence[Path], target: Path, header: str | None) -> Non
                 shutil.copyfileobj(part, stream)
 
 
-def _header(names: Sequence[str], suffix: str) -> Iterator[str]:
-    yield from delimited_lines([names], suffix, names, lambda *_: None)
-
-
-def _with_header(names: Sequence[str], suffix: str, lines: Any) -> Iterator[str]:
-    yield from _header(names, suffix)
-    yield from lines
+def _header(names: Sequence[str], suffix: str, spreadsheet_safe: bool) -> Iterable[str]:
+    return delimited_lines([names], suffix, names, lambda *_: None, spreadsheet_safe)
 
 
 def _write_groups(tables: Iterator[pyarrow.Table], target: Path, schema: pyarrow.Schema) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
 
+from ...common.inert_text import in_spreadsheet
 from .predictions import Answers, Columns
 from .rows import Chunk, JsonRows, Problem, TableRows, python_values
 
@@ -29,8 +30,9 @@ def part_suffix(schema: pyarrow.Schema | None, target: str) -> str:
 
 
 def write_part(
-    path: Path, suffix: str, chunk: Chunk, answers: Answers, columns: Columns, own_keys: bool
-) -> list[Problem]:
+    path: Path, suffix: str, chunk: Chunk, answers: Answers, columns: Columns, own_keys: bool,
+    spreadsheet_safe: bool = False,
+) -> list[Problem]:  # fmt: skip
     """Write a chunk without header.
 
     Args:
@@ -40,6 +42,7 @@ def write_part(
         answers: one for each.
         columns: names of the answers' columns.
         own_keys: let a JSONL record that has a key of the answers' own keep it.
+        spreadsheet_safe: let no cell of CSV or TSV be a formula.
 
     Returns:
         What the format could not hold as it was.
@@ -59,7 +62,10 @@ def write_part(
         cells.append([None if labels is None else ",".join(labels) for labels in answers.labels])
         cells += zip(*_score_texts(answers.scores, ""), strict=True) if len(rows) else []
         names = [*rows.table.column_names, *columns.all]
-        write_lines(path, delimited_lines(zip(*cells, strict=True), suffix, names, changed.note))
+        rows_of_cells = zip(*cells, strict=True)
+        write_lines(
+            path, delimited_lines(rows_of_cells, suffix, names, changed.note, spreadsheet_safe)
+        )
     return changed.problems
 
 
@@ -149,6 +155,7 @@ def delimited_lines(
     suffix: str,
     names: Sequence[str],
     note: Callable[[int, str, str], None],
+    spreadsheet_safe: bool = False,
 ) -> Iterable[str]:
     """Rows as lines of CSV (quoted where it must be) or TSV (never quoted).
 
@@ -158,9 +165,12 @@ def delimited_lines(
         names: the columns.
         note: called with row index, column and message for a tab or line break in TSV, which
             becomes a space.
+        spreadsheet_safe: put an apostrophe before a cell that a spreadsheet would run.
     """
     for index, row in enumerate(rows):
         cells = [cell(value) for value in row]
+        if spreadsheet_safe:
+            cells = [in_spreadsheet(text) for text in cells]
         if suffix == ".csv":
             yield ",".join(
                 '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text

@@ -15,7 +15,8 @@ HOSTILE_MODULE = "hostile"
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-(10**12), 10**30), st.floats(),
     st.sampled_from([
-        "", "../x", "/etc/passwd", "é\u202e", "a" * 300, "\x1b[2J", "a\x00b", f"{HOSTILE_MODULE}.Any",
+        "", "../x", "/etc/passwd", "é\u202e", "a" * 300, "\x1b[2J", "a\x00b",
+        f"{HOSTILE_MODULE}.Any",
         [], {}, [[]], {"a": 1}, {"AutoModel": f"{HOSTILE_MODULE}.Any"}, 10**30, -1, 1e308,
     ]),
 )  # fmt: skip

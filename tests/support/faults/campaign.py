@@ -22,6 +22,8 @@ from filelock import FileLock
 from killed_runs import die_at
 from training_processes import start
 
+from stacked_emotion.hub_card import RunRecord
+from stacked_emotion.hub_card.repository import gather
 from stacked_emotion.recipes import RECIPES
 from stacked_emotion.trainer.tiny_encoders import make_tiny_encoders
 
@@ -150,6 +152,15 @@ class World:
     def distilled(self) -> Path:
         """A distillation that nothing disturbed."""
         return self._undisturbed(self.distill)
+
+    @cached_property
+    def repository(self) -> Path:
+        """What is published of the undisturbed run."""
+
+        def make(folder: Path) -> None:
+            gather(RunRecord.from_folder(self.trained), folder)
+
+        return self.shared("repository", make)
 
     def _undisturbed(self, command: Callable[[Path], list[str]]) -> Path:
         def make(folder: Path) -> None:

@@ -14,7 +14,17 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mutations import ACTIONS, HOSTILE_MODULE, KEYS, ODD, SPOILED, json_files, mutated, places, written
+from mutations import (
+    ACTIONS,
+    HOSTILE_MODULE,
+    KEYS,
+    ODD,
+    SPOILED,
+    json_files,
+    mutated,
+    places,
+    written,
+)
 
 from stacked_emotion import StackedEmotionForSequenceClassification, StackedEmotionTokenizer
 from stacked_emotion.cli import main
@@ -23,7 +33,9 @@ from stacked_emotion.inference import export_onnx
 from .campaign import Verdicts, World, attack
 
 TEXTS = ["نص قصير 😍", "a b c"]
-_FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect", "os.fork")
+_FORBIDDEN = (
+    "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect",
+)  # fmt: skip
 
 
 class Watch:
@@ -34,7 +46,7 @@ class Watch:
     """
 
     def __init__(self, *allowed: Path) -> None:
-        self.allowed = tuple(f"{path}{os.sep}" for path in allowed) + ("/dev/", "/proc/")
+        self.allowed = (*(f"{path}{os.sep}" for path in allowed), "/dev/", "/proc/")
         self.on = False
         self.seen: list[str] = []
         sys.addaudithook(self._event)
@@ -45,7 +57,7 @@ class Watch:
         if event in _FORBIDDEN:
             self.seen.append(f"{event} {arguments!r:.200}")
         elif event == "open":
-            path, mode, flags = arguments
+            path, _, flags = arguments
             writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) if flags else False
             if writes and isinstance(path, str) and not path.startswith(self.allowed):
                 self.seen.append(f"writes {path!r}")
@@ -94,6 +106,7 @@ def _problem(door: Callable[[Path], tuple[int, str]], folder: Path) -> str | Non
 
 def valid_folders(world: World) -> list[Path]:
     """The trained stack: whole with an export, and in shards."""
+
     def make(folder: Path) -> None:
         shutil.copytree(world.trained / "model", folder / "exported")
         export_onnx(folder / "exported")
@@ -117,7 +130,7 @@ def mutated_folders(world: World, tries: int) -> Verdicts:
         (folder / f"{HOSTILE_MODULE}.py").write_text(code)
     sources = [(folder, name) for folder in folders for name in json_files(folder)]
     originals = {source: json.loads((source[0] / source[1]).read_text()) for source in sources}
-    paths = {source: [path for path in places(value) if path] for source, value in originals.items()}
+    paths = {source: [*places(value)][1:] for source, value in originals.items()}
     before = sorted(work.rglob("*"))
     watch, verdicts = Watch(Path("/nowhere")), list[str | None]()
 
@@ -131,7 +144,12 @@ def mutated_folders(world: World, tries: int) -> Verdicts:
                     data.draw(ODD), data.draw(KEYS))  # fmt: skip
             try:
                 value = mutated(value, *step)
-            except (KeyError, IndexError, TypeError):  # the first change took the place away
+            except (
+                KeyError,
+                IndexError,
+                TypeError,
+                AttributeError,
+            ):  # the first change took the place away
                 continue
             steps.append(step)
         spoiled = data.draw(SPOILED)

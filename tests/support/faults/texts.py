@@ -32,7 +32,8 @@ _RANGES = (
 )  # fmt: skip
 _PIECES = (
     "<script>alert(1)</script>", "![x](javascript:1)", "=HYPERLINK(1)", "\x1b[2J", "@user",
-    "https://t.co/a", "www.", "#وسم", "'", "’", " ", "\n", "\t", "\u2028", "\0", "😍", "👨‍👩‍👧‍👦", "كلمة",
+    "https://t.co/a", "www.", "#وسم", "'", "’", " ", "\n", "\t", "\u2028", "\0", "😍",
+    "👨‍👩‍👧‍👦", "كلمة",
     "don't", "ـ" * 30, "ا" * 300, "!" * 40, "a b " * 100, "[UNK]", "[CLS]", "</s>", "<pad>", "##a",
     "{{7*7}}", "%s%n", "\\", '"', "\ud83d", "\udc00", "</bdi>", "---\n", "١٢٣", "é", "e\u0301",
 )  # fmt: skip
@@ -73,7 +74,11 @@ class Ways:
         if set(answer.labels) - set(answer.scores) or (answer.labels and not answer.has_words):
             return f"labels {answer.labels}"
         line = prediction_line(text, answer)
-        if json.loads(line)["text"] != text or _UNSAFE.search(line) or "\n" in line:
+        if (
+            _as_utf16(json.loads(line)["text"]) != _as_utf16(text)
+            or _UNSAFE.search(line)
+            or "\n" in line
+        ):
             return f"the line {line!r}"
         on_terminal = printable(text) + bars(answer.scores, answer.labels)
         if _UNSAFE.search(on_terminal):
@@ -101,9 +106,14 @@ class Ways:
             refused = not text.strip() or len(text) > self.app.limits.characters
             return None if refused else f"the app refuses: {error}"
         page = html.unescape("".join(re.sub(r"<[^<>]*>", "", page) for page in pages))
-        if _UNSAFE.search(page) or "<script" in "".join(pages):
+        if _UNSAFE.search(re.sub("[\r\u200e\u200f]", "", page)) or "<script" in "".join(pages):
             return f"the page {page!r:.300}"
         return None
+
+
+def _as_utf16(text: str) -> bytes:
+    """The text as JSON holds it: two unpaired surrogates in a row may become one character."""
+    return text.encode("utf-16-le", "surrogatepass")
 
 
 def _same(one: dict[str, float], other: dict[str, float]) -> bool:
@@ -127,7 +137,8 @@ def fuzzed_texts(world: World, tries: int) -> Verdicts:
 
 LONG = {
     "letters": "ا" * 1_000_000, "latin letters": "a" * 1_000_000, "emoji": "😂" * 1_000_000,
-    "signs": "!" * 1_000_000, "spaces": " " * 1_000_000 + "a", "a link": "https://" + "a" * 1_000_000,
+    "signs": "!" * 1_000_000, "spaces": " " * 1_000_000 + "a",
+    "a link": "https://" + "a" * 1_000_000,
     "marks": "ً" * 1_000_000, "words": "كلمة " * 200_000,
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stacked_emotion.common.terminal import json_line, printable
+from stacked_emotion.common.inert_text import json_line, printable
 
 
 @given(st.text(st.characters(), max_size=30))
