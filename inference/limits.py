@@ -14,10 +14,10 @@ from dataclasses import dataclass
 class Limits:
     """The limits of one request.
 
-    With the defaults a request takes less than a second of one core of a small server. Measured
-    with three small encoders (12 layers of width 384 and twice 4 of 256, 50 million weights) in
-    float32 on one thread: 8 texts of 10,000 characters 0.7 s, an explanation of 24 words 0.6 to
-    1 s. Larger models need lower limits, or a GPU.
+    With the defaults a request takes less than a second of one core. Measured with three small
+    encoders (12 layers of width 384 and twice 4 of 256, 50 million weights) in float32, seconds of
+    one thread: 8 texts of 10,000 characters 0.7, an explanation of 24 words 0.8, the same in the
+    app, with bars and trust, 1.0. Larger models need lower limits, or a GPU.
 
     Attributes:
         characters: of each text. More than any encoder reads.

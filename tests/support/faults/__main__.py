@@ -32,11 +32,14 @@ def main() -> int:
     root = options.keep or Path(tempfile.mkdtemp(prefix="faults"))
     root.mkdir(parents=True, exist_ok=True)
     if options.one:
-        print(json.dumps(_run(_chosen(options)[0], root, options.small)))
+        print(json.dumps(_run(_chosen(options)[0], root, small=False)))
         return 0
     chosen, begin = _chosen(options), time.monotonic()
-    with ThreadPoolExecutor(options.processes) as pool:
-        rows = list(pool.map(lambda attack: _apart(attack, root, options.small), chosen))
+    if options.small:
+        rows = [_run(attack, root, small=True) for attack in chosen]
+    else:
+        with ThreadPoolExecutor(options.processes) as pool:
+            rows = list(pool.map(lambda attack: _apart(attack, root), chosen))
     rows.append({"name": "all", "note": "", "seconds": time.monotonic() - begin} | {
         key: sum(row[key] for row in rows) for key in ("tried", "survived")
     })  # fmt: skip
@@ -70,12 +73,11 @@ def _chosen(options: argparse.Namespace) -> list[Attack]:
     return sorted(found, key=lambda attack: -attack.minutes)
 
 
-def _apart(attack: Attack, root: Path, small: bool) -> dict[str, Any]:
+def _apart(attack: Attack, root: Path) -> dict[str, Any]:
     """Run one attack in a process of its own; a crash of it is a try that was not survived."""
     command = [sys.executable, "-m", "faults", "--one", attack.name, "--keep", str(root)]
     done = subprocess.run(
-        [*command, *(["--small"] if small else [])],
-        stdout=subprocess.PIPE, text=True, check=False, stdin=subprocess.DEVNULL,
+        command, stdout=subprocess.PIPE, text=True, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     last = done.stdout.splitlines()[-1:]
     crashed = {

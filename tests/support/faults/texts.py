@@ -120,7 +120,7 @@ def _same(one: dict[str, float], other: dict[str, float]) -> bool:
     return one.keys() == other.keys() and all(abs(one[k] - other[k]) < 1e-4 for k in one)
 
 
-@attack("fuzzed texts", tries=10_000, small=0, minutes=5)
+@attack("fuzzed texts", tries=10_000, small=200, minutes=5)
 def fuzzed_texts(world: World, tries: int) -> Verdicts:
     """Each in a batch; one of each batch alone, by pipeline, handler and app."""
     ways = Ways(str(world.repository))
