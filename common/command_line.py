@@ -104,25 +104,37 @@ class Parser(argparse.ArgumentParser):
         self.paths.add(path)
 
 
-def add_settings(parser: Parser, kind: type, sections: Iterable[str] = ()) -> None:
+Commands = dict[str, tuple[str, Callable[[Parser], None]]]
+"""By the name of a command its line of help, and what declares its options."""
+
+
+def add_settings(
+    parser: Parser,
+    kind: type,
+    sections: Iterable[str] = (),
+    only: Iterable[str] | None = None,
+    heading: str = "options",
+) -> None:
     """Add the keys of a dataclass as options, grouped by their headings.
 
     Args:
         parser: gets an option per key, and takes those of sections by their path.
         kind: the dataclass of the settings.
         sections: sections whose keys the help lists.
+        only: the keys, in the order of the help; by default all.
+        heading: of keys without one of their own.
     """
     parser.settings = kind
     groups: dict[str, Any] = {}
     about, hints = help_of(kind), hints_of(kind)
-    entries = [(name, hints[name], about[name], "options") for name in hints]
-    entries = [entry for entry in entries if not _is_section(entry[1])]
+    names = [name for name in only or hints if not _is_section(hints[name])]
+    entries = [(name, hints[name], about[name], heading) for name in names]
     for name in sections:
         for key, hint in hints_of(hints[name]).items():
             entry = help_of(hints[name])[key]
             entries.append((f"{name}.{key}", hint, entry, about[name]["help"]))
-    for path, hint, entry, heading in entries:
-        title = entry.get("group", heading)
+    for path, hint, entry, default_title in entries:
+        title = entry.get("group", default_title)
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
         text = str(entry.get("help", "")).split(". ")[0].removesuffix(".")

@@ -7,12 +7,11 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from ..common.errors import shorten
 from .names import clean_name, is_missing, why_no_name
 
-LabelFormat = Literal["names", "multi_hot", "ids", "columns"]
 CELL_FORMATS = ("names", "multi_hot", "ids")
 FORMAT_NAMES = {
     "names": "label names", "multi_hot": "vectors of 0 and 1", "ids": "class numbers",

@@ -184,21 +184,22 @@ def compare_columns(
 
 
 def data_record(splits: Mapping[str, LabeledTexts], dataset_name: str | None) -> dict[str, Any]:
-    """Where the texts of each split came from, how many, and the share of each label; no texts."""
-    record: dict[str, Any] = {
-        split: {
-            "source": texts.source,
-            "rows": len(texts),
-            "fingerprint": texts.fingerprint(),
-            "leaked": texts.inventory.leaked_texts if texts.inventory else 0,
-            "inventory": None if texts.inventory is None else texts.inventory.to_dict(),
-            "prevalence": dict(
-                zip(texts.label_names, texts.labels.mean(0).round(4).tolist(), strict=True)
-            ),
-        }
-        for split, texts in splits.items()
+    """`split_record` of each split, and the data set that they are from."""
+    records = {split: split_record(texts) for split, texts in splits.items()}
+    return records | {"dataset_name": dataset_name}
+
+
+def split_record(texts: LabeledTexts) -> dict[str, Any]:
+    """Where the texts came from, how many, and the share of each label; no texts."""
+    shares = texts.labels.mean(0).round(4).tolist()
+    return {
+        "source": texts.source,
+        "rows": len(texts),
+        "fingerprint": texts.fingerprint(),
+        "leaked": texts.inventory.leaked_texts if texts.inventory else 0,
+        "inventory": None if texts.inventory is None else texts.inventory.to_dict(),
+        "prevalence": dict(zip(texts.label_names, shares, strict=True)),
     }
-    return record | {"dataset_name": dataset_name}
 
 
 def source_state(source: str, revision: str | None = None) -> dict[str, Any]:

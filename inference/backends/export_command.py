@@ -10,6 +10,7 @@ from pathlib import Path
 
 def add_export_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `export`; nothing heavy is imported."""
+    parser.set_defaults(run=run_export)
     parser.add_argument(
         "model", type=Path, help="folder of a model or run; the graphs go into onnx/ of the model"
     )
