@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from ..common.errors import DataError, quoted, shorten
+from ..common.errors import quoted, shorten
 from .label_cells import Cell, Token, is_balanced, name_or_number, not_a_list
 from .names import clean_name
 from .tables import Table
@@ -77,17 +77,17 @@ def note_joined_names(table: Table, column: str, names: Sequence[str]) -> None:
     for name in names:
         parts = [part for part in _JOINED.split(name) if part]
         if len(parts) > 1 and known.issuperset(parts):
-            table.problems.notes.append(
-                f"{table.source}: the label {name!r} of column {column!r} is put together from "
-                f"the labels {quoted(parts)}. If they are separate, set --label_separator to the "
-                "sign between them."
+            table.note(
+                f"the label {name!r} of column {column!r} is put together from the labels "
+                f"{quoted(parts)}. If they are separate, set --label_separator to the sign between "
+                "them."
             )
             return
     for name in names:
         if found := _ODD_SIGN.search(name):
-            table.problems.notes.append(
-                f"{table.source}: {name!r} of column {column!r} is read as one label. If it is "
-                f"several, set --label_separator {found[1]!r}."
+            table.note(
+                f"{name!r} of column {column!r} is read as one label. If it is several, set "
+                f"--label_separator {found[1]!r}."
             )
             return
 
@@ -106,18 +106,17 @@ def _find_separator(
         found = {signs: found[signs] for signs in fitting} if len(fitting) == 1 else found
     if len(found) > 1:
         shown = "; ".join(f"{signs[0]!r} in {shorten(text)}" for signs, text in found.items())
-        raise DataError(
-            f"{table.source}: column {column!r} holds more than one sign that may separate labels "
-            f"({shown}). Set --label_separator to the one that does; the others are then part of "
-            "the names."
+        raise table.error(
+            f"column {column!r} holds more than one sign that may separate labels ({shown}). Set "
+            "--label_separator to the one that does; the others are then part of the names."
         )
     for signs, text in found.items():
         if signs[0] != ",":
             sign = next(sign for sign in signs if sign in text)
-            table.problems.notes.append(
-                f"{table.source}: the labels of column {column!r} are split at {sign!r}, such as "
-                f"{shorten(text)}. --label_separator {sign!r} says so without this note; another "
-                "separator makes the sign part of a name."
+            table.note(
+                f"the labels of column {column!r} are split at {sign!r}, such as {shorten(text)}. "
+                f"--label_separator {sign!r} says so without this note; another separator makes "
+                "the sign part of a name."
             )
     return next(iter(found), "")
 

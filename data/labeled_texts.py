@@ -13,9 +13,8 @@ import numpy as np
 
 from ..common.errors import DataError, quoted, shorten
 from .arguments import DataArguments, check_names, check_same_set
-from .columns import find_columns
+from .columns import find_columns, read_label_columns
 from .inventory import Inventory, metadata_message, plain_text
-from .label_columns import read_label_columns
 from .label_kinds import read_label_cells
 from .names import clean_name, near_equal_names
 from .tables import Table, read_table, table_from_arrow
@@ -189,9 +188,9 @@ def labeled_table(
     inferred = not (arguments.label_names or arguments.label_columns or arguments.labels_column)
     for name in arguments.ignore_columns or ():
         if name not in table.columns and label_names is None:
-            raise DataError(
-                f"{table.source}: there is no column {name!r}. The columns are "
-                f"{quoted(table.columns)}. Fix --ignore_columns."
+            raise table.error(
+                f"there is no column {name!r}. The columns are {quoted(table.columns)}. Fix "
+                "--ignore_columns."
             )
     columns = find_columns(table, arguments, label_names, closed_set and inferred)
     values, empty = _check_texts(table, columns.text)
@@ -298,9 +297,9 @@ def _check_texts(table: Table, column: str) -> tuple[list[str], int]:
         texts.append(value)
     if replaced:
         shown = ", ".join(str(table.row_numbers[index]) for index in replaced[:5])
-        table.problems.notes.append(
-            f"{table.source}: unpaired surrogates (half an emoji) were replaced by U+FFFD in "
-            f"{len(replaced):,} texts, column {column!r}, {table.problems.unit}s {shown}"
+        table.note(
+            f"unpaired surrogates (half an emoji) were replaced by U+FFFD in {len(replaced):,} "
+            f"texts, column {column!r}, {table.problems.unit}s {shown}"
             f"{' …' if len(replaced) > 5 else ''}."
         )
     return texts, empty

@@ -52,10 +52,28 @@ class Table:
     def __len__(self) -> int:
         return len(self.row_numbers)
 
+    def error(self, text: str) -> DataError:
+        """Return the error that something is wrong with the table, to be raised."""
+        return DataError(f"{self.source}: {text}")
+
+    def note(self, text: str) -> None:
+        """Keep a remark on the table that stops nothing."""
+        self.problems.notes.append(f"{self.source}: {text}")
+
+    def row(self, index: int) -> str:
+        """Return where a row is, such as `line 3`."""
+        return f"{self.problems.unit} {self.row_numbers[index]}"
+
+    def cell(self, index: int, column: str) -> str:
+        """Return what a cell holds and where it is, such as `'joy' in line 3`."""
+        return f"{shorten(self.columns[column][index])} in {self.row(index)}"
+
     @property
-    def may_lack_header(self) -> bool:
-        """Whether it comes from a file that need not name its columns."""
-        return self.facts.get("format") in {suffix[1:] for suffix in (*DELIMITED, *EXCEL)}
+    def header_hint(self) -> str:
+        """What to try with a file that need not name its columns; empty for others."""
+        if self.facts.get("format") not in {suffix[1:] for suffix in (*DELIMITED, *EXCEL)}:
+            return ""
+        return " (is the first line a header? If not, name the columns by --column_names)"
 
     def binary(self, column: str) -> np.ndarray:
         """Return a column as 0 and 1, shape (rows,) int8, with -1 for every other value."""

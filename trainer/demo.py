@@ -12,7 +12,7 @@ from ..common.settings import Whole, checked
 from ..data.labeled_texts import DataArguments, LabeledTexts, load_labeled_texts
 from ..inference.score_bars import bars
 from ..recipes import RECIPES
-from .ablation.baselines import constant_system, tfidf_system
+from .ablation.untrained import constant_system, tfidf_system
 from .arguments import TrainingRecipe
 from .recipe import make_recipe
 from .results import systems_table
