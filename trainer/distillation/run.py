@@ -21,11 +21,10 @@ from ..running.once import run_once
 from ..running.progress import announce
 from ..training_arguments import learned_from
 from .arguments import Distillation, DistillationArguments
-from .rows import StudentRows
 from .student import check_student, student_tokenizer
 from .teacher import Teacher
 from .teacher_scores import TeacherScores, score_all
-from .training import StudentPlan, student_logits, train_student
+from .training import StudentPlan, StudentRows, student_logits, train_student
 
 logger = logging.get_logger(__name__)
 
