@@ -233,18 +233,11 @@ def _metavar(hint: Any) -> str:
 
 
 def run_command(command: Callable[[], Any], words: Sequence[str], name: str) -> int:
-    """Run a command and return its exit code.
+    """Run a command and return its exit code: its own, 2 for a `UserError`, 1 for a bug, 130 if
+    interrupted.
 
     A `UserError` is printed as one line. Anything else is a bug of this package: its traceback goes
-    to a file that the message names.
-
-    Args:
-        command: returns an exit code, or None for success.
-        words: those of the command; with `--debug` among them the traceback is printed too.
-        name: the command's, for the file's name.
-
-    Returns:
-        What the command returns, 2 for a `UserError`, 1 for a bug, 130 when interrupted.
+    to a file that the message names. With `--debug` among the words it is printed too.
     """
     debug = "--debug" in words
     try:

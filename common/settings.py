@@ -32,12 +32,9 @@ _WORDS = dict.fromkeys(_YES, True) | dict.fromkeys(_NO, False)
 
 
 def option(default: Any, text: str, **more: Any) -> Any:
-    """A dataclass field with a help text.
+    """A dataclass field with a line of help; a default that is a list, dict or section is copied.
 
-    Args:
-        default: its value when nothing is given; lists, dicts and sections are copied.
-        text: one line of help.
-        **more: further metadata: `metavar`, or `group`, the heading in `--help`.
+    `more` is further metadata: `metavar`, or `group`, the heading in `--help`.
     """
     metadata = {"help": text} | more
     if isinstance(default, (list, dict)):

@@ -71,10 +71,7 @@ def find_column(table: Table, column: str, option: str) -> str:
 def find_text_column(table: Table, text_column: str | None, reserved: Sequence[str] = ()) -> str:
     """Return the column of texts: as named, else by its name, else the only column of strings.
 
-    Args:
-        table: The file.
-        text_column: The column that the user named, if any.
-        reserved: Columns that hold labels or are ignored.
+    `reserved` are columns that hold labels or are ignored.
 
     Raises:
         DataError: There is no such column, or more than one.
@@ -323,10 +320,7 @@ def read_label_columns(
 ) -> np.ndarray:
     """Return the 0/1 columns as (rows, labels) int8; other values become problems.
 
-    Args:
-        table: The file.
-        columns: Its columns of labels.
-        positive_from: Numbers from here up are 1, lower ones 0.
+    With `positive_from`, numbers from there up are 1, lower ones 0.
 
     Raises:
         DataError: No cell at all is 0 or 1, or the columns hold intensities.

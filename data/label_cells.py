@@ -113,10 +113,8 @@ def first_positive(levels: Iterable[float]) -> str:
 
 
 def read_cell(value: Any) -> Cell:
-    """Read one label cell, without a look at the others.
-
-    Args:
-        value: A text, a number, a boolean, a list, a set, a dictionary, or None.
+    """Read one label cell, without a look at the others: a text, number, boolean, list, set,
+    dictionary, or None.
     """
     if hasattr(value, "tolist"):
         value = value.tolist()

@@ -35,14 +35,8 @@ def read_label_cells(
 
     The cells are names, vectors of 0 and 1, or class numbers: the kind that fits every cell that
     is not empty, or the one that the user named. An empty cell is a text without labels, except
-    among vectors.
-
-    Args:
-        table: The file.
-        column: The column of label cells.
-        arguments: The options of reading.
-        label_names: The label set; by default the class names of the data set, else every name
-            that occurs, sorted.
+    among vectors. Without `label_names`, the labels are the class names of the data set, else every
+    name that occurs, sorted.
 
     Raises:
         DataError: No kind fits every cell, or several do; the texts have no label at all, or far

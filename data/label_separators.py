@@ -26,12 +26,8 @@ def split_bare(
 ) -> list[Cell]:  # fmt: skip
     """Split cells without brackets at the one separator that the column uses.
 
-    Args:
-        table: The file, which gets a note of a separator other than the comma.
-        column: The column of label cells.
-        cells: Its cells.
-        separator: As named by the user.
-        label_names: The label set, if it is known: a cell that is one of these names stays whole.
+    A cell that is one of `label_names` stays whole. The table gets a note of a separator other
+    than the comma.
 
     Raises:
         DataError: Several signs may separate the names.
@@ -57,9 +53,7 @@ def split_bare(
 def split_names(text: str, separators: str) -> tuple[Token, ...]:
     """Return the parts of a cell without brackets.
 
-    Args:
-        text: The cell.
-        separators: One entry of `SEPARATORS`, or the separator that the user named.
+    `separators` is one entry of `SEPARATORS`, or the separator that the user named.
     """
     if separators == " ":
         pattern = r"\s+"

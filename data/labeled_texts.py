@@ -110,12 +110,9 @@ def load_labeled_texts(
         label_names: The label set that the texts must have, that of the training texts or of a
             finished model, and its order.
 
-    Returns:
-        The texts, or None for `validation` and `test` if neither a file nor a split is there.
-
     Raises:
-        DataError: Something is wrong with a file, a column, a row or a value; the message says
-            what, where and how to fix it.
+        DataError: Something is wrong with a file, a column, a row or a value, or there are no
+            training texts; the message says what, where and how to fix it.
 
     Example:
         >>> rows = [{"text": "فرحان", "labels": ["joy"]}, {"text": "خايف", "labels": ["fear"]}]
@@ -167,13 +164,8 @@ def labeled_table(
 ) -> LabeledTexts:
     """Return the texts and labels of a table, with the inventory of what was read.
 
-    Columns that look like metadata are read as labels here, and named in the inventory.
-
-    Args:
-        table: The table.
-        arguments: How it is read.
-        label_names: The label set, if it is known.
-        closed_set: Whether a further 0/1 column is an error, where the columns are inferred.
+    Columns that look like metadata are read as labels here, and named in the inventory. With
+    `closed_set` a further 0/1 column is an error, where the columns are inferred.
 
     Raises:
         DataError: See `load_labeled_texts`.
@@ -220,12 +212,7 @@ def labeled_table(
 def warn_about_overlap(train: LabeledTexts, other: LabeledTexts, name: str = "train") -> np.ndarray:
     """Warn if texts of `other` are texts of an earlier split too, white space aside.
 
-    The number is noted in the inventory of `other`.
-
-    Args:
-        train: The earlier split.
-        other: The split that is scored.
-        name: The name of the earlier split, for the inventory.
+    The number is noted in the inventory of `other`, by the `name` of the earlier split.
 
     Returns:
         A mask (rows of `other`,) of the texts that occur in `train`.

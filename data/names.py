@@ -97,11 +97,9 @@ def is_missing(name: str) -> bool:
 
 
 def why_no_name(name: str, column: str | None = None) -> str | None:
-    """Return why `name` cannot be a label, or None if it can.
+    """Return why a cleaned name cannot be a label, or None if it can.
 
-    Args:
-        name: A cleaned name.
-        column: The column that it stands in: its name is not a label.
+    The name of the `column` that it stands in is not a label either.
     """
     if not name:
         return "an empty name is not a label name"
@@ -182,9 +180,9 @@ def check_header(
         source: The file, for the message.
         header: The cells of its first line.
         rows: Some of the rows after it.
-        line: The line of the header.
-        unit: What `line` counts.
+        line: The line of the header, counted in `unit`.
         named: Columns that the user named: one of them in the header proves that it is one.
+        unit: What `line` counts.
 
     Raises:
         DataError: The header looks like data.

@@ -52,11 +52,8 @@ def load_splits(
 ) -> dict[str, LabeledTexts]:
     """Read and check every split, and count the texts that occur in an earlier one.
 
-    With `arguments.drop_leaked` these texts are left out; else the inventories note them.
-
-    Args:
-        arguments: where the texts are.
-        label_names: the labels, where they are known; else those of the training split.
+    With `arguments.drop_leaked` these texts are left out; else the inventories note them. Without
+    `label_names` the labels are those of the training split.
 
     Raises:
         UserError: no training texts, or a row that cannot be used.

@@ -101,11 +101,7 @@ class Table:
 
 
 def read_table(given: Any, arguments: DataArguments) -> Table:
-    """Read a file or a table in memory into columns.
-
-    Args:
-        given: See `open_rows`.
-        arguments: The options of reading.
+    """Read a file or a table in memory into columns; see `open_rows`.
 
     Raises:
         DataError: The file is missing, empty or of another format or encoding, or its header is

@@ -228,13 +228,8 @@ def sniff(
     """Return how a file is written, and its first lines from the header on.
 
     A line `sep=;` names the delimiter. Otherwise it is a sign of the first line by which the rows
-    have as many cells as that line; a file whose first line has no such sign is one column.
-
-    Args:
-        path: The file.
-        delimiter: As named by the user.
-        quoting: See `DelimitedRows`.
-        encoding: As named by the user.
+    have as many cells as that line; a file whose first line has no such sign is one column. What
+    the user named by options is not looked for; see `DelimitedRows`.
     """
     encoding = encoding or detect_encoding(path)
     quoted_cells = path.suffix.lower() == ".csv" if quoting == "auto" else quoting == "csv"

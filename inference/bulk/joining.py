@@ -25,14 +25,9 @@ def join_parts(
     parts: Sequence[Path], target: Path, suffix: str, schema: pyarrow.Schema | None,
     columns: Columns,
 ) -> list[Problem]:  # fmt: skip
-    """Write all parts to `target`.
+    """Write all parts to `target`, in their order.
 
-    Args:
-        parts: in order.
-        target: the file to write.
-        suffix: its format.
-        schema: columns and types of the input; None for JSONL.
-        columns: names of the answers' columns.
+    `schema` has columns and types of the input, None for JSONL.
 
     Returns:
         What the format could not hold as it was.

@@ -31,15 +31,9 @@ def part_suffix(schema: pyarrow.Schema | None, target: str) -> str:
 def write_part(
     path: Path, suffix: str, chunk: Chunk, answers: Answers, columns: Columns, own_keys: bool
 ) -> list[Problem]:
-    """Write a chunk without header.
+    """Write a chunk with its answers, without header.
 
-    Args:
-        path: the file.
-        suffix: its format.
-        chunk: the rows.
-        answers: one for each.
-        columns: names of the answers' columns.
-        own_keys: let a JSONL record that has a key of the answers' own keep it.
+    With `own_keys` a JSONL record that has a key of the answers' own keeps it.
 
     Returns:
         What the format could not hold as it was.
@@ -152,12 +146,8 @@ def delimited_lines(
 ) -> Iterable[str]:
     """Rows as lines of CSV (quoted where it must be) or TSV (never quoted).
 
-    Args:
-        rows: values.
-        suffix: ".csv" or ".tsv".
-        names: the columns.
-        note: called with row index, column and message for a tab or line break in TSV, which
-            becomes a space.
+    `note` is called with row index, column and message for a tab or line break in TSV, which
+    becomes a space.
     """
     for index, row in enumerate(rows):
         cells = [cell(value) for value in row]

@@ -146,12 +146,7 @@ def text_problem(value: Any) -> str | None:
 
 
 def choose_text_column(source: Source, asked: str | None, option: str = "--text_column") -> str:
-    """The column of texts.
-
-    Args:
-        source: the table.
-        asked: the column that the user named.
-        option: the option that names it, for messages.
+    """The column of texts: as `asked`, which the option named, or the only one with a usual name.
 
     Raises:
         UserError: there is no such column, it cannot hold texts, or one has to be named.

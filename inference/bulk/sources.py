@@ -32,11 +32,10 @@ def open_source(
     dataset_revision: str | None = None,
     **reading: Any,
 ) -> Source:
-    """Open a file or data set for reading.
+    """Open a file of any format that `data` reads, a folder of a data set, or a data set on the Hub.
 
     Args:
-        given: a file of any format that `data` reads, a folder of a data set, or the ID of a data
-            set on the Hub.
+        given: its path or ID.
         text_column: the column of texts, if the user named it.
         dataset_config_name: configuration of the data set.
         dataset_split: split of the data set; by default the only one.

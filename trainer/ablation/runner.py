@@ -80,13 +80,7 @@ def _time_left(variants: Sequence[Variant], done: Iterable[Row]) -> str:
 
 
 def finish_row(full: RunContext, variant: Variant, root: Path) -> Row:
-    """Do the work of a row, or what is left of it.
-
-    Args:
-        full: the run, its encoders fine-tuned.
-        variant: the row.
-        root: the folder of the ablation; the row's is `<root>/<slug>`.
-    """
+    """Do the work of a row in `<root>/<slug>`, or what is left of it."""
     if variant.kind in ("stack", "meta"):
         return Row(variant, *trained_system(full, variant, root))
     if variant.kind in ("encoder", "average"):  # nothing to compute but the decision

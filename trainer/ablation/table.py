@@ -33,10 +33,8 @@ the tokens of their own tokenizers. Texts whose tokens differ:
 
 
 def to_markdown(outcome: dict[str, Any]) -> str:
-    """Scores, differences from the stack, class-wise tables, rare labels and times.
-
-    Args:
-        outcome: what `Outcome.to_dict` gives, or `ablation.json`.
+    """Scores, differences from the stack, class-wise tables, rare labels and times, from what
+    `Outcome.to_dict` gives.
     """
     seeds = ", ".join(map(str, outcome["seeds"]))
     lines = ["# Ablation", "", _LEGEND.format(seeds=seeds)]

@@ -35,12 +35,7 @@ from .variants import FULL, Variant
 def trained_system(full: RunContext, variant: Variant, root: Path) -> tuple[System, dict[str, Any]]:
     """The system of a row of kind `stack` or `meta`, and how it was trained.
 
-    Stages that the run or another row has finished are taken over.
-
-    Args:
-        full: the run, its encoders fine-tuned.
-        variant: the row.
-        root: the folder of the ablation.
+    Stages that the run or another row, in another folder of `root`, has finished are taken over.
     """
     folder = root / (FULL if variant.kind == "meta" else variant.slug)
     context = variant_context(full, variant, folder)
@@ -86,14 +81,9 @@ def _gates(context: RunContext, stage: str, record: dict[str, Any]) -> dict[str,
 
 
 def variant_context(full: RunContext, variant: Variant, folder: Path) -> RunContext:
-    """The context of a row that is trained for the table.
+    """The context of a row of kind `stack`, whose stages go into a folder of its own.
 
     The fine-tuned encoders and, where they are the same, the features are those of the run.
-
-    Args:
-        full: the run.
-        variant: a row of kind `stack`.
-        folder: where the row's stages go.
     """
     shared = full.shared
     if variant.encoder or variant.changes.get("cross_fit") == 0:

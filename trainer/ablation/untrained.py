@@ -138,11 +138,6 @@ def own_token_logits(
     The encoder was fine-tuned on the run's tokens; where `changed` is 0 for the training texts,
     fine-tuning on its own tokens would have been the same.
 
-    Args:
-        context: the run, its encoders fine-tuned.
-        name: the encoder.
-        batch_size: texts at a time.
-
     Returns:
         Out-of-fold logits of the training rows (rows, labels); logits by held-out split; and by
         split the number of `texts` and of those with `changed` tokens.

@@ -137,11 +137,7 @@ class DistillationArguments(Optimization):
             )
 
     def loss_options(self, with_teacher: bool) -> dict[str, Any]:
-        """Options of `DistillationLoss`.
-
-        Args:
-            with_teacher: False for the encoder that is trained alone.
-        """
+        """Options of `DistillationLoss`; without a teacher those of the encoder alone."""
         return {
             "soft_weight": self.soft_weight if with_teacher else 0.0,
             "temperature": self.temperature,

@@ -33,13 +33,7 @@ def finish_distillation(
 ) -> dict[str, Any]:
     """Score every system, write `results.json`, `results.md` and the finished `model/`.
 
-    Args:
-        context: the distillation.
-        records: what `DistillationContext.train_all` returned.
-        begin: `time.monotonic()` at the start.
-
-    Returns:
-        The results.
+    `records` is what `train_all` returned, `begin` the `time.monotonic()` of the start.
     """
     systems = all_systems(context)
     published = systems[-1]
@@ -116,8 +110,9 @@ def rate_matched(logits: np.ndarray, teacher_labels: np.ndarray) -> Decision:
     scores that are too good. The rate of each label depends little on that, and the teacher's rule
     was chosen on scores of models that had not seen the rows.
 
-    Each threshold lies, on the log-odds scale, half way between the last row that is given the label and the
-    first that is not; `MARGIN` beyond the outermost row where the teacher gave it to none or all.
+    Each threshold lies, on the log-odds scale, half way between the last row that is given the
+    label and the first that is not; `MARGIN` beyond the outermost row where the teacher gave it to
+    none or all.
 
     Args:
         logits: (rows, labels) of the student, for rows it was not trained on.

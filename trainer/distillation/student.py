@@ -35,15 +35,8 @@ def build_student(
 ) -> PreTrainedModel:
     """A stock classifier with the pretrained encoder's weights and a new head.
 
-    The output bias starts at the log-odds of each label's prevalence.
-
-    Args:
-        source: folder or Hub ID of a stock encoder.
-        labels: the labels, in the teacher's order.
-        prevalence: (labels,) share of the training texts that have each label.
-        revision: of a Hub ID.
-        layers: keep this many of the encoder's layers, evenly spaced, with the first and last.
-        attn_implementation: of the attention.
+    The output bias starts at the log-odds of each label's prevalence, (labels,). With `layers`,
+    only so many of the encoder's are kept; see `keep_layers`.
 
     Raises:
         UserError: no stock encoder, or one whose layers cannot be chosen.
@@ -71,10 +64,6 @@ def build_student(
 def check_student(source: str, revision: str | None = None) -> None:
     """Refuse what cannot be a stock student, before anything is computed.
 
-    Args:
-        source: folder or Hub ID.
-        revision: of a Hub ID.
-
     Raises:
         UserError: no model is there, or one without a stock sequence classifier.
     """
@@ -95,13 +84,7 @@ def check_student(source: str, revision: str | None = None) -> None:
 def student_tokenizer(
     source: str, revision: str | None = None, max_length: int = 128
 ) -> PreTrainedTokenizerBase:
-    """The encoder's stock tokenizer, with the length the student was trained for.
-
-    Args:
-        source: folder or Hub ID.
-        revision: of a Hub ID.
-        max_length: positions for a text, at most those of the tokenizer.
-    """
+    """The encoder's stock tokenizer; `max_length` is lowered to the positions that it takes."""
     tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or "main")
     tokenizer.model_max_length = min(max_length, tokenizer.model_max_length)
     return tokenizer
@@ -143,13 +126,9 @@ def output_layer(model: PreTrainedModel) -> nn.Linear:
 
 
 def fold_thresholds(model: PreTrainedModel, thresholds: np.ndarray) -> None:
-    """Shift the output bias so that a score of 0.5 stands where the threshold was, in place.
+    """Shift the output bias so that a score of 0.5 stands where the (labels,) thresholds were.
 
     sigmoid(z − logit(t)) >= 0.5 exactly where sigmoid(z) >= t.
-
-    Args:
-        model: the student.
-        thresholds: (labels,) in (0, 1).
     """
     bias = output_layer(model).bias
     with torch.no_grad():
@@ -159,13 +138,10 @@ def fold_thresholds(model: PreTrainedModel, thresholds: np.ndarray) -> None:
 def student_groups(
     model: PreTrainedModel, learning_rate: float | None, head_factor: float, weight_decay: float
 ) -> list[dict[str, Any]]:
-    """Optimizer groups: the encoder, and the head with a larger learning rate.
+    """Optimizer groups: the encoder, and the head with a larger learning rate by `head_factor`.
 
-    Args:
-        model: the student.
-        learning_rate: of the encoder; None for the one its width gives.
-        head_factor: of the head over it.
-        weight_decay: on matrices; biases and norms have none.
+    Without a learning rate, the encoder's is the one its width gives. Biases and norms have no
+    weight decay.
     """
     rate = learning_rate or width_scaled_learning_rate(model.config.hidden_size)
     rates = {
@@ -185,13 +161,7 @@ def save_student(
     """Write a stock folder: weights, configuration and tokenizer, no code.
 
     The thresholds stand in the configuration as extra data; a stock pipeline does not read them.
-
-    Args:
-        model: the student, changed in place if the thresholds are folded in.
-        tokenizer: its tokenizer.
-        folder: where it goes.
-        thresholds: (labels,).
-        fold: shift the scores so that 0.5 is each label's threshold.
+    With `fold` the model is changed in place so that 0.5 is each label's threshold.
 
     Returns:
         The thresholds of the saved model.

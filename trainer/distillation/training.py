@@ -87,11 +87,7 @@ class StudentRows(TorchDataset[dict[str, Any]]):
 
 @dataclass
 class StudentCollator:
-    """Tokenizes and pads the texts of a batch.
-
-    Attributes:
-        tokenizer: the student's.
-    """
+    """Tokenizes and pads the texts of a batch with the student's tokenizer."""
 
     tokenizer: PreTrainedTokenizerBase
 
@@ -125,12 +121,8 @@ class DistillationTrainer(StackedEmotionTrainer):
     ) -> Any:
         """The sum of the parts `hard` and `soft`, each logged.
 
-        Args:
-            model: the student, wrapped or not.
-            inputs: the tokenizer's tensors, `labels` (batch, labels), `labeled` (batch,) and,
-                with a teacher, `teacher_logits` (batch, labels).
-            return_outputs: return the model's output beside it.
-            num_items_in_batch: not used; every part is a mean over the batch's rows.
+        The inputs are the tokenizer's tensors, `labels` (batch, labels), `labeled` (batch,) and,
+        with a teacher, `teacher_logits` (batch, labels). Every part is a mean over the rows.
         """
         assert self.emotion_loss is not None
         names = ("labels", "labeled", "teacher_logits", "row_mask")
@@ -165,14 +157,6 @@ def train_student(
     folder: Path,
 ) -> tuple[PreTrainedModel, list[dict[str, Any]]]:
     """Train a student from its pretrained encoder, or from the last checkpoint in the folder.
-
-    Args:
-        options: the distillation's.
-        plan: with or without a teacher, epochs, seed.
-        rows: what it learns from.
-        statistics: label statistics of the training split.
-        tokenizer: its tokenizer.
-        folder: where checkpoints are kept while it is trained.
 
     Returns:
         The student and the trainer's log.
@@ -224,14 +208,7 @@ def student_logits(
     texts: Sequence[str],
     batch_size: int = 64,
 ) -> np.ndarray:
-    """(texts, labels) float32 logits in fp32, in the order of the texts.
-
-    Args:
-        model: the student.
-        tokenizer: its tokenizer.
-        texts: any texts.
-        batch_size: texts per batch; they are sorted by length.
-    """
+    """(texts, labels) float32 logits in fp32, in the order of the texts."""
     collate = StudentCollator(tokenizer)
     lengths = np.array([len(text) for text in texts])
     logits = np.zeros((len(texts), model.config.num_labels), np.float32)

@@ -155,15 +155,7 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 
 
 def number_in(interval: str, value: float, what: str) -> float:
-    """Check that an option lies in an interval.
-
-    Args:
-        interval: in mathematical notation, such as `[0, 1)` or `(0, inf)`.
-        value: the value of the option.
-        what: the name of the option, for the message.
-
-    Returns:
-        The value as a float.
+    """The value of an option as a float; `interval` is in mathematical notation, such as `[0, 1)`.
 
     Raises:
         ValueError: the value is outside, or NaN.

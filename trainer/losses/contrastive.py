@@ -34,17 +34,10 @@ class GatheredRows(NamedTuple):
 
 
 def gather_rows(embedding: Tensor, labels: Tensor) -> GatheredRows:
-    """Gather the rows of all ranks, with gradient; ranks may hold different numbers of rows.
+    """Gather the `(rows, width)` embedding and `(rows, labels)` labels of all ranks, with gradient.
 
-    Every rank must call this function and run the backward pass of its result. Without
-    `torch.distributed` it returns the rows unchanged.
-
-    Args:
-        embedding: `(rows, width)` of this rank.
-        labels: `(rows, labels)` of this rank, same type.
-
-    Returns:
-        The rows of all ranks.
+    Ranks may hold different numbers of rows. Every rank must call this function and run the
+    backward pass of its result. Without `torch.distributed` it returns the rows unchanged.
     """
     rows, width = embedding.shape
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
@@ -78,14 +71,10 @@ def _all_gather_with_gradient(tensor: Tensor) -> Tensor:
 
 
 def add_projection(model: StackedEmotionPreTrainedModel, width: int) -> None:
-    """Let the model's `embedding` be a linear projection of the pooled text.
+    """Let the model's `embedding` be a linear projection of the pooled text, in place.
 
     Only the contrastive loss needs it, so it belongs to training: checkpoints hold it, and a model
-    that is loaded from one passes over it.
-
-    Args:
-        model: the stack, changed in place.
-        width: of the projection; 0 for none, the embedding being the pooled text itself.
+    that is loaded from one passes over it. A width of 0 is no projection.
     """
     stack = model.stack
     if not width:
