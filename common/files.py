@@ -82,7 +82,7 @@ def discard(folder: Path) -> None:
 
 
 def replace_folder(partial: Path, folder: Path, sign: str | None = None) -> None:
-    """Put a finished folder in the place of another one, whose earlier versions have the file `sign`.
+    """Put a finished folder in the place of an earlier one, which has the file `sign`.
 
     A folder that holds the same files already stays, with everything else in it.
 

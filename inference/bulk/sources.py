@@ -32,7 +32,7 @@ def open_source(
     dataset_revision: str | None = None,
     **reading: Any,
 ) -> Source:
-    """Open a file of any format that `data` reads, a folder of a data set, or a data set on the Hub.
+    """Open a file of any format that `data` reads, a folder of a data set, or one on the Hub.
 
     Args:
         given: its path or ID.

@@ -74,7 +74,7 @@ def _newest_checkpoint(folder: Path) -> str | None:
 def kept_tensors(
     folder: Path, work: Callable[[], tuple[dict[str, Tensor], Any]]
 ) -> tuple[dict[str, Tensor], Any]:
-    """Tensors that a killed run does not compute again, and a JSON-able record of how they are made.
+    """Tensors that a killed run does not compute again, and a JSON-able record of how they came.
 
     Every rank must call it. They are what `work` returned, in this process or in an earlier one,
     kept in a folder that belongs to these settings alone.
