@@ -70,7 +70,8 @@ def build_parser(declared: Sequence[str] | None = None) -> Parser:
         dest="command", required=True, metavar="COMMAND", prog="stacked-emotion"
     )
     for name, (text, declare) in COMMANDS.items():
-        command = commands.add_parser(name, help=text)
+        about = f"{text[0].upper()}{text[1:]}."
+        command = commands.add_parser(name, help=text, description=about)
         if declared is None or name in declared:
             declare(command)
     return parser

@@ -20,8 +20,7 @@ from .settings import (
     Whole,
     convert,
     extra_types_of,
-    help_of,
-    hints_of,
+    keys_of,
     locate,
     nested,
     parse_yaml,
@@ -126,14 +125,14 @@ def add_settings(
     """
     parser.settings = kind
     groups: dict[str, Any] = {}
-    about, hints = help_of(kind), hints_of(kind)
-    names = [name for name in only or hints if not _is_section(hints[name])]
-    entries = [(name, hints[name], about[name], heading) for name in names]
+    known = keys_of(kind)
+    entries = {name: (heading, *known[name]) for name in only or known}
     for name in sections:
-        for key, hint in hints_of(hints[name]).items():
-            entry = help_of(hints[name])[key]
-            entries.append((f"{name}.{key}", hint, entry, about[name]["help"]))
-    for path, hint, entry, default_title in entries:
+        section, about = known[name]
+        entries |= {f"{name}.{k}": (about["help"], *v) for k, v in keys_of(section).items()}
+    for path, (default_title, hint, entry) in entries.items():
+        if section_of(hint) is hint and not hasattr(hint, "shorthand"):
+            continue  # a section without a shorthand, which no single option can set
         title = entry.get("group", default_title)
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
@@ -207,11 +206,6 @@ def _arity(hint: Any) -> dict[str, Any]:
         return options | {"nargs": "?", "const": "true"}
     names = get_origin(hint) is dict and section_of(hint) is not None
     return options | ({"nargs": "+"} if names or _takes(hint, list) else {})
-
-
-def _is_section(hint: Any) -> bool:
-    """Whether it is a section without a shorthand, which no single option can set."""
-    return section_of(hint) is hint and not hasattr(hint, "shorthand")
 
 
 def _choices(hint: Any) -> list[str]:

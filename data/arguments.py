@@ -80,9 +80,7 @@ class DataArguments:
     labels_column: str | None = option(
         None, "one column of labels; default: the one called labels, label or emotions"
     )
-    label_format: LabelFormat | None = option(
-        None, "their kind; default: the one that fits every cell"
-    )
+    label_format: LabelFormat | None = option(None, "their kind; default: the one that fits")
     label_separator: str | None = option(
         None, "sign between two names, also tab, newline or ' '; default: found in the column"
     )
@@ -124,7 +122,7 @@ class DataArguments:
         False, "leave out texts that an earlier split has; else they are marked as leaked"
     )
     validation_fraction: float | None = option(
-        None, "share of the training texts to hold out, by hash, if none are given to validate on"
+        None, "share of the training texts to validate on, by hash, where no others are given"
     )
 
     def __post_init__(self) -> None:

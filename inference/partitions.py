@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow
 
 from ..common.errors import UserError, did_you_mean, quoted
+from ..data.files.arrow_rows import python_values
 from .bulk.predictions import Answers, Columns, answer
-from .bulk.rows import python_values
 from .model_files import ModelFiles
 from .predictor import StackedEmotionPredictor
 

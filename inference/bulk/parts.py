@@ -6,7 +6,7 @@ import base64
 import datetime
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
 
+from ...data.files.arrow_rows import python_values
 from .predictions import Answers, Columns
-from .rows import Chunk, JsonRows, Problem, TableRows, python_values
+from .rows import Chunk, JsonRows, Problem, TableRows
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 _QUOTED = re.compile('[",\r\n]')
@@ -38,7 +39,7 @@ def write_part(
     Returns:
         What the format could not hold as it was.
     """
-    rows, changed = chunk.rows, _Changes(chunk.first_row)
+    rows, changed = chunk.rows, list[Problem]()
     if isinstance(rows, JsonRows):
         write_lines(path, _spliced(rows, answers, columns, own_keys))
     elif suffix == ".parquet":
@@ -53,19 +54,9 @@ def write_part(
         cells.append([None if labels is None else ",".join(labels) for labels in answers.labels])
         cells += zip(*_score_texts(answers.scores, ""), strict=True) if len(rows) else []
         names = [*rows.table.column_names, *columns.all]
-        write_lines(path, delimited_lines(zip(*cells, strict=True), suffix, names, changed.note))
-    return changed.problems
-
-
-class _Changes:
-    """Collects what a format could not hold."""
-
-    def __init__(self, first_row: int) -> None:
-        self.first_row = first_row
-        self.problems: list[Problem] = []
-
-    def note(self, index: int, column: str, problem: str) -> None:
-        self.problems.append(Problem(problem, row=self.first_row + index + 1, column=column))
+        lines = zip(*cells, strict=True)
+        write_lines(path, delimited_lines(lines, suffix, names, changed, chunk.first_row + 1))
+    return changed
 
 
 def _with_answers(rows: TableRows, answers: Answers, columns: Columns) -> pyarrow.Table:
@@ -142,14 +133,15 @@ def delimited_lines(
     rows: Iterable[Sequence[Any]],
     suffix: str,
     names: Sequence[str],
-    note: Callable[[int, str, str], None],
+    changed: list[Problem],
+    first: int = 1,
 ) -> Iterable[str]:
     """Rows as lines of CSV (quoted where it must be) or TSV (never quoted).
 
-    `note` is called with row index, column and message for a tab or line break in TSV, which
-    becomes a space.
+    A tab or line break in TSV becomes a space and is noted in `changed`, by the number of its row
+    from `first` on.
     """
-    for index, row in enumerate(rows):
+    for number, row in enumerate(rows, first):
         cells = [cell(value) for value in row]
         if suffix == ".csv":
             yield ",".join(
@@ -161,7 +153,8 @@ def delimited_lines(
             for place, text in enumerate(cells):
                 if _NOT_IN_TSV.search(text):
                     cells[place] = _NOT_IN_TSV.sub(" ", text)
-                    note(index, names[place], "changed: a tab or line break became a space")
+                    message = "changed: a tab or line break became a space"
+                    changed.append(Problem(message, row=number, column=names[place]))
         yield "\t".join(cells)
 
 

@@ -16,9 +16,6 @@ from ...common.files import fingerprint
 from ...data.files.arrow_rows import python_values
 from ...data.names import text_columns
 
-__all__ = ["Chunk", "JsonRows", "Problem", "Source", "TableRows", "choose_text_column",
-           "python_values", "text_problem"]  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Problem:

@@ -80,13 +80,8 @@ class _Counts(NamedTuple):
     positives: np.ndarray
 
     def minus(self, other: _Counts) -> _Counts:
-        return _Counts(
-            rows=self.rows - other.rows,
-            jaccard=self.jaccard - other.jaccard,
-            hits=self.hits - other.hits,
-            predicted=self.predicted - other.predicted,
-            positives=self.positives - other.positives,
-        )
+        pairs: Any = zip(self, other, strict=True)
+        return _Counts(*(one - two for one, two in pairs))
 
     def label_f1(self) -> np.ndarray:
         """F1 of each label at each threshold, `(grid, labels)`."""

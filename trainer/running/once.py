@@ -18,7 +18,7 @@ from ...common.errors import UserError
 from ...common.files import discard
 from ...common.finished import RECORD, Finished, find, finish, thorough
 from ...common.locks import locked, output_folder
-from .progress import announce
+from .processes import announce
 
 CHECKPOINTS = "checkpoints"
 _STARTED = "started.txt"
