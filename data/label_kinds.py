@@ -17,10 +17,11 @@ from .label_cells import (
     Cell,
     binary_value,
     first_positive,
+    note_joined_names,
     number,
     read_cell,
+    split_bare,
 )
-from .label_separators import note_joined_names, split_bare
 from .names import clean_name, has_invisible, why_no_name
 from .tables import Table
 
@@ -189,8 +190,9 @@ def _decide(table: Table, column: str, cells: list[Cell], label_names: Sequence[
         if len(deciding) == 1 < len(told):
             table.note(
                 f"column {column!r} is read as {FORMAT_NAMES[kind]}, decided by one cell: "
-                f"{table.cell(deciding[0], column)}. All others could also be of another kind: "
-                f"check the first rows, and set --label_format {kind} or another one."
+                f"{table.row(deciding[0])}, {shorten(table.columns[column][deciding[0]])}. All "
+                "others could also be of another kind: check the first rows, and set "
+                f"--label_format {kind} or another one."
             )
         return kind
     _refuse_levels(table, column, cells, len(label_names or ()))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..common.settings import Whole, checked
-from ..data.labeled_texts import DataArguments, LabeledTexts, load_labeled_texts
+from ..data.arguments import DataArguments
+from ..data.labeled_texts import LabeledTexts, load_labeled_texts
 from ..inference.score_bars import bars
 from ..recipes import RECIPES
 from .ablation.untrained import constant_system, tfidf_system

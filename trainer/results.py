@@ -19,8 +19,7 @@ from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
 from .metrics.scores import emotion_scores
 
 if TYPE_CHECKING:
-    from ..data.labeled_texts import LabeledTexts
-    from ..data.splits import DataSplits
+    from ..data.labeled_texts import DataSplits, LabeledTexts
 
 _SOURCE_FILES = ("*.json", "*.txt", "*.model", "tokenizers/*/*.json")
 TITLES = {

@@ -37,7 +37,8 @@ def run_export(options: argparse.Namespace) -> int:
 
     files, check = ModelFiles(options.model), None
     if options.test_file:
-        from ...data.labeled_texts import DataArguments, load_labeled_texts
+        from ...data.arguments import DataArguments
+        from ...data.labeled_texts import load_labeled_texts
 
         names = files.decision().labels
         data = DataArguments(

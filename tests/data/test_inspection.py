@@ -11,7 +11,7 @@ from labeled_files import LABELS, assert_in, load, message, write_csv, write_lin
 from stacked_emotion.cli import build_parser, main
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.data.arguments import READING_OPTIONS, DataArguments
-from stacked_emotion.data.splits import load_splits
+from stacked_emotion.data.labeled_texts import load_splits
 
 CASES = Path(__file__).parent / "cases"
 

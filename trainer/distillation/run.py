@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ...common.files import fingerprint
-from ...data.splits import DataSplits, load_splits
+from ...data.labeled_texts import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
 from ..results import source_state, used_state
 from ..running.once import run_once
