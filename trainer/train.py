@@ -16,7 +16,8 @@ from .arguments import TrainingRecipe
 from .commands import command_main
 from .results import to_markdown
 from .running.once import main_rank_alone, run_folder
-from .running.processes import announce, join_ranks, prepare_process
+from .running.processes import join_ranks, prepare_process
+from .running.progress import announce
 from .stages.context import RunContext
 from .stages.encoders import run_encoders
 from .stages.finish import finish_run

@@ -19,7 +19,8 @@ from ..choosing.decision_rules import Decision
 from ..commands import command_main
 from ..results import System
 from ..running.once import run_folder, run_once
-from ..running.processes import announce, duration, join_ranks, prepare_process
+from ..running.processes import join_ranks, prepare_process
+from ..running.progress import announce, duration
 from ..stages.context import RunContext
 from ..stages.encoders import run_encoders, weights_digest
 from .figures import Outcome, Row

@@ -18,7 +18,7 @@ from ...data.labeled_texts import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
 from ..results import source_state, used_state
 from ..running.once import run_once
-from ..running.processes import announce
+from ..running.progress import announce
 from ..training_arguments import learned_from
 from .arguments import Distillation, DistillationArguments
 from .student import check_student, student_tokenizer

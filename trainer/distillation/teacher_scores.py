@@ -20,7 +20,7 @@ from ...data.labeled_texts import LabeledTexts
 from ...inference.predictor import StackedEmotionPredictor
 from ..choosing.folds import stratified_folds
 from ..running.once import run_once
-from ..running.processes import announce
+from ..running.progress import announce
 from .arguments import DistillationArguments
 from .teacher import Teacher, TeacherRun, logits_of
 from .texts import altered_copies, stream_texts

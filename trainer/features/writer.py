@@ -20,7 +20,7 @@ from ...common.files import fingerprint, parse_json, replace_folder, write_json
 from ...common.finished import find, finish
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..data_collator import EncodedTextCollator, EncodedTexts
-from ..running.processes import announce
+from ..running.progress import announce
 from .cache import FILES, CacheLayout, map_files
 
 _BEGUN = "begun.json"

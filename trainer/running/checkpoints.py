@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...common.finished import find, finish
 from .once import run_once
-from .processes import announce
+from .progress import announce
 
 _KEY = "checkpoint"
 _TENSORS = "tensors.safetensors"

@@ -18,7 +18,7 @@ from ...common.errors import UserError
 from ...common.files import discard
 from ...common.finished import RECORD, Finished, find, finish, thorough
 from ...common.locks import locked, output_folder
-from .processes import announce
+from .progress import announce
 
 CHECKPOINTS = "checkpoints"
 _STARTED = "started.txt"

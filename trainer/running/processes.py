@@ -1,10 +1,9 @@
-"""The processes of a run: their preparation, and what the main one says."""
+"""Preparation of a process, and of the processes that a run was launched with."""
 
 from __future__ import annotations
 
 import gc
 import os
-import sys
 
 import torch
 from accelerate import PartialState
@@ -42,18 +41,3 @@ def join_ranks() -> PartialState:
             PartialState._reset_state()
         return PartialState(cpu=True)
     return PartialState()
-
-
-def announce(message: str) -> None:
-    """Print a message to stderr, in the main process only."""
-    if PartialState().is_main_process:
-        print(message, file=sys.stderr, flush=True)
-
-
-def duration(seconds: float) -> str:
-    """A time span for people, such as `about 1 h 20 min`."""
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return "less than a minute"
-    hours, rest = divmod(minutes, 60)
-    return f"about {hours} h {rest:02} min" if hours else f"about {minutes} min"

@@ -28,7 +28,7 @@ from ..data_collator import EncodedTexts
 from ..encoder_checks import check_encoders, refuse_problems
 from ..losses import EmotionLoss, build_loss
 from ..results import source_state
-from ..running.processes import announce as announce
+from ..running.progress import announce as announce
 from ..running.tracking import check_trackers
 from ..training_arguments import training_arguments
 

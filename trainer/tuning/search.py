@@ -23,7 +23,8 @@ from ..arguments import TrainingRecipe
 from ..commands import command_main
 from ..features.cache import FeatureCache
 from ..running.once import CHECKPOINTS, run_folder, run_once
-from ..running.processes import announce, duration, join_ranks, prepare_process
+from ..running.processes import join_ranks, prepare_process
+from ..running.progress import announce, duration
 from ..stages.cached_training import build_stack
 from ..stages.context import RunContext
 from ..stages.encoders import encoder_parts, run_encoders, weights_digest
