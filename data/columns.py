@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -128,11 +128,8 @@ def find_columns(
         column = find_column(table, arguments.id_column, "id_column")
     if column in (*columns.labels, columns.names):
         column = None
-    metadata = tuple(name for name in columns.labels if looks_like_metadata(name))
-    return Columns(
-        text, columns.labels, columns.names, columns.inferred, column,
-        metadata if columns.inferred else (),
-    )  # fmt: skip
+    doubted = tuple(name for name in columns.labels if looks_like_metadata(name))
+    return replace(columns, id=column, metadata=doubted if columns.inferred else ())
 
 
 def _label_columns(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..common.errors import quoted, shorten
-from .names import clean_name, is_missing, why_no_name
+from .names import NUMBER, NUMBERS, clean_name, is_missing, why_no_name
 
 if TYPE_CHECKING:
     from .tables import Table
@@ -25,8 +25,6 @@ FORMAT_NAMES = {
 }  # fmt: skip
 
 Token = str | int | float | bool
-_NUMBER = re.compile(r"[+-]?\d+(?:[.٫]\d*)?")
-_NUMBERS = re.compile(rf"\s*{_NUMBER.pattern}(?:\s*[,;|/،؛\s]\s*{_NUMBER.pattern})*\s*")
 _WORDS = {"true": 1, "yes": 1, "نعم": 1, "false": 0, "no": 0, "لا": 0}
 _CLOSING = {"[": "]", "(": ")", "{": "}"}
 _CALL = re.compile(
@@ -81,7 +79,7 @@ def number(value: Any) -> int | float | None:
         return value
     if isinstance(value, float):
         return int(value) if value == value and value.is_integer() else value
-    if isinstance(value, str) and _NUMBER.fullmatch(stripped := value.strip()):
+    if isinstance(value, str) and NUMBER.fullmatch(stripped := value.strip()):
         found = float(stripped.replace("٫", "."))
         return int(found) if found.is_integer() else found
     return None
@@ -158,15 +156,15 @@ def _read_text(text: str) -> Cell:
         return Cell() if not inner else _read_text(inner)
     if is_missing(stripped):
         return Cell(error=str(why_no_name(stripped)))
-    if _NUMBERS.fullmatch(stripped):
-        found = _NUMBER.findall(stripped)
+    if NUMBERS.fullmatch(stripped):
+        found = NUMBER.findall(stripped)
         tokens = tuple(number(part) for part in found)
         digits = [int(character) for character in stripped] if stripped.isdigit() else []
         bits = tuple(digits) if len(digits) > 1 and set(digits) <= {0, 1} else ()
         return Cell(tokens, bits=bits)  # type: ignore[arg-type]
     if stripped[0] in _CLOSING or (stripped[-1] in "])}" and not is_balanced(stripped)):
         return _read_container(stripped)
-    if _NUMBERS.fullmatch(re.sub(r"(?i)\b(true|false)\b", "1", stripped)):
+    if NUMBERS.fullmatch(re.sub(r"(?i)\b(true|false)\b", "1", stripped)):
         return Cell(tuple(name_or_number(part) for part in re.split(r"[,;|/،؛\s]+", stripped)))
     if (stripped[0] == "<" and stripped[-1] == ">") or "dtype:" in stripped:
         return not_a_list(stripped)

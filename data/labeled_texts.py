@@ -139,9 +139,8 @@ def load_labeled_texts(
         held_out = _held_out(texts, arguments.validation_fraction or 0.0)
         texts = texts.select(held_out if split == "validation" else ~held_out)
         texts.source += f" ({'held out' if split == 'validation' else 'without the held-out'} rows)"
-    limit = {"train": arguments.max_train_samples, "validation": arguments.max_validation_samples}
-    if limit.get(split) is not None:
-        texts = texts.select(range(min(len(texts), limit[split] or 0)))
+    if (limit := getattr(arguments, f"max_{split}_samples", None)) is not None:
+        texts = texts.select(range(min(len(texts), limit)))
     if split == "train" and texts.inventory:
         texts.notes += texts.inventory.warnings()
     for note in texts.notes:

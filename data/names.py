@@ -50,8 +50,8 @@ _METADATA_WORDS = frozenset(_METADATA.split())
 _WORD = re.compile(r"[^\W_]+")
 _STEM = re.compile(r"^(?:is|has|was)(?=...)|\d+$")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_NUMBER = r"[+-]?\d+(?:[.٫]\d*)?"
-_NUMBERS = re.compile(rf"\s*{_NUMBER}(?:[\s,;|/،]+{_NUMBER})*\s*")
+NUMBER = re.compile(r"[+-]?\d+(?:[.٫]\d*)?")
+NUMBERS = re.compile(rf"\s*{NUMBER.pattern}(?:\s*[,;|/،؛\s]\s*{NUMBER.pattern})*\s*")
 _BOOLEAN = frozenset({"true", "false", "yes", "no"})
 _WORDS_OF_A_SENTENCE = 5
 _LONG = 60
@@ -224,7 +224,7 @@ def _data_in(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None
 
 
 def _is_value(cell: str) -> bool:
-    return bool(_NUMBERS.fullmatch(cell)) or cell.strip().lower() in _BOOLEAN
+    return bool(NUMBERS.fullmatch(cell)) or cell.strip().lower() in _BOOLEAN
 
 
 def _is_sentence(cell: str) -> bool:

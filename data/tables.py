@@ -15,7 +15,6 @@ import numpy as np
 from ..common.errors import DataError, RowProblems, shorten
 from .files.delimited import DelimitedRows
 from .files.excel import ExcelRows
-from .files.json_rows import JsonLines
 from .files.opening import DELIMITED, EXCEL, Rows, open_rows
 from .files.text import UNDECODABLE, check_columns, encoding_error
 from .label_cells import binary_value
@@ -78,14 +77,10 @@ class Table:
     def binary(self, column: str) -> np.ndarray:
         """Return a column as 0 and 1, shape (rows,) int8, with -1 for every other value."""
         if column not in self._binary:
-            memory: dict[str, int] = {}
-            numbers = np.empty(len(self), np.int8)
-            for index, value in enumerate(self.columns[column]):
-                key = value if isinstance(value, str) else None
-                found = memory.get(key) if key is not None else binary_value(value)
-                if key is not None and found is None:
-                    found = memory[key] = -1 if (bit := binary_value(key)) is None else bit
-                numbers[index] = -1 if found is None else found
+            values = self.columns[column]
+            texts = {text: binary_value(text) for text in {v for v in values if isinstance(v, str)}}
+            bits = [texts[v] if isinstance(v, str) else binary_value(v) for v in values]
+            numbers = np.array([-1 if bit is None else bit for bit in bits], np.int8)
             if (numbers < 0).all():
                 numbers = self._answers(column, numbers)
             self._binary[column] = numbers
@@ -123,19 +118,13 @@ def read_table(given: Any, arguments: DataArguments) -> Table:
             table = _gathered(rows)
         except UnicodeError:
             path = Path(given).expanduser()
-            raise encoding_error(path, _encoding_of(rows)) from None
+            raise encoding_error(path, rows.encoding) from None
         except OSError as error:
             reason = error.strerror or error
             raise DataError(f"{given}: the file cannot be read ({reason}).") from error
     if not len(table) and not table.problems:
         raise DataError(f"{table.source}: the file has no rows. Give at least one text.")
     return table
-
-
-def _encoding_of(rows: Rows) -> str:
-    if isinstance(rows, DelimitedRows):
-        return rows.dialect.encoding
-    return rows.encoding if isinstance(rows, JsonLines) else "utf-8-sig"
 
 
 def _gathered(rows: Rows) -> Table:
@@ -149,7 +138,7 @@ def _gathered(rows: Rows) -> Table:
     for row in rows.rows():
         if row.values is None:
             if UNDECODABLE.search(row.raw) and row.problem.startswith("not "):
-                raise encoding_error(Path(rows.name).expanduser(), _encoding_of(rows))
+                raise encoding_error(Path(rows.name).expanduser(), rows.encoding)
             problems.add(row.number, row.problem, kind="unreadable row")
             continue
         if width is not None:

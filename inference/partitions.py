@@ -100,11 +100,7 @@ class PartitionPredictor:
             yield self(batch)
 
     def spark_schema(self, schema: Any) -> Any:
-        """A Spark schema with the new columns; the model's config is read, its weights are not.
-
-        Args:
-            schema: `StructType` of the frame.
-        """
+        """The `StructType` of a frame with the new columns; only the model's config is read."""
         from pyspark.sql.types import ArrayType, FloatType, StringType, StructField, StructType
 
         columns = Columns.of(ModelFiles(self.model, self.revision).decision().labels, self.prefix)

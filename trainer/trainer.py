@@ -95,17 +95,10 @@ class StackedEmotionTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """The sum of the loss's parts over the batch.
+        """The sum of the loss's parts over the batch, each a mean over its rows.
 
-        Args:
-            model: the model, wrapped or not.
-            inputs: a batch with `labels` (batch, labels) and optionally `row_mask` (batch,), false
-                for rows that only fill the batch.
-            return_outputs: return the model's output beside it.
-            num_items_in_batch: not used; every part is a mean over its rows.
-
-        Returns:
-            The loss, a scalar, and the outputs if asked for.
+        The batch has `labels` (batch, labels) and optionally `row_mask` (batch,), false for rows
+        that only fill the batch.
         """
         labels, row_mask = inputs["labels"], inputs.get("row_mask")
         plain = self.emotion_loss is None and not self.consistency_weight
@@ -262,11 +255,7 @@ class StackedEmotionTrainer(Trainer):
         super()._push_from_checkpoint(checkpoint_folder)
 
     def scores_at_best_threshold(self, prediction: EvalPrediction) -> dict[str, float]:
-        """All metrics at the best single global threshold for Jaccard.
-
-        Args:
-            prediction: logits (rows, labels) and labels (rows, labels).
-        """
+        """All metrics at the best single global threshold for Jaccard, of (rows, labels) logits."""
         logits = prediction.predictions
         if isinstance(logits, tuple):
             logits = logits[0]

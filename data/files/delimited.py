@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
 
 from ...common.errors import DataError, shorten
 from ..names import check_header, clean_name
@@ -76,6 +75,7 @@ class DelimitedRows:
     Attributes:
         name: The file, for messages.
         columns: The cleaned names of the columns; a nameless column is "".
+        encoding: Its encoding.
         unit: What `Row.number` counts.
         counting: How it counts, for messages.
     """
@@ -94,6 +94,7 @@ class DelimitedRows:
     ) -> None:
         self.name, self.path = str(path), path
         self.dialect, lines = sniff(path, delimiter, quoting, encoding)
+        self.encoding = self.dialect.encoding
         self._named = column_names
         self.counting = "lines are counted from 1" if column_names else "line 1 is the header"
         sample = list(islice(self._records(iter(lines), None), _SAMPLE_LINES))
@@ -125,21 +126,18 @@ class DelimitedRows:
         self.facts = file_facts(path) | {
             "delimiter": self.dialect.delimiter,
             "quoted": self.dialect.quoted,
-            "encoding": self.dialect.encoding,
+            "encoding": self.encoding,
             "column_names": list(column_names) if column_names else None,
         }
 
     def rows(self) -> Iterator[Row]:
         """Every row; those that cannot be read have no values and say why."""
-        with self._open() as stream:
+        with open_text(self.path, self.encoding, self.dialect.newline) as stream:
             lines = islice(enumerate(stream, 1), self._first_line - 1, None)
             records = self._records(lines, len(self.columns))
             if self._skip_first:
                 next(records, None)
             yield from records
-
-    def _open(self) -> TextIO:
-        return open_text(self.path, self.dialect.encoding, self.dialect.newline)
 
     def _check_count(self, names: Sequence[str], first: Row) -> None:
         if len(first.values) != len(names):
@@ -155,7 +153,7 @@ class DelimitedRows:
 
     def _row(self, number: int, fields: list[str], raw: str, width: int | None) -> Row:
         if not raw.isascii() and UNDECODABLE.search(raw):
-            return Row(number, None, raw, f"not {encoding_name(self.dialect.encoding)}")
+            return Row(number, None, raw, f"not {encoding_name(self.encoding)}")
         if width is not None and len(fields) != width:
             return Row(number, None, raw, self._ragged(len(fields), width))
         return Row(number, fields, raw)
@@ -174,7 +172,8 @@ class DelimitedRows:
 
     def _plain_records(self, lines: Iterator[Line], width: int | None) -> Iterator[Row]:
         for number, line in lines:
-            raw = line.rstrip("\r\n") if self.dialect.newline == "\r" else _without_end(line)
+            raw = line.rstrip("\r\n") if self.dialect.newline == "\r" else (
+                line.removesuffix("\n").removesuffix("\r"))  # fmt: skip
             if raw.strip(" ") or width == 1:
                 yield self._row(number, raw.split(self.dialect.delimiter), raw, width)
 
@@ -293,7 +292,3 @@ def _plain_newline(path: Path, encoding: str) -> str:
     with open_text(path, encoding) as stream:
         head = stream.read(1 << 16)
     return "\r" if "\r" in head and "\n" not in head else "\n"
-
-
-def _without_end(line: str) -> str:
-    return line.removesuffix("\n").removesuffix("\r")

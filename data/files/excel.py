@@ -19,7 +19,7 @@ class ExcelRows:
             sheets, or the header cannot be used.
     """
 
-    unit = "row"
+    unit, encoding = "row", "utf-8-sig"
 
     def __init__(
         self, path: Path, sheet: str | None, column_names: Sequence[str] | None,

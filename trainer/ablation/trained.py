@@ -22,12 +22,7 @@ from ..features.cache import open_cache
 from ..features.writer import FeatureCacheWriter
 from ..results import System
 from ..stages.context import RunContext
-from ..stages.features import (
-    features_folder,
-    features_layout,
-    scored_features,
-    training_features,
-)
+from ..stages.features import features_folder, features_layout, scored_features, training_features
 from ..stages.meta_and_head import run_head, run_meta, scored_logits, stage_folder, stage_key
 from .variants import FULL, Variant
 

@@ -174,12 +174,7 @@ class DistillationContext(DataSplits):
         rows = StudentRows(train.select(inside), logits, extra, fold)
         announce(f"Distillation: {variant}, {part}, {len(rows)} texts.")
         model, log = train_student(
-            self.options,
-            self.plan(variant, seed),
-            rows,
-            self.statistics,
-            self.tokenizer,
-            folder,
+            self.options, self.plan(variant, seed), rows, self.statistics, self.tokenizer, folder
         )
         if fold is None:
             scored = {split: self.splits[split].texts for split in self.held_out_splits}

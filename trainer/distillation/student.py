@@ -22,6 +22,7 @@ from ...common.errors import UserError
 from ...common.numerics import logit
 from ..parameter_groups import grouped_parameters, width_scaled_learning_rate
 
+_LAYERS = ("encoder.layer", "transformer.layer", "layers", "encoder.layers")
 HEAD_PARTS = {"classifier", "pooler", "pre_classifier", "score", "head"}
 
 
@@ -99,7 +100,12 @@ def keep_layers(model: PreTrainedModel, count: int) -> None:
     Raises:
         UserError: more layers than there are, or an encoder without a plain list of layers.
     """
-    layers = _layers(model, "--student_layers")
+    found = (_submodule(model.base_model, path) for path in _LAYERS)
+    layers = next((one for one in found if isinstance(one, nn.ModuleList)), None)
+    if layers is None or not hasattr(model.config, "num_hidden_layers"):
+        raise UserError(
+            f"--student_layers: the layers of a {model.config.model_type} encoder are unknown."
+        )
     if count > len(layers):
         raise UserError(f"--student_layers is {count}; the encoder has {len(layers)} layers.")
     places = np.unique(np.linspace(0, len(layers) - 1, count).round().astype(int))
@@ -175,14 +181,6 @@ def save_student(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return limits
-
-
-def _layers(model: PreTrainedModel, option: str) -> nn.ModuleList:
-    for path in ("encoder.layer", "transformer.layer", "layers", "encoder.layers"):
-        module = _submodule(model.base_model, path)
-        if isinstance(module, nn.ModuleList) and hasattr(model.config, "num_hidden_layers"):
-            return module
-    raise UserError(f"{option}: the layers of a {model.config.model_type} encoder are unknown.")
 
 
 def _submodule(model: nn.Module, path: str) -> nn.Module | None:

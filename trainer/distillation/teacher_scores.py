@@ -65,10 +65,7 @@ class TeacherScores:
         if self.extra is None:
             return {"augmented": 0, "unlabeled": 0}
         folds = np.asarray(self.extra.with_format("numpy")["fold"])
-        return {
-            "augmented": int((folds >= 0).sum()),
-            "unlabeled": int((folds < 0).sum()),
-        }
+        return {"augmented": int((folds >= 0).sum()), "unlabeled": int((folds < 0).sum())}
 
 
 def score_all(

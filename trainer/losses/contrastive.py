@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed import _functional_collectives as functional_collectives
+from torch.distributed._functional_collectives import all_gather_single_autograd, wait_tensor
 from torch.nn import functional as F
 
 from ...data.label_statistics import LabelStatistics
@@ -51,7 +51,9 @@ def gather_rows(embedding: Tensor, labels: Tensor) -> GatheredRows:
 
     packed = torch.cat([embedding, labels, embedding.new_ones(rows, 1)], dim=1)
     packed = F.pad(packed, (0, 0, 0, block - rows))
-    gathered = _all_gather_with_gradient(packed)
+    everyone: Any = dist.group.WORLD
+    gathered = all_gather_single_autograd(packed.contiguous(), gather_dim=0, group=everyone)
+    gathered = wait_tensor(gathered)
     return GatheredRows(
         embedding=gathered[:, :width],
         labels=gathered[:, width:-1].detach(),
@@ -59,15 +61,6 @@ def gather_rows(embedding: Tensor, labels: Tensor) -> GatheredRows:
         first=rank * block,
         world_size=world_size,
     )
-
-
-def _all_gather_with_gradient(tensor: Tensor) -> Tensor:
-    gather = getattr(functional_collectives, "all_gather_single_autograd", None)
-    if gather is None:  # older releases of torch know it by this name
-        gather = functional_collectives.all_gather_tensor_autograd
-    everyone: Any = dist.group.WORLD
-    gathered = gather(tensor.contiguous(), gather_dim=0, group=everyone)
-    return functional_collectives.wait_tensor(gathered)
 
 
 def add_projection(model: StackedEmotionPreTrainedModel, width: int) -> None:
