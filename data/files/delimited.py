@@ -15,16 +15,16 @@ from itertools import islice
 from pathlib import Path
 
 from ...common.errors import DataError, shorten
-from ..names import check_header, clean_name
+from ..names import clean_name
 from .text import (
     UNDECODABLE,
     Row,
-    check_columns,
     detect_encoding,
     encoding_name,
     file_facts,
     open_text,
     shown,
+    take_header,
 )
 
 DEFAULT_DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
@@ -106,23 +106,18 @@ class DelimitedRows:
                 f"{path}: line {first.number}, the header, cannot be read ({first.problem}): "
                 f"{shorten(shown(first.raw))}."
             )
-        header = [clean_name(name) for name in first.values]
-        quoted = all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in header)
+        cells = [clean_name(name) for name in first.values]
+        quoted = all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells)
         if quoted and not self.dialect.quoted and quoting == "auto":
             raise DataError(
                 f"{path}: the header is in double quotes, {shorten(first.raw)}. Set --quoting csv "
                 "if a program quoted the cells, else --quoting none."
             )
         self._first_line = first.number
-        self._skip_first = column_names is None or header == list(column_names)
-        if column_names:
-            self._check_count(column_names, first)
-            self.columns = list(column_names)
-        else:
-            self.columns = header
-            check_header(self.name, header, [row.values for row in sample[1:] if row.values],
-                         first.number, named)  # fmt: skip
-        check_columns(self.columns, self.name)
+        below = [row.values for row in sample[1:] if row.values]
+        self.columns, self._skip_first = take_header(
+            self.name, (first.number, first.values), below, column_names, named, self.unit
+        )
         self.facts = file_facts(path) | {
             "delimiter": self.dialect.delimiter,
             "quoted": self.dialect.quoted,
@@ -138,13 +133,6 @@ class DelimitedRows:
             if self._skip_first:
                 next(records, None)
             yield from records
-
-    def _check_count(self, names: Sequence[str], first: Row) -> None:
-        if len(first.values) != len(names):
-            raise DataError(
-                f"{self.name}: --column_names gives {len(names)} names, and line {first.number} "
-                f"has {len(first.values)} fields: {shorten(first.values)}. Name every column."
-            )
 
     def _records(self, lines: Iterator[Line], width: int | None) -> Iterator[Row]:
         if self.dialect.quoted:

@@ -15,7 +15,7 @@ from ...data.arguments import DataArguments
 from ...data.files.arrow_rows import ArrowRows, open_dataset
 from ...data.files.json_rows import JsonLines, JsonRecords
 from ...data.files.opening import FORMATS, Rows, open_rows
-from ...data.files.text import Row, shown
+from ...data.files.text import Row, file_facts, shown
 from .rows import Chunk, JsonRows, Problem, Source, TableRows
 
 CHUNK_CHARACTERS = 1 << 25
@@ -54,24 +54,9 @@ def open_source(
             open_dataset(name, dataset_config_name, dataset_split, dataset_revision)
         )
     if path.suffix.lower() == ".jsonl" and path.is_file() and not path.stat().st_size:
-        return _NoRows(path)
+        return _RowSource(JsonRecords([], str(path), file_facts(path)))
     rows = open_rows(path, **arguments.file_options())
     return _RowSource(rows) if isinstance(rows, Rows) else _ArrowSource(rows)
-
-
-class _NoRows:
-    """An empty JSONL file, which has no columns either."""
-
-    schema: pyarrow.Schema | None = None
-    total: int | None = 0
-
-    def __init__(self, path: Path) -> None:
-        self.name, self.columns = str(path), list[str]()
-        self.facts: dict[str, Any] = {"file": str(path.resolve()), "size": 0}
-
-    def chunks(self, part_rows: int) -> Iterator[Chunk]:
-        """See `Source`."""
-        return iter(())
 
 
 class _RowSource:
