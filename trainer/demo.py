@@ -55,7 +55,9 @@ def run_demo(output_dir: Path) -> dict[str, Any]:
     """
     prepare_process()
     sample = RECIPES / "sample"
-    files = {f"{s}_file": str(sample / f"{s}.jsonl") for s in ("train", "validation")}
+    files: dict[str, Any] = {
+        f"{s}_file": str(sample / f"{s}.jsonl") for s in ("train", "validation")
+    }
     splits = load_splits(DataArguments(**files))
     encoders = make_tiny_encoders(output_dir / "tiny_encoders", splits["train"].texts)
     settings = files | {"output_dir": output_dir, "encoders": Whole(encoders)}
