@@ -118,7 +118,7 @@ class EncodedTextCollator:
             )
             for key in INPUTS
         }
-        return batch | _labels(rows)
+        return batch | label_tensors(rows)
 
 
 @dataclass
@@ -142,7 +142,7 @@ class FeatureCollator:
             "word_mask": torch.from_numpy(mask),
             "encoder_logits": torch.from_numpy(logits),
         }
-        return batch | _labels(rows)
+        return batch | label_tensors(rows)
 
 
 def model_inputs(model: nn.Module, texts: Any, size: int) -> Iterator[tuple[np.ndarray, Any]]:
@@ -160,7 +160,7 @@ def model_inputs(model: nn.Module, texts: Any, size: int) -> Iterator[tuple[np.n
         yield rows, {name: value.to(device) for name, value in batch.items()}
 
 
-def _labels(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+def label_tensors(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     """`labels` (batch, labels) and `row_mask` (batch,), where the rows have them."""
     parts: dict[str, Tensor] = {}
     if "labels" in rows[0]:

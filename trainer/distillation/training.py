@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ...common.batching import batches_by_length
 from ...data.label_statistics import LabelStatistics
 from ...data.labeled_texts import LabeledTexts
+from ..data_collator import label_tensors
 from ..losses.distillation import DistillationLoss
 from ..parameter_groups import width_scaled_learning_rate
 from ..running.checkpoints import newest_checkpoint
@@ -93,44 +94,17 @@ class StudentCollator:
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         """Stack the rows of a batch: the tokenizer's tensors, and those of the loss."""
-        batch = dict(self.encode([row["text"] for row in rows]))
-        batch["labels"] = torch.from_numpy(np.stack([row["labels"] for row in rows])).float()
+        batch = self.encode([row["text"] for row in rows]) | label_tensors(rows)
         batch["labeled"] = torch.tensor([row["labeled"] for row in rows])
         if "teacher_logits" in rows[0]:
             logits = np.stack([row["teacher_logits"] for row in rows]).astype(np.float32)
             batch["teacher_logits"] = torch.from_numpy(logits)
-        if "row_mask" in rows[0]:
-            batch["row_mask"] = torch.tensor([bool(row["row_mask"]) for row in rows])
         return batch
 
     def encode(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """(batch, sequence) tensors of the texts, truncated to the tokenizer's length."""
         encoded = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
         return dict(encoded)
-
-
-class DistillationTrainer(StackedEmotionTrainer):
-    """`StackedEmotionTrainer` that passes the teacher's logits to its `DistillationLoss`."""
-
-    def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Any:
-        """The sum of the parts `hard` and `soft`, each logged.
-
-        The inputs are the tokenizer's tensors, `labels` (batch, labels), `labeled` (batch,) and,
-        with a teacher, `teacher_logits` (batch, labels). Every part is a mean over the rows.
-        """
-        assert self.emotion_loss is not None
-        names = ("labels", "labeled", "teacher_logits", "row_mask")
-        given = {name: inputs[name] for name in names if name in inputs}
-        outputs = model(**{key: value for key, value in inputs.items() if key not in given})
-        parts = self.emotion_loss(outputs["logits"], given.pop("labels"), **given)
-        loss = self._total(parts, given.get("row_mask"))
-        return (loss, outputs) if return_outputs else loss
 
 
 @dataclass(frozen=True)
@@ -174,7 +148,7 @@ def train_student(
         attention,
     )
     checkpoints, width = folder / CHECKPOINTS, model.config.hidden_size
-    trainer = DistillationTrainer(
+    trainer = StackedEmotionTrainer(
         model=model,
         args=training_arguments(
             checkpoints,

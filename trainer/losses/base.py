@@ -30,6 +30,8 @@ class EmotionLoss(nn.Module):
 
     name: ClassVar[str]
     citation: ClassVar[str] = ""
+    more_inputs: ClassVar[tuple[str, ...]] = ()
+    """What `forward` takes of a batch beside labels and `row_mask`, by the keyword."""
 
     def __init__(self, statistics: LabelStatistics, pos_weight: np.ndarray | None = None) -> None:
         super().__init__()
