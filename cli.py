@@ -91,6 +91,10 @@ def build_parser() -> Parser:
     export.set_defaults(run=run_export)
     add_publishing_commands(commands)
     add_demo_commands(commands)
+    for entry in commands._choices_actions:
+        command = commands.choices[entry.dest]
+        text = str(entry.help)
+        command.description = command.description or f"{text[0].upper()}{text[1:]}."
     return parser
 
 

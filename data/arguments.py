@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from ..common.command_line import one_line
 from ..common.errors import DataError, quoted, shorten
 from .names import clean_name, why_no_name
 
@@ -47,85 +48,85 @@ class DataArguments:
 
     dataset_name: str | None = field(
         default=None,
-        metadata={"help": "Data set on the Hub, or a folder that datasets can load. Folders "
+        metadata={"help": "data set on the Hub, or a folder that datasets can load. Folders "
                   "written by save_to_disk work too."},
     )  # fmt: skip
     dataset_config_name: str | None = field(
-        default=None, metadata={"help": "Configuration of the data set, such as subtask5.arabic."}
+        default=None, metadata={"help": "configuration of the data set, such as subtask5.arabic."}
     )
     dataset_revision: str | None = field(
         default=None,
-        metadata={"help": "Branch, tag or commit of the data set. The commit that was read is "
+        metadata={"help": "branch, tag or commit of the data set. The commit that was read is "
                   "recorded."},
     )  # fmt: skip
     train_file: str | None = field(
-        default=None, metadata={"help": f"Training texts. Formats: {_FORMATS}."}
+        default=None, metadata={"help": f"training texts. Formats: {_FORMATS}."}
     )
     validation_file: str | None = field(
-        default=None, metadata={"help": "Validation texts, in one of the same formats."}
+        default=None, metadata={"help": "validation texts, in one of the same formats."}
     )
     test_file: str | None = field(
-        default=None, metadata={"help": "Test texts, in one of the same formats."}
+        default=None, metadata={"help": "test texts, in one of the same formats."}
     )
     train_split: str = field(
-        default="train", metadata={"help": "Split of the data set to train on."}
+        default="train", metadata={"help": "split of the data set to train on."}
     )
     validation_split: str = field(
         default="validation",
-        metadata={"help": "Split of the data set to validate on; may be absent if not set."},
+        metadata={"help": "split of the data set to validate on; may be absent if not set."},
     )
     test_split: str = field(
-        default="test", metadata={"help": "Split of the data set to test on; as above."}
+        default="test", metadata={"help": "split of the data set to test on; as above."}
     )
     text_column: str | None = field(
         default=None,
-        metadata={"help": "Column of texts. Default: the one called text, Tweet, sentence, …, or "
+        metadata={"help": "column of texts. Default: the one called text, Tweet, sentence, …, or "
                   "the only column of strings."},
     )  # fmt: skip
     label_columns: list[str] | None = field(
         default=None,
-        metadata={"help": "Columns of 0 and 1, one per label. Default: all such columns."},
+        metadata={"help": "columns of 0 and 1, one per label. Default: all such columns."},
     )
     labels_column: str | None = field(
         default=None,
-        metadata={"help": "One column of labels: names, vectors of 0 and 1, or class numbers. "
+        metadata={"help": "one column of labels: names, vectors of 0 and 1, or class numbers. "
                   "Default: the one called labels, label, emotions or emotion."},
     )  # fmt: skip
     label_format: Literal["names", "multi_hot", "ids", "columns"] | None = field(
         default=None,
-        metadata={"help": "What the labels are. names or ids (class numbers from 0) in one column, "
+        metadata={"help": "what the labels are. Names or ids (class numbers from 0) in one column, "
                   "multi_hot (vectors of 0 and 1) in one column, or columns of 0 and 1. Default: "
                   "the one kind that fits every cell."},
     )  # fmt: skip
     label_separator: str | None = field(
         default=None,
-        metadata={"help": "Separator between two names in the column of labels. Also 'tab', "
+        metadata={"help": "separator between two names in the column of labels. Also 'tab', "
                   "'newline' or a space. Default: the one of , ; | / tab and newline that occurs."},
     )  # fmt: skip
     label_names: list[str] | None = field(
         default=None,
-        metadata={"help": "The labels and their order. Default: those of the training texts, in "
+        metadata={"help": "the labels and their order. Default: those of the training texts, in "
                   "the order of their columns, or sorted if they are names in one column."},
     )  # fmt: skip
     positive_from: float | None = field(
         default=None,
-        metadata={"help": "For intensities: the lowest number that means the label is given. "
+        metadata={"help": "for intensities: the lowest number that means the label is given. "
                   "For example 1 where labels are rated 0 to 3."},
     )  # fmt: skip
     ignore_columns: list[str] | None = field(
-        default=None, metadata={"help": "Columns that are neither text nor labels."}
+        default=None, metadata={"help": "columns that are neither text nor labels."}
     )
     id_column: str | None = field(
         default=None,
-        metadata={"help": "Column of identifiers. Default: the one called id, if any."},
+        metadata={"help": "column of identifiers. Default: the one called id, if any."},
     )
     column_names: list[str] | None = field(
         default=None,
-        metadata={"help": "Names of all columns, in order, for a file without a header."},
+        metadata={"help": "names of all columns, in order, for a file without a header."},
     )
     delimiter: str | None = field(
         default=None,
-        metadata={"help": "Character between two fields, or 'tab'. Default: found in the file."},
+        metadata={"help": "character between two fields, or 'tab'. Default: found in the file."},
     )
     quoting: Literal["auto", "csv", "none"] = field(
         default="auto",
@@ -134,31 +135,31 @@ class DataArguments:
     )  # fmt: skip
     encoding: str | None = field(
         default=None,
-        metadata={"help": "Encoding of text files, such as WINDOWS-1256. Default: UTF-8, or "
+        metadata={"help": "encoding of text files, such as WINDOWS-1256. Default: UTF-8, or "
                   "UTF-16 if the file has its byte order mark."},
     )  # fmt: skip
     sheet: str | None = field(
-        default=None, metadata={"help": "Sheet of an Excel file. Default: the only one."}
+        default=None, metadata={"help": "sheet of an Excel file. Default: the only one."}
     )
     max_train_samples: int | None = field(
-        default=None, metadata={"help": "Use only the first training texts, for a quick trial."}
+        default=None, metadata={"help": "use only the first training texts, for a quick trial."}
     )
     max_validation_samples: int | None = field(
-        default=None, metadata={"help": "Use only the first validation texts, for a quick trial."}
+        default=None, metadata={"help": "use only the first validation texts, for a quick trial."}
     )
     on_bad_rows: Literal["error", "skip"] = field(
         default="error",
-        metadata={"help": "Stop at rows that cannot be used (error) or leave them out (skip). "
+        metadata={"help": "stop at rows that cannot be used, or leave them out. "
                   "Left-out rows are reported, and more than half of all rows are refused."},
     )  # fmt: skip
     drop_leaked: bool = field(
         default=False,
-        metadata={"help": "Leave out validation and test texts that also occur in an earlier "
+        metadata={"help": "leave out validation and test texts that also occur in an earlier "
                   "split. Default: keep them and mark the figures as leaked."},
     )  # fmt: skip
     validation_fraction: float | None = field(
         default=None,
-        metadata={"help": "Share of the training texts to hold out if no validation texts are "
+        metadata={"help": "share of the training texts to hold out if no validation texts are "
                   "given. Chosen by a hash of each text: always the same texts, and equal texts "
                   "stay together. Default: nothing is held out."},
     )  # fmt: skip
@@ -249,17 +250,14 @@ def add_reading_options(parser: Any, names: Iterable[str] = READING_OPTIONS) -> 
     known = {entry.name: entry for entry in fields(DataArguments)}
     for name in names:
         entry = known[name]
-        spellings = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
-        settings: dict[str, Any] = {"default": entry.default, "help": entry.metadata["help"]}
+        settings: dict[str, Any] = {"default": entry.default}
         if name in _CHOICES:
             settings["choices"] = _CHOICES[name]
         elif "list" in str(entry.type):
-            settings |= {"nargs": "+", "metavar": "NAME"}
-        elif "bool" in str(entry.type):
-            settings["action"] = "store_true"
+            settings["nargs"] = "+"
         elif "float" in str(entry.type):
             settings["type"] = float
-        parser.add_argument(*spellings, **settings)
+        parser.add_argument(f"--{name}", help=one_line(entry.metadata["help"]), **settings)
 
 
 def reading_options(options: argparse.Namespace) -> dict[str, Any]:

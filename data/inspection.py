@@ -128,15 +128,14 @@ def add_inspect_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `inspect`."""
     parser.add_argument(
         "files", nargs="+", metavar="FILE",
-        help=f"a table ({', '.join(FORMATS)}), a folder of a data set, or the ID of one on the Hub",
+        help="tables, folders of data sets, or IDs of data sets on the Hub",
     )  # fmt: skip
     reading = parser.add_argument_group("reading")
     add_reading_options(reading)
     hub = parser.add_argument_group("data sets")
     for name, text in (("config_name", "configuration"), ("split", "split; default: the only one"),
                        ("revision", "commit, tag or branch")):  # fmt: skip
-        option = f"--dataset_{name}"
-        hub.add_argument(option, option.replace("_", "-"), help=f"{text} of the data set")
+        hub.add_argument(f"--dataset_{name}", help=f"{text} of the data set")
     encoders = parser.add_argument_group("encoders")
     encoders.add_argument(
         "--encoders", nargs="+", metavar="NAME=SOURCE",
@@ -148,7 +147,7 @@ def add_inspect_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--json", action="store_true",
-        help="print one JSON object; several files give a list `files` of them",
+        help="print one JSON object; several files give a list, `files`",
     )  # fmt: skip
 
 

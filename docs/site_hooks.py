@@ -104,7 +104,9 @@ def on_config(config: Any) -> Any:
     package = SOURCES / "stacked_emotion"
     package.mkdir(parents=True, exist_ok=True)
     for path in ROOT.iterdir():
-        part = (path.suffix == ".py" and path.name != "setup.py") or (path / "__init__.py").is_file()
+        part = (path.suffix == ".py" and path.name != "setup.py") or (
+            path / "__init__.py"
+        ).is_file()
         if part and not (package / path.name).is_symlink():
             (package / path.name).symlink_to(path)
     return config
@@ -165,7 +167,7 @@ def _command_line() -> Iterator[str]:
     """The help of every command."""
     from stacked_emotion.cli import build_parser
 
-    yield "# Command line\n\nThe help of every command, as `stacked-emotion COMMAND --help` prints it.\n"
+    yield "# Command line\n\nWhat `stacked-emotion COMMAND --help` prints, for every command.\n"
     (commands,) = (a for a in build_parser()._actions if isinstance(a, _SubParsersAction))
     for name, parser in commands.choices.items():
         yield f"## {name}\n\n```text\n{parser.format_help().rstrip()}\n```\n"

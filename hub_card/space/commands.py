@@ -23,7 +23,7 @@ def add_demo_commands(commands: Any) -> None:
     space = commands.add_parser(
         "publish-space", help="put the app for a published model on the Hub"
     )
-    space.add_argument("--repo-id", required=True, metavar="USER/NAME", help="the Space on the Hub")
+    space.add_argument("--repo_id", required=True, metavar="USER/NAME", help="the Space on the Hub")
     space.add_argument("--model", required=True, metavar="USER/NAME", help="Hub ID of the model")
     space.add_argument("--revision", help="commit, tag or branch of the model; pinned as a commit")
     space.add_argument("--title", help="heading; default: the name of the model")

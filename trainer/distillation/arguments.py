@@ -170,7 +170,6 @@ class Distillation:
 def add_distillation_options(parser: Parser) -> None:
     """Add every setting of a distillation, and a YAML file of them."""
     parser.usage = "%(prog)s --model STACK --student ENCODER --train_file FILE [options]"
-    parser.description = "Distill a stack into one stock encoder."
     parser.add_argument("--config", metavar="FILE", help="a YAML file of these options")
     add_settings(parser, Distillation)
     parser.epilog = (
