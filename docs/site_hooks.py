@@ -127,8 +127,8 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Turn links of the repository into links of the site.
+def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
+    """Turn links of the repository into links of the site, with titles in place of file names.
 
     Raises:
         PluginError: a link to a file that is not on the site.
@@ -146,9 +146,25 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             raise PluginError(f"{source} links to {path}, which is not on the site.")
         return found[1] + posixpath.relpath(at, posixpath.dirname(place) or ".") + sign + anchor
 
+    titles = dict(_titles(config.nav))
+
+    def title(found: re.Match[str]) -> str:
+        return f"[{titles[found[1]]}](" if found[1] in titles else found[0]
+
+    markdown = re.sub(r"\[`?(?:docs/)?(\w+\.md)`?\]\(", title, markdown)
     parts = re.split(r"(^```.*?^```|`[^`\n]*`)", markdown, flags=re.DOTALL | re.MULTILINE)
     parts[::2] = [re.sub(r'(\]\(|(?:src|href)=")([^)"\s]+)', link, part) for part in parts[::2]]
     return "".join(parts)
+
+
+def _titles(nav: Any) -> Iterator[tuple[str, str]]:
+    """The pages of the navigation and their titles."""
+    for entry in nav:
+        for title, inside in entry.items():
+            if isinstance(inside, str):
+                yield inside, title
+            else:
+                yield from _titles(inside)
 
 
 class ExampleSections(griffe.Extension):
