@@ -73,6 +73,7 @@ setup(
         "peft": ["peft>=0.18"],
         "ray": ["ray[data]>=2.40"],
         "spark": ["pyspark>=4.0"],
+        "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"],
         "dev": [
             *test,
             *space,

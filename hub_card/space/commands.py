@@ -19,7 +19,7 @@ def _add_demo_app(app: Parser) -> None:
 
 
 def _add_publish_space(space: Parser) -> None:
-    space.add_argument("--repo-id", required=True, metavar="USER/NAME", help="the Space on the Hub")
+    space.add_argument("--repo_id", required=True, metavar="USER/NAME", help="the Space on the Hub")
     space.add_argument("--model", required=True, metavar="USER/NAME", help="Hub ID of the model")
     space.add_argument("--revision", help="commit, tag or branch of the model; pinned as a commit")
     space.add_argument("--title", help="heading; default: the name of the model")

@@ -12,13 +12,13 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `export`; nothing heavy is imported."""
     parser.set_defaults(run=run_export)
     parser.add_argument(
-        "model", type=Path, help="folder of a model or run; the graphs go into onnx/ of the model"
-    )
+        "model", type=Path, metavar="MODEL",
+        help="folder of a model or run; the graphs go into onnx/ of the model",
+    )  # fmt: skip
     parser.add_argument("--quantize", choices=("int8",), help="write an int8 graph too")
     parser.add_argument(
         "--test_file",
-        help="labeled texts to measure the differences on; default: the bundled "
-        "sample, with which --backend auto never uses int8",
+        help="labeled texts to compare on; default: the bundled sample, which never admits int8",
     )
     parser.add_argument("--text_column", help="the column of texts of --test_file")
     parser.add_argument("--labels_column", help="the column of labels of --test_file")
