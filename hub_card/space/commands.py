@@ -9,7 +9,7 @@ from typing import Any
 def add_demo_commands(commands: Any) -> None:
     """Add the parsers to what `ArgumentParser.add_subparsers` returned."""
     app = commands.add_parser(
-        "demo-app", help="try a model in the browser (needs the extra `space`)"
+        "demo-app", help="try a model in the browser (a stack needs the extra `space`)"
     )
     app.add_argument("model", metavar="MODEL", help="folder of a model or run, or Hub ID")
     app.add_argument("--revision", help="commit, tag or branch of a Hub ID")
@@ -29,6 +29,10 @@ def add_demo_commands(commands: Any) -> None:
     space.add_argument("--title", help="heading; default: the name of the model")
     space.add_argument("--language", help="language of the texts (ar, en, …); default: the model's")
     space.add_argument(
+        "--static", action="store_true",
+        help="run a student in the visitor's browser, without a server (needs npm once)",
+    )  # fmt: skip
+    space.add_argument(
         "--private", action="store_true", help="make the Space private, if it is new"
     )
     space.set_defaults(run=_publish_space)
@@ -46,7 +50,7 @@ def _publish_space(options: argparse.Namespace) -> int:
 
     url = publish_space(
         options.repo_id, options.model, options.revision, options.title, options.language,
-        private=options.private,
+        private=options.private, static=options.static,
     )  # fmt: skip
     print(f"The Space is at {url}.")
     return 0
