@@ -1,6 +1,6 @@
 // The student in this browser: transformers.js with ONNX Runtime's WebAssembly, all from this folder.
 
-import { AutoModel, AutoModelForSequenceClassification, AutoTokenizer, env }
+import { AutoModel, AutoModelForSequenceClassification, AutoTokenizer, Tensor, env }
   from "./vendor/transformers.web.min.js";
 
 const here = new URL("./", import.meta.url).href;
@@ -55,11 +55,30 @@ async function start(dtype) {
   });
 }
 
-/** The logits of a text, and whether it was too long to be read to its end. */
+/**
+ * The sub-words of a text. One that is too long keeps the tokens at its end, such as [SEP], as in
+ * Python; transformers.js would cut them off.
+ */
+function encode(text) {
+  const all = tokenizer.encode(text);
+  const most = tokenizer.model_max_length;
+  if (all.length <= most) return all;
+  const plain = tokenizer.encode(text, { add_special_tokens: false });
+  let before = 0;
+  while (before < all.length && !plain.every((id, place) => id === all[before + place])) before++;
+  const after = all.length - plain.length - before;
+  return [...all.slice(0, most - after), ...all.slice(all.length - after)];
+}
+
+/** The logits of a text, how many sub-words were read, and whether there are more. */
 export async function score(text, dtype) {
   const model = await load(dtype);
-  const inputs = tokenizer(text, { truncation: true });
-  const { logits } = await model(inputs);
-  const read = inputs.input_ids.dims[1];
-  return { logits: Array.from(logits.data), cut: tokenizer.encode(text).length > read, read };
+  const ids = encode(text);
+  const tensor = (values) => new Tensor("int64", BigInt64Array.from(values, BigInt), [1, ids.length]);
+  const { logits } = await model({
+    input_ids: tensor(ids),
+    attention_mask: tensor(ids.map(() => 1)),
+  });
+  const cut = tokenizer.encode(text).length > ids.length;
+  return { logits: Array.from(logits.data), cut, read: ids.length };
 }
