@@ -14,6 +14,7 @@ from . import __version__
 from .common.command_line import USER_MISTAKE, Parser, pairs, run_command
 from .data.arguments import add_reading_options, reading_options
 from .data.inspection import REFUSED, add_inspect_options, inspect_files, to_json
+from .hub_card.checking.command import add_check_command
 from .hub_card.commands import add_publishing_commands
 from .hub_card.space.commands import add_demo_commands
 from .inference.backends.export_command import add_export_options, run_export
@@ -28,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after the program's name; by default those of this process.
 
     Returns:
-        The exit code: 0 for success, 1 for a bug of this package, 2 for a mistake in what was
-        asked, 130 when interrupted.
+        The exit code: 0 for success, 1 for a bug of this package or a `check` that failed, 2 for
+        a mistake in what was asked, 130 when interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = build_parser()
@@ -89,6 +90,7 @@ def build_parser() -> Parser:
     )
     add_export_options(export)
     export.set_defaults(run=run_export)
+    add_check_command(commands)
     add_publishing_commands(commands)
     add_demo_commands(commands)
     return parser
