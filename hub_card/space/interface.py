@@ -18,7 +18,6 @@ from .uploads import MAX_ROWS, read_upload, with_answers
 
 PREVIEW_ROWS = 10
 ROWS_A_STEP = 64
-RIGHT_TO_LEFT = ("ar", "arq", "ary", "arz", "ckb", "fa", "he", "ps", "ur")
 _STYLE = Path(__file__).with_name("style.css")
 _HOUR = 3600
 # The direction of a text follows its first letter; an empty box has the model's direction.
@@ -149,7 +148,7 @@ def build_interface(
 
     app = DemoApp(predictor, text_column)
     waiting, hidden = gr.Progress(), gr.update(visible=False)
-    direction = "auto" if language is None else "rtl" if language in RIGHT_TO_LEFT else "ltr"
+    direction = rendering.side(language)
 
     def analyze(text: str) -> tuple[Any, ...]:
         try:
@@ -183,7 +182,7 @@ def build_interface(
             text = gr.Textbox(
                 label="Text", lines=1, max_lines=8, elem_id="se-text",
                 rtl=direction == "rtl",
-                placeholder="اكتب نصًا هنا" if language == "ar" else "Write a text here",
+                placeholder=rendering.placeholder(language),
             )  # fmt: skip
             go = gr.Button("Find the labels", variant="primary", elem_id="se-go")
             bars = gr.HTML(visible=False, elem_id="se-bars")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,24 +26,15 @@ def join_parts(
     parts: Sequence[Path], target: Path, suffix: str, schema: pyarrow.Schema | None,
     columns: Columns, spreadsheet_safe: bool = False,
 ) -> list[Problem]:  # fmt: skip
-    """Write all parts to `target`.
+    """Write all parts to `target`, in their order.
 
-    Args:
-        parts: in order.
-        target: the file to write.
-        suffix: its format.
-        schema: columns and types of the input; None for JSONL.
-        columns: names of the answers' columns.
-        spreadsheet_safe: let no cell of CSV or TSV be a formula.
+    `schema` has columns and types of the input, None for JSONL. With `spreadsheet_safe` no cell of
+    CSV or TSV is a formula.
 
     Returns:
         What the format could not hold as it was.
     """
-    problems: list[Problem] = []
-
-    def note(index: int, column: str, problem: str) -> None:
-        problems.append(Problem(problem, row=index + 1, column=column))
-
+    changed: list[Problem] = []
     if suffix == ".jsonl":
         _concatenate(parts, target, None)
     elif schema is None and suffix == ".parquet":
@@ -52,16 +43,17 @@ def join_parts(
         names = _all_keys(parts, columns)
         labels = names.index(columns.labels)
         rows = (_json_cells(record, names, labels) for record in _records(parts))
-        lines = delimited_lines(rows, suffix, names, note, spreadsheet_safe)
-        write_lines(target, chain(_header(names, suffix, spreadsheet_safe), lines))
+        lines = delimited_lines(chain([names], rows), suffix, names, changed, 0, spreadsheet_safe)
+        write_lines(target, lines)
     elif suffix == ".parquet":
         merged = pyarrow.schema([*schema, *columns.fields], metadata=schema.metadata)
         tables = (parquet.ParquetFile(part).read(use_threads=False) for part in parts)
         _write_groups(tables, target, merged)
     else:
-        (header,) = _header([*schema.names, *columns.all], suffix, spreadsheet_safe)
+        names = [*schema.names, *columns.all]
+        (header,) = delimited_lines([names], suffix, names, changed, 1, spreadsheet_safe)
         _concatenate(parts, target, header)
-    return problems
+    return changed
 
 
 def _concatenate(parts: Sequence[Path], target: Path, header: str | None) -> None:
@@ -71,10 +63,6 @@ def _concatenate(parts: Sequence[Path], target: Path, header: str | None) -> Non
         for path in parts:
             with path.open("rb") as part:
                 shutil.copyfileobj(part, stream)
-
-
-def _header(names: Sequence[str], suffix: str, spreadsheet_safe: bool) -> Iterable[str]:
-    return delimited_lines([names], suffix, names, lambda *_: None, spreadsheet_safe)
 
 
 def _write_groups(tables: Iterator[pyarrow.Table], target: Path, schema: pyarrow.Schema) -> None:
