@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import re
 import sys
 import tempfile
 import textwrap
@@ -32,22 +33,64 @@ USER_MISTAKE = 2
 INTERRUPTED = 130
 _WIDTH = 120
 _LONG_CHOICES = 16
+_METAVARS = {
+    "file": "FILE", "input": "FILE", "output": "FILE", "dir": "DIR", "scores": "DIR",
+    "column": "NAME", "columns": "NAME", "names": "NAME", "name": "NAME", "split": "NAME",
+    "sheet": "NAME", "label": "NAME", "encoding": "NAME", "delimiter": "SIGN", "separator": "SIGN",
+    "model": "MODEL", "student": "MODEL", "revision": "REVISION", "digest": "DIGEST",
+    "language": "CODE", "host": "HOST", "branch": "NAME", "link": "URL", "license": "ID",
+}  # fmt: skip
+"""What stands for the value of an option in the help, by the last word of its name."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 class _Format(argparse.HelpFormatter):
-    """One line per option."""
+    """One line per option, the same look in every command."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=38, width=_WIDTH)
 
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):  # argparse forgets their indentation
+            self._action_max_length += self._indent_increment
+
+    def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any) -> str:
+        if usage is None:
+            needed = [one for one in actions if one.required or not one.option_strings]
+            needed.sort(key=lambda one: bool(one.option_strings))
+            words = [" ".join((*one.option_strings[:1], self._usage_args(one))) for one in needed]
+            usage = " ".join(["%(prog)s", *words, "[options]"])
+        return super()._format_usage(usage, actions, groups, prefix)
+
+    def _usage_args(self, action: argparse.Action) -> str:
+        default = self._get_default_metavar_for_optional(action)
+        return self._format_args(action, default if action.option_strings else action.dest)
+
     def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
         found = super()._format_args(action, default_metavar)
-        return found if action.nargs != "+" else f"{action.metavar or default_metavar} …"
+        (name,) = self._metavar_formatter(action, default_metavar)(1)
+        return {"+": f"{name} …", "*": f"[{name} …]"}.get(str(action.nargs), found)
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        if action.choices is not None:
+            return _choice(list(action.choices))
+        if action.type in (int, float):
+            return "N" if action.type is int else "X"
+        return _word(action.dest)
+
+    def _metavar_formatter(self, action: argparse.Action, default_metavar: str) -> Any:
+        name = action.metavar or default_metavar
+        return lambda size: name if isinstance(name, tuple) else (name,) * size
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        text = super()._expand_help(action)
+        known = action.choices is not None and action.metavar is None and action.option_strings
+        return _with_choices(text, list(action.choices or ())) if known else text
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser in which `--repo-id` and `--repo_id` are the same option.
+    """A parser in which `--repo_id` and `--repo-id` are the same option; the help shows the first.
 
     Every parser has `--debug`. A word that is not an option is refused with the nearest one.
     """
@@ -136,14 +179,18 @@ def add_settings(
         title = entry.get("group", default_title)
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
-        text = str(entry.get("help", "")).split(". ")[0].removesuffix(".")
-        if _metavar(hint) == "KIND":
-            text = f"{', '.join(_choices(hint))}: {text}"
         groups[title].add_argument(
-            f"--{path}", dest=path, metavar=entry.get("metavar", _metavar(hint)), **_arity(hint),
-            help=textwrap.shorten(text, 80, placeholder=" …").replace("%", "%%"),
+            f"--{path}", dest=path, metavar=entry.get("metavar", _metavar(path, hint)),
+            **_arity(hint),
+            help=_with_choices(one_line(str(entry.get("help", ""))), _choices(hint)),
         )  # fmt: skip
         parser.paths.add(path)
+
+
+def one_line(text: str) -> str:
+    """The first sentence of a help text, for `--help`."""
+    first = text.split(". ")[0].removesuffix(".")
+    return textwrap.shorten(first, 80, placeholder=" …").replace("%", "%%")
 
 
 def settings_given(parser: Parser, options: argparse.Namespace) -> dict[str, Any]:
@@ -214,16 +261,32 @@ def _choices(hint: Any) -> list[str]:
     return [str(value) for value in get_args(literal)]
 
 
-def _metavar(hint: Any) -> str:
+def _choice(values: Sequence[Any]) -> str:
+    """How the help shows a choice: its values, or KIND if they are long."""
+    shown = "|".join(map(str, values))
+    return shown if len(shown) <= _LONG_CHOICES else "KIND"
+
+
+def _with_choices(text: str, values: Sequence[Any]) -> str:
+    """The help of a choice, with its values if they are not in its metavar."""
+    return f"{text} ({', '.join(map(str, values))})" if _choice(values) == "KIND" else text
+
+
+def _word(name: str) -> str:
+    """What stands for the value of an option that takes text."""
+    return _METAVARS.get(re.split(r"[._-]", name)[-1], "TEXT")
+
+
+def _metavar(name: str, hint: Any) -> str:
     members = [hint, *get_args(hint)]
-    if choices := "|".join(_choices(hint)):
-        return choices if len(choices) <= _LONG_CHOICES else "KIND"
+    if choices := _choices(hint):
+        return _choice(choices)
     if bool in members:
         return "true|false"
     for kind, word in ((int, "N"), (float, "X")):
         if kind in members:
             return word
-    return "TEXT"
+    return _word(name)
 
 
 def run_command(command: Callable[[], Any], words: Sequence[str], name: str) -> int:

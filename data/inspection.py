@@ -129,7 +129,7 @@ def add_inspect_options(parser: Parser) -> None:
     """Declare the options of `inspect`."""
     parser.add_argument(
         "files", nargs="+", metavar="FILE",
-        help=f"a table ({', '.join(FORMATS)}), a folder of a data set, or the ID of one on the Hub",
+        help="tables, folders of data sets, or IDs of data sets on the Hub",
     )  # fmt: skip
     add_settings(parser, DataArguments, only=READING_OPTIONS, heading="reading")
     hub = parser.add_argument_group("data sets")
@@ -146,7 +146,7 @@ def add_inspect_options(parser: Parser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--json", action="store_true",
-        help="print one JSON object; several files give a list `files` of them",
+        help="print one JSON object; several files give a list, `files`",
     )  # fmt: skip
 
 

@@ -17,21 +17,21 @@ def _add_publish(publish: Parser) -> None:
         "folder", type=Path, metavar="RUN", help="the --output_dir of a training or a distillation"
     )
     publish.add_argument(
-        "--repo-id", required=True, metavar="USER/NAME", help="the repository on the Hub"
+        "--repo_id", required=True, metavar="USER/NAME", help="the repository on the Hub"
     )
     publish.add_argument(
-        "--license", help="license of the weights, required; without it you see the terms of "
-        "base models and data",
+        "--license",
+        help="license of the weights; without it you see the terms of base models and data",
     )  # fmt: skip
-    publish.add_argument("--license-name", help="name of a license called other")
-    publish.add_argument("--license-link", help="address of its text")
+    publish.add_argument("--license_name", help="name of a license called other")
+    publish.add_argument("--license_link", help="address of its text")
     publish.add_argument(
         "--private", action="store_true", help="make the repository private, if it is new"
     )
     publish.add_argument(
-        "--dry-run", action="store_true", help="gather, draw, check and list; upload nothing"
+        "--dry_run", action="store_true", help="gather, draw, check and list; upload nothing"
     )
-    publish.add_argument("--revision-tag", metavar="TAG", help="a tag for this version, such as v1")
+    publish.add_argument("--revision_tag", metavar="TAG", help="a tag for this version, such as v1")
     publish.add_argument("--branch", default="main", help="the branch to commit to")
     publish.add_argument(
         "--language", action="append", metavar="CODE",
@@ -44,7 +44,7 @@ def _add_publish(publish: Parser) -> None:
         "--example", action="append", metavar="TEXT", help="a text for the card; may be repeated"
     )
     publish.add_argument(
-        "--base-model", action="append", default=[], metavar="ENCODER=USER/NAME",
+        "--base_model", action="append", default=[], metavar="ENCODER=USER/NAME",
         help="Hub ID of an encoder that was trained from a local copy; may be repeated",
     )  # fmt: skip
     publish.add_argument(
@@ -54,24 +54,24 @@ def _add_publish(publish: Parser) -> None:
         "--student", metavar="USER/NAME", help="for a stack: the student distilled from it"
     )
     publish.add_argument(
-        "--responsible-use", type=Path, metavar="FILE",
+        "--responsible_use", type=Path, metavar="FILE",
         help="Markdown that replaces the card's section on responsible use",
     )  # fmt: skip
     publish.add_argument(
-        "--no-plots", action="store_true", help="draw no pictures (needs no matplotlib)"
+        "--no_plots", action="store_true", help="draw no pictures (needs no matplotlib)"
     )
     publish.set_defaults(run=_publish)
 
 
 def _add_publish_metric(metric: Parser) -> None:
     metric.add_argument(
-        "--repo-id", required=True, metavar="USER/NAME", help="the repository on the Hub"
+        "--repo_id", required=True, metavar="USER/NAME", help="the repository on the Hub"
     )
     metric.add_argument(
         "--private", action="store_true", help="make the repository private, if it is new"
     )
-    metric.add_argument("--dry-run", action="store_true", help="check and list; upload nothing")
-    metric.add_argument("--revision-tag", metavar="TAG", help="a tag for this version, such as v1")
+    metric.add_argument("--dry_run", action="store_true", help="check and list; upload nothing")
+    metric.add_argument("--revision_tag", metavar="TAG", help="a tag for this version, such as v1")
     metric.set_defaults(run=_publish_metric)
 
 
@@ -94,7 +94,7 @@ PUBLISHING_COMMANDS: Commands = {
 def _publish(options: argparse.Namespace) -> int:
     from .publishing import choose_license, publish
 
-    base_models = pairs("base-model", options.base_model, "ENCODER=USER/NAME")
+    base_models = pairs("base_model", options.base_model, "ENCODER=USER/NAME")
     definitions = _definitions(options.definitions) if options.definitions else None
     use = options.responsible_use
     publication = publish(

@@ -27,16 +27,15 @@ def add_predict_options(parser: Parser) -> None:
     parser.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     parser.add_argument(
         "--dtype", choices=("auto", "float32", "bfloat16", "float16", "int8"), default="auto",
-        help="precision of the weights; auto: that of the backend, in torch bfloat16 where the CPU "
-        "computes in it",
+        help="precision of the weights",
     )  # fmt: skip
     parser.add_argument(
         "--backend", choices=("auto", "torch", "onnx", "openvino"), default="auto",
-        help="runtime; auto: the fastest one that is installed and exact enough",
+        help="runtime; auto: the fastest that is exact enough",
     )  # fmt: skip
     parser.add_argument(
         "--format", choices=_EXPLANATION_FORMATS, default="auto",
-        help="bars on a terminal, JSON lines elsewhere; html (with --explain): a page",
+        help="auto: bars on a terminal, else JSON lines",
     )  # fmt: skip
     parser.add_argument(
         "--long_texts", choices=("truncate", "window"), default="truncate",
@@ -50,13 +49,12 @@ def add_predict_options(parser: Parser) -> None:
     why.add_argument("--label", help="label that --explain explains; default: the most likely one")
     why.add_argument(
         "--explain_by", choices=("occlusion", "gradient"), default="occlusion",
-        help="occlusion: change of the score without the word; gradient: gradient x input",
+        help="change of the score without the word, or gradient x input",
     )  # fmt: skip
     bulk = parser.add_argument_group("files and data sets")
     bulk.add_argument(
         "--input",
-        help="a .csv, .tsv, .txt, .jsonl, .json, .parquet or .xlsx file, a folder of a data set, "
-        "or the ID of one on the Hub",
+        help="a table of any format, the folder of a data set, or its ID on the Hub",
     )
     bulk.add_argument(
         "--output",

@@ -17,25 +17,14 @@ from ..common.tables import markdown_table
 from .choosing.decision_rules import Decision
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
 from .metrics.scores import emotion_scores
+from .metrics.titles import TITLES
 
 if TYPE_CHECKING:
     from ..data.labeled_texts import DataSplits, LabeledTexts
 
 _SOURCE_FILES = ("*.json", "*.txt", "*.model", "tokenizers/*/*.json")
-TITLES = {
-    "jaccard": "Jaccard",
-    "micro_f1": "micro-F1",
-    "macro_f1": "macro-F1",
-    "macro_ap": "macro AP",
-    "rare_ap": "rare AP",
-    "hamming_loss": "Hamming",
-}
-MORE_TITLES = {
-    "micro_precision": "micro-P",
-    "micro_recall": "micro-R",
-    "macro_precision": "macro-P",
-    "macro_recall": "macro-R",
-}
+MAIN_METRICS = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "rare_ap", "hamming_loss")
+MORE_METRICS = ("micro_precision", "micro_recall", "macro_precision", "macro_recall")
 
 
 @dataclass
@@ -263,7 +252,7 @@ def to_markdown(results: dict[str, Any]) -> str:
         lines += [
             f"## {split} ({results['data'][split]['rows']} texts)", "",
             *([f"**{note}**", ""] if note else []),
-            systems_table(systems, TITLES | MORE_TITLES), "",
+            systems_table(systems, MAIN_METRICS + MORE_METRICS), "",
             f"By label, {last}:", "",
             label_table(systems[last], results["labels"], results["thresholds"]), "",
         ]  # fmt: skip
@@ -282,13 +271,13 @@ def to_markdown(results: dict[str, Any]) -> str:
 
 def systems_table(
     systems: Mapping[str, Mapping[str, Any]],
-    titles: Mapping[str, str] = TITLES,
+    metrics: Sequence[str] = MAIN_METRICS,
     aligned: bool = False,
 ) -> str:
-    """One row per system: the scores that the first one has, of those in `titles`."""
-    columns = [metric for metric in titles if metric in next(iter(systems.values()))]
+    """One row per system: the scores that the first one has, of `metrics`."""
+    columns = [metric for metric in metrics if metric in next(iter(systems.values()))]
     rows = [[name, *(score_cell(scores[m]) for m in columns)] for name, scores in systems.items()]
-    return markdown_table(["system", *(titles[m] for m in columns)], rows, aligned)
+    return markdown_table(["system", *(TITLES[m] for m in columns)], rows, aligned)
 
 
 def label_table(

@@ -19,11 +19,15 @@ def _add_demo_app(app: Parser) -> None:
 
 
 def _add_publish_space(space: Parser) -> None:
-    space.add_argument("--repo-id", required=True, metavar="USER/NAME", help="the Space on the Hub")
+    space.add_argument("--repo_id", required=True, metavar="USER/NAME", help="the Space on the Hub")
     space.add_argument("--model", required=True, metavar="USER/NAME", help="Hub ID of the model")
     space.add_argument("--revision", help="commit, tag or branch of the model; pinned as a commit")
     space.add_argument("--title", help="heading; default: the name of the model")
     space.add_argument("--language", help="language of the texts (ar, en, …); default: the model's")
+    space.add_argument(
+        "--static", action="store_true",
+        help="run a student in the visitor's browser, without a server (needs npm once)",
+    )  # fmt: skip
     space.add_argument(
         "--private", action="store_true", help="make the Space private, if it is new"
     )
@@ -31,7 +35,7 @@ def _add_publish_space(space: Parser) -> None:
 
 
 DEMO_COMMANDS: Commands = {
-    "demo-app": ("try a model in the browser (needs the extra `space`)", _add_demo_app),
+    "demo-app": ("try a model in the browser (a stack needs the extra `space`)", _add_demo_app),
     "publish-space": ("put the app for a published model on the Hub", _add_publish_space),
 }
 
@@ -48,7 +52,7 @@ def _publish_space(options: argparse.Namespace) -> int:
 
     url = publish_space(
         options.repo_id, options.model, options.revision, options.title, options.language,
-        private=options.private,
+        private=options.private, static=options.static,
     )  # fmt: skip
     print(f"The Space is at {url}.")
     return 0

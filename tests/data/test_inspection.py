@@ -96,6 +96,7 @@ def test_options_of_reading_are_the_same_everywhere(capsys):
         parsed = build_parser().parse_args(["evaluate", "--model", "m", "--test_file", "f", spelled,
                                             "multi_hot"])  # fmt: skip
         assert parsed.label_format == "multi_hot"
+        assert "--label-format" not in shown  # taken too; the help shows one spelling
 
 
 @pytest.mark.parametrize(

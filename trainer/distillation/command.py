@@ -44,7 +44,7 @@ def run_distillation(arguments: Distillation) -> dict[str, Any]:
         if options.onnx:
             from ...inference.backends.student_export import export_student
 
-            export_student(context.output / "model", context.output / "model" / "onnx")
+            export_student(context.output / "model")
         return results
 
 

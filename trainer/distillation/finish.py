@@ -15,7 +15,8 @@ from ...common.numerics import logit, sigmoid
 from ...common.tables import markdown_table
 from ..choosing.decision_rules import DECISIONS, Decision, choose_decision
 from ..losses.distillation import DistillationLoss
-from ..results import TITLES, System, data_record, score_systems, source_state, to_markdown
+from ..metrics.titles import TITLES
+from ..results import System, data_record, score_systems, source_state, to_markdown
 from .run import ALONE, STUDENT, DistillationContext
 from .student import save_student
 from .teacher_scores import OUT_OF_FOLD
