@@ -131,7 +131,7 @@ def _logit(probabilities: np.ndarray) -> np.ndarray:
 
 
 def own_token_logits(
-    context: RunContext, name: str, batch_size: int = 32
+    context: RunContext, name: str
 ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, dict[str, int]]]:
     """Logits of one fine-tuned encoder on what its own tokenizer makes of the texts.
 
@@ -154,7 +154,7 @@ def own_token_logits(
             again = differing[np.isin(differing, rows)]
             if len(again):
                 model = load_fine_tuned(context, name, part)
-                found[again] = _run(model, [own[int(row)] for row in again], batch_size)
+                found[again] = _run(model, [own[int(row)] for row in again])
         logits[split] = found
         counts[split] = {"texts": len(found), "changed": len(differing)}
     return logits.pop("train"), logits, counts
@@ -181,14 +181,12 @@ def own_tokens(context: RunContext, name: str, split: str) -> dict[int, list[int
 
 
 @torch.inference_mode()
-def _run(
-    model: StackedEmotionForSequenceClassification, rows: list[list[int]], batch_size: int
-) -> np.ndarray:
+def _run(model: StackedEmotionForSequenceClassification, rows: list[list[int]]) -> np.ndarray:
     """(rows, labels) logits of the encoder's head; no sub-word belongs to a word."""
     model.eval()
     lengths = np.array([len(row) for row in rows])
     logits = np.zeros((len(rows), model.config.num_labels), np.float32)
-    for batch in batches_by_length(lengths, size=batch_size):
+    for batch in batches_by_length(lengths, size=32):
         ids = torch.zeros(len(batch), max(1, lengths[batch].max()), 1, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for place, row in enumerate(batch):
