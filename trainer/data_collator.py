@@ -16,6 +16,8 @@ from ..alignment_stacked_emotion import INPUTS, pad_rows
 from ..common.batching import batches_by_length
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
 
+_CHUNK = 4096
+_WINDOW = 20
 _DTYPES = {"input_ids": np.int32, "attention_mask": np.int8, "word_index": np.int32}
 
 
@@ -62,14 +64,13 @@ class EncodedTexts(Dataset[dict[str, Any]]):
         tokenizer: StackedEmotionTokenizer,
         texts: Sequence[str],
         labels: np.ndarray | None = None,
-        chunk: int = 4096,
     ) -> EncodedTexts:
         """Encode texts, a chunk at a time."""
         width = len(tokenizer.encoder_names)
         parts = {key: [np.zeros((0, width), kind)] for key, kind in _DTYPES.items()}
         lengths: list[int] = []
-        for start in range(0, len(texts), chunk):
-            batch = tokenizer(list(texts[start : start + chunk]))
+        for start in range(0, len(texts), _CHUNK):
+            batch = tokenizer(list(texts[start : start + _CHUNK]))
             lengths += map(len, batch["input_ids"])
             for key, kind in _DTYPES.items():
                 parts[key].append(np.concatenate([np.asarray(row, kind) for row in batch[key]]))
@@ -236,27 +237,19 @@ def lengths_of(rows: Any, column: str = "length") -> np.ndarray | None:
 class LengthGroupedSampler(Sampler[int]):
     """A permutation whose neighbors have similar lengths, the same for the same seed and epoch.
 
-    Windows of `window` batches are sorted by length and cut into batches; the batches of the whole
+    Windows of 20 batches are sorted by length and cut into batches; the batches of the whole
     epoch are then shuffled.
 
     Args:
         lengths: the length of each row.
         batch_size: rows per batch over all devices.
         seed: of the permutation; `set_epoch` varies it.
-        window: batches sorted together.
     """
 
-    def __init__(
-        self,
-        lengths: Sequence[int] | np.ndarray,
-        batch_size: int,
-        seed: int = 0,
-        window: int = 20,
-    ) -> None:
+    def __init__(self, lengths: Sequence[int] | np.ndarray, batch_size: int, seed: int = 0) -> None:
         self.lengths = np.asarray(lengths)
         self.batch_size = batch_size
         self.seed = seed
-        self.window = window
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -269,7 +262,7 @@ class LengthGroupedSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = np.random.default_rng((self.seed, self.epoch))
         order = generator.permutation(np.arange(len(self.lengths), dtype=np.int32))
-        size = self.batch_size * self.window
+        size = self.batch_size * _WINDOW
         for start in range(0, len(order), size):
             part = order[start : start + size]
             order[start : start + size] = part[np.argsort(self.lengths[part], kind="stable")]

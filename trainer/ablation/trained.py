@@ -83,7 +83,7 @@ def variant_context(full: RunContext, variant: Variant, folder: Path) -> RunCont
     shared = full.shared
     if variant.encoder or variant.changes.get("cross_fit") == 0:
         shared = folder
-        _link_encoders(full, folder)
+        _link_encoders(full.shared / "encoders", folder)
     own = {"output_dir": str(folder), "encoders_from": str(shared)}
     recipe = full.recipe.changed(variant.changes | own)
     if variant.encoder is None:
@@ -133,11 +133,11 @@ def _one_encoder(full: RunContext, recipe: TrainingRecipe, name: str) -> RunCont
     return context
 
 
-def _link_encoders(full: RunContext, folder: Path) -> None:
+def _link_encoders(encoders: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     link = folder / "encoders"
     if PartialState().is_main_process and not link.exists():
-        link.symlink_to((full.shared / "encoders").resolve(), target_is_directory=True)
+        link.symlink_to(encoders.resolve(), target_is_directory=True)
     PartialState().wait_for_everyone()
 
 

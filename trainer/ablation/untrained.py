@@ -25,7 +25,6 @@ from ...data.labeled_texts import LabeledTexts
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..choosing.decision_rules import Decision, choose_decision
 from ..choosing.folds import stratified_folds
-from ..features.cache import FeatureCache
 from ..metrics.scores import jaccard_per_row
 from ..results import System
 from ..stages.context import RunContext
@@ -49,18 +48,19 @@ def untrained_system(full: RunContext, variant: Variant) -> tuple[System, dict[s
     if variant.kind == "own_tokens":
         held_out, scored, details["tokens"] = own_token_logits(full, str(variant.encoder))
     else:
-        held_out = _encoder_logits(full, variant, training_features(full))
-        scored = {s: _encoder_logits(full, variant, scored_features(full, s)) for s in texts}
+        features = {"train": training_features(full)}
+        features |= {split: scored_features(full, split) for split in texts}
+        place = full.names.index(variant.encoder) if variant.encoder else None
+        by_encoder = {split: found.encoder_logits() for split, found in features.items()}
+        scored = {
+            split: logits.mean(1) if place is None else logits[:, place]
+            for split, logits in by_encoder.items()
+        }
+        held_out = scored.pop("train")
     labels = train.labels.astype(np.int64)
     decision = choose_decision(held_out, labels, stages.decisions, stages.threshold_objective)
     logits = {split: values[None] for split, values in scored.items()}
     return System(variant.title, decision, logits), details
-
-
-def _encoder_logits(full: RunContext, variant: Variant, features: FeatureCache) -> np.ndarray:
-    """(rows, labels) logits of the row's encoder, or the average of all encoders."""
-    logits = features.encoder_logits()
-    return logits[:, full.names.index(variant.encoder)] if variant.encoder else logits.mean(1)
 
 
 def constant_system(train: LabeledTexts, scored: dict[str, LabeledTexts]) -> System:
@@ -131,7 +131,7 @@ def _logit(probabilities: np.ndarray) -> np.ndarray:
 
 
 def own_token_logits(
-    context: RunContext, name: str, batch_size: int = 32
+    context: RunContext, name: str
 ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, dict[str, int]]]:
     """Logits of one fine-tuned encoder on what its own tokenizer makes of the texts.
 
@@ -154,7 +154,7 @@ def own_token_logits(
             again = differing[np.isin(differing, rows)]
             if len(again):
                 model = load_fine_tuned(context, name, part)
-                found[again] = _run(model, [own[int(row)] for row in again], batch_size)
+                found[again] = _run(model, [own[int(row)] for row in again])
         logits[split] = found
         counts[split] = {"texts": len(found), "changed": len(differing)}
     return logits.pop("train"), logits, counts
@@ -181,14 +181,12 @@ def own_tokens(context: RunContext, name: str, split: str) -> dict[int, list[int
 
 
 @torch.inference_mode()
-def _run(
-    model: StackedEmotionForSequenceClassification, rows: list[list[int]], batch_size: int
-) -> np.ndarray:
+def _run(model: StackedEmotionForSequenceClassification, rows: list[list[int]]) -> np.ndarray:
     """(rows, labels) logits of the encoder's head; no sub-word belongs to a word."""
     model.eval()
     lengths = np.array([len(row) for row in rows])
     logits = np.zeros((len(rows), model.config.num_labels), np.float32)
-    for batch in batches_by_length(lengths, size=batch_size):
+    for batch in batches_by_length(lengths, size=32):
         ids = torch.zeros(len(batch), max(1, lengths[batch].max()), 1, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for place, row in enumerate(batch):

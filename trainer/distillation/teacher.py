@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import snapshot_download
 from safetensors.torch import load_file
 from transformers.utils import logging
 
@@ -16,6 +17,7 @@ from ...common.files import fingerprint, parse_json, read_json
 from ...common.finished import RECORD, find
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.labeled_texts import LabeledTexts
+from ...inference.model_files import ModelFiles
 from ...inference.predictor import StackedEmotionPredictor
 from ..choosing.decision_rules import Decision
 from ..choosing.folds import stratified_folds
@@ -115,9 +117,11 @@ class Teacher:
         Raises:
             UserError: there is no stack.
         """
-        folder, commit = Path(options.model), None
-        if not folder.is_dir():
-            folder = _from_the_hub(options.model, options.revision)
+        files, commit = ModelFiles(options.model, options.revision), None
+        if (folder := files.folder) is None:
+            with files.reading("the teacher"):
+                given = files.options["revision"]
+                folder = Path(snapshot_download(files.location, revision=given))
             commit = folder.name
         if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
             raise UserError(
@@ -212,16 +216,3 @@ def _read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str
     if not (encoders / "encoders").is_dir():
         encoders = folder
     return TeacherRun(folder, stages[0], folds, fold_of_row, encoders), ""
-
-
-def _from_the_hub(source: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(source, revision=revision))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise UserError(
-            f"There is no folder {source}, and it cannot be loaded from the Hub: "
-            f"{str(error).strip().splitlines()[0]}"
-        ) from error

@@ -177,17 +177,14 @@ def train_student(
 
 @torch.inference_mode()
 def student_logits(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
-    batch_size: int = 64,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
 ) -> np.ndarray:
     """(texts, labels) float32 logits in fp32, in the order of the texts."""
     collate = StudentCollator(tokenizer)
     lengths = np.array([len(text) for text in texts])
     logits = np.zeros((len(texts), model.config.num_labels), np.float32)
     model.eval()
-    for rows in batches_by_length(lengths, size=batch_size):
+    for rows in batches_by_length(lengths, size=64):
         batch = collate.encode([texts[row] for row in rows])
         batch = {key: value.to(model.device) for key, value in batch.items()}
         logits[rows] = model(**batch).logits.float().cpu().numpy()

@@ -38,6 +38,8 @@ from ..stages.meta_and_head import (
 )
 from .search_space import SearchSpace, current_values, recipe_lines, space_of
 
+_SCRATCH = "tuning_trial"
+
 
 def hyperparameter_search(
     recipe: TrainingRecipe,
@@ -103,7 +105,7 @@ def _search(
             trial.set_user_attr(name, value)
         study.tell(trial, score)
         write_json(context.output / "tuning.json", _outcome(context, study, space))
-    shutil.rmtree(_scratch(context), ignore_errors=True)
+    shutil.rmtree(context.output / _SCRATCH, ignore_errors=True)
     if not _finished(study):
         raise UserError("No trial was finished: give --trials or --minutes a larger number.")
     outcome = _outcome(context, study, space)
@@ -189,7 +191,7 @@ def _run_trial(
     """Out-of-fold objective of stage `head` with these values, and the epochs and seconds."""
     begin = time.monotonic()
     changes = values | {
-        "output_dir": str(_scratch(context)),
+        "output_dir": str(context.output / _SCRATCH),
         "encoders_from": str(context.shared),
         "report_to": ["none"],
         "gain_in_errors": 0.0,  # else every trial whose gain is within the noise scores the same
@@ -215,10 +217,6 @@ def _run_trial(
         "meta_epoch": meta["epoch"], "head_epoch": head["epoch"], "meta_score": meta["score"],
         "seconds": seconds,
     }  # fmt: skip
-
-
-def _scratch(context: RunContext) -> Path:
-    return context.output / "tuning_trial"
 
 
 def _finished(study: Any) -> list[Any]:
