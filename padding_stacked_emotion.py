@@ -117,8 +117,8 @@ def check_setting(name: str, value: Any) -> None:
             )
     elif name.removesuffix("s").endswith(("_token", "_token_id")) and value not in _NOTHING:
         raise ValueError(
-            f"StackedEmotionTokenizer does not take {name}={value!r:.80}: every encoder has special "
-            "tokens of its own; set it on an encoder's tokenizer before stacking."
+            f"StackedEmotionTokenizer does not take {name}={value!r:.80}: every encoder has "
+            "special tokens of its own; set it on an encoder's tokenizer before stacking."
         )
 
 

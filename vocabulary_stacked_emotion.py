@@ -286,7 +286,7 @@ class StackedVocabulary:
 def _depth(ids: Any) -> int:
     """Number of axes of ids, which may be ragged lists."""
     depth = 0
-    while not np.isscalar(ids) and (not hasattr(ids, "ndim") or ids.ndim):
+    while ids is not None and not np.isscalar(ids) and (not hasattr(ids, "ndim") or ids.ndim):
         depth += 1
         if not len(ids):
             break
