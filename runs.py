@@ -245,9 +245,6 @@ class Run:
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Labels and scores of texts, in their order.
 
-        Args:
-            texts: the texts.
-
         Raises:
             UserError: the run has not finished.
             ValueError: something that is not a text, with its position.

@@ -45,7 +45,7 @@ setup(
         "stacked_emotion": ["py.typed"],
         "stacked_emotion.recipes": ["*.yaml", "sample/*", "accelerate/*"],
         "stacked_emotion.hub_card": ["templates/*.jinja"],
-        "stacked_emotion.hub_card.space": ["style.css", "README.md"],
+        "stacked_emotion.hub_card.space": ["style.css", "README.md", "static/*"],
     },
     install_requires=[
         "torch>=2.13",

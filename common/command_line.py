@@ -21,8 +21,7 @@ from .settings import (
     Whole,
     convert,
     extra_types_of,
-    help_of,
-    hints_of,
+    keys_of,
     locate,
     nested,
     parse_yaml,
@@ -147,25 +146,37 @@ class Parser(argparse.ArgumentParser):
         self.paths.add(path)
 
 
-def add_settings(parser: Parser, kind: type, sections: Iterable[str] = ()) -> None:
+Commands = dict[str, tuple[str, Callable[[Parser], None]]]
+"""By the name of a command its line of help, and what declares its options."""
+
+
+def add_settings(
+    parser: Parser,
+    kind: type,
+    sections: Iterable[str] = (),
+    only: Iterable[str] | None = None,
+    heading: str = "options",
+) -> None:
     """Add the keys of a dataclass as options, grouped by their headings.
 
     Args:
         parser: gets an option per key, and takes those of sections by their path.
         kind: the dataclass of the settings.
         sections: sections whose keys the help lists.
+        only: the keys, in the order of the help; by default all.
+        heading: of keys without one of their own.
     """
     parser.settings = kind
     groups: dict[str, Any] = {}
-    about, hints = help_of(kind), hints_of(kind)
-    entries = [(name, hints[name], about[name], "options") for name in hints]
-    entries = [entry for entry in entries if not _is_section(entry[1])]
+    known = keys_of(kind)
+    entries = {name: (heading, *known[name]) for name in only or known}
     for name in sections:
-        for key, hint in hints_of(hints[name]).items():
-            entry = help_of(hints[name])[key]
-            entries.append((f"{name}.{key}", hint, entry, about[name]["help"]))
-    for path, hint, entry, heading in entries:
-        title = entry.get("group", heading)
+        section, about = known[name]
+        entries |= {f"{name}.{k}": (about["help"], *v) for k, v in keys_of(section).items()}
+    for path, (default_title, hint, entry) in entries.items():
+        if section_of(hint) is hint and not hasattr(hint, "shorthand"):
+            continue  # a section without a shorthand, which no single option can set
+        title = entry.get("group", default_title)
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
         groups[title].add_argument(
@@ -244,11 +255,6 @@ def _arity(hint: Any) -> dict[str, Any]:
     return options | ({"nargs": "+"} if names or _takes(hint, list) else {})
 
 
-def _is_section(hint: Any) -> bool:
-    """Whether it is a section without a shorthand, which no single option can set."""
-    return section_of(hint) is hint and not hasattr(hint, "shorthand")
-
-
 def _choices(hint: Any) -> list[str]:
     """The values of a Literal, or of one in a union."""
     literal = next((one for one in (hint, *get_args(hint)) if get_origin(one) is Literal), None)
@@ -284,18 +290,11 @@ def _metavar(name: str, hint: Any) -> str:
 
 
 def run_command(command: Callable[[], Any], words: Sequence[str], name: str) -> int:
-    """Run a command and return its exit code.
+    """Run a command and return its exit code: its own, 2 for a `UserError`, 1 for a bug, 130 if
+    interrupted.
 
     A `UserError` is printed as one line. Anything else is a bug of this package: its traceback goes
-    to a file that the message names.
-
-    Args:
-        command: returns an exit code, or None for success.
-        words: those of the command; with `--debug` among them the traceback is printed too.
-        name: the command's, for the file's name.
-
-    Returns:
-        What the command returns, 2 for a `UserError`, 1 for a bug, 130 when interrupted.
+    to a file that the message names. With `--debug` among the words it is printed too.
     """
     debug = "--debug" in words
     try:

@@ -57,17 +57,11 @@ def check_binary_labels(
 
 
 def phi_matrix(labels: np.ndarray) -> np.ndarray:
-    """Phi coefficients (Pearson correlation of binary variables) of all label pairs.
+    """Phi coefficients (Pearson correlation of binary variables) of all pairs of `(rows, labels)`.
 
     `phi_ij = (n·n_ij − n_i·n_j) / sqrt(n_i(n − n_i)·n_j(n − n_j))`. A label that is on in no row
     or in every row has no correlation: 0 with every other label, 1 with itself, never NaN. The
-    matrix is positive semi-definite.
-
-    Args:
-        labels: `(rows, labels)` 0/1 array.
-
-    Returns:
-        `(labels, labels)` float64, symmetric, diagonal 1.
+    `(labels, labels)` float64 matrix is symmetric and positive semi-definite, its diagonal 1.
     """
     table = np.asarray(labels, dtype=np.float64)
     rows = table.shape[0]
@@ -82,17 +76,10 @@ def phi_matrix(labels: np.ndarray) -> np.ndarray:
 
 
 def shrink_correlation(correlation: np.ndarray, shrinkage: float) -> np.ndarray:
-    """Shrink a correlation matrix uniformly toward the identity.
+    """Shrink a `(labels, labels)` correlation matrix uniformly toward the identity.
 
-    `(1 − s)·R + s·I`: the diagonal stays 1, and a positive semi-definite matrix stays so, because
-    its eigenvalues become `(1 − s)·λ + s`.
-
-    Args:
-        correlation: `(labels, labels)` matrix.
-        shrinkage: `s` in [0, 1]; 0 keeps the matrix, 1 gives the identity.
-
-    Returns:
-        `(labels, labels)` float64.
+    `(1 − s)·R + s·I`, with the shrinkage s in [0, 1]: the diagonal stays 1, and a positive
+    semi-definite matrix stays so, because its eigenvalues become `(1 − s)·λ + s`.
 
     Raises:
         ValueError: `correlation` is not square or `shrinkage` is outside [0, 1].
@@ -197,14 +184,7 @@ class LabelStatistics:
 
     @classmethod
     def from_labels(cls, labels: Any, label_names: Sequence[str]) -> LabelStatistics:
-        """Count the labels of a training split.
-
-        Args:
-            labels: `(rows, labels)` array of 0/1.
-            label_names: names of the columns.
-
-        Returns:
-            The statistics of these rows.
+        """Count the labels of a training split, `(rows, labels)` of 0/1 with a name per column.
 
         Raises:
             ValueError: wrong shape, NaN or a value other than 0 and 1, naming row and label; or

@@ -6,17 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common.command_line import pairs
+from ..common.command_line import Commands, Parser, pairs
 
 if TYPE_CHECKING:
     from .publishing import Publication
 
 
-def add_publishing_commands(commands: Any) -> None:
-    """Add the parsers to what `ArgumentParser.add_subparsers` returned."""
-    publish = commands.add_parser(
-        "publish", help="put the model of a run on the Hub, with its card, plots and code"
-    )
+def _add_publish(publish: Parser) -> None:
     publish.add_argument(
         "folder", type=Path, metavar="RUN", help="the --output_dir of a training or a distillation"
     )
@@ -66,7 +62,8 @@ def add_publishing_commands(commands: Any) -> None:
     )
     publish.set_defaults(run=_publish)
 
-    metric = commands.add_parser("publish-metric", help="put the metric on the Hub, for evaluate")
+
+def _add_publish_metric(metric: Parser) -> None:
     metric.add_argument(
         "--repo_id", required=True, metavar="USER/NAME", help="the repository on the Hub"
     )
@@ -77,15 +74,21 @@ def add_publishing_commands(commands: Any) -> None:
     metric.add_argument("--revision_tag", metavar="TAG", help="a tag for this version, such as v1")
     metric.set_defaults(run=_publish_metric)
 
-    verify = commands.add_parser(
-        "verify", help="download a repository if its code and weights are unchanged"
-    )
+
+def _add_verify(verify: Parser) -> None:
     verify.add_argument("repo_id", metavar="USER/NAME", help="the repository on the Hub")
     verify.add_argument("--revision", required=True, help="the 40-hex commit")
     verify.add_argument(
         "--digest", required=True, help="the digest that publish printed and the card names"
     )
     verify.set_defaults(run=_verify)
+
+
+PUBLISHING_COMMANDS: Commands = {
+    "publish": ("put the model of a run on the Hub, with its card, plots and code", _add_publish),
+    "publish-metric": ("put the metric on the Hub, for evaluate", _add_publish_metric),
+    "verify": ("download a repository if its code and weights are unchanged", _add_verify),
+}
 
 
 def _publish(options: argparse.Namespace) -> int:

@@ -17,12 +17,7 @@ two cores: 16 texts of 128 positions take about a second, and 16 tweets a third 
 def check_request(
     texts: Sequence[str], max_texts: int = MAX_TEXTS, max_characters: int = MAX_CHARACTERS
 ) -> None:
-    """Refuse a request that would take too long.
-
-    Args:
-        texts: the texts of the request.
-        max_texts: how many it may have.
-        max_characters: how long each may be.
+    """Refuse a request with too many texts, or too long ones.
 
     Raises:
         ValueError: what is too much, and the limit.

@@ -108,9 +108,7 @@ class TextPredictor:
     def decide(self, scores: np.ndarray, has_words: np.ndarray | None = None) -> np.ndarray:
         """The labels given for (texts, labels) probabilities, as the model's config says.
 
-        Args:
-            scores: probabilities.
-            has_words: (texts,) bool; a text without words gets no label. None if all have words.
+        A text without words, where (texts,) `has_words` is false, gets no label.
         """
         return self.decision.of_probabilities(scores, has_words)
 

@@ -118,7 +118,7 @@ class EncodedTextCollator:
             )
             for key in INPUTS
         }
-        return batch | _labels(rows)
+        return batch | label_tensors(rows)
 
 
 @dataclass
@@ -142,19 +142,13 @@ class FeatureCollator:
             "word_mask": torch.from_numpy(mask),
             "encoder_logits": torch.from_numpy(logits),
         }
-        return batch | _labels(rows)
+        return batch | label_tensors(rows)
 
 
 def model_inputs(model: nn.Module, texts: Any, size: int) -> Iterator[tuple[np.ndarray, Any]]:
-    """Batches of texts of similar length, on the model's device and without labels.
+    """Row numbers and inputs of texts of similar length, on the model's device and without labels.
 
-    Args:
-        model: the model, put into evaluation mode.
-        texts: `EncodedTexts` or a `FeatureCache`.
-        size: most texts of a batch.
-
-    Yields:
-        Row numbers and inputs of the model.
+    `texts` are `EncodedTexts` or a `FeatureCache`; the model is put into evaluation mode.
     """
     model.eval()
     collate = EncodedTextCollator() if isinstance(texts, EncodedTexts) else FeatureCollator()
@@ -166,7 +160,7 @@ def model_inputs(model: nn.Module, texts: Any, size: int) -> Iterator[tuple[np.n
         yield rows, {name: value.to(device) for name, value in batch.items()}
 
 
-def _labels(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+def label_tensors(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     """`labels` (batch, labels) and `row_mask` (batch,), where the rows have them."""
     parts: dict[str, Tensor] = {}
     if "labels" in rows[0]:
@@ -178,11 +172,7 @@ def _labels(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
 
 
 class RowsWithMask(Dataset[Any]):
-    """Rows of a map-style data set with `row_mask`: false where the index is `~row`.
-
-    Args:
-        rows: a data set of dicts.
-    """
+    """Rows of a map-style data set of dicts with `row_mask`: false where the index is `~row`."""
 
     def __init__(self, rows: Any) -> None:
         self.rows = rows
@@ -196,14 +186,10 @@ class RowsWithMask(Dataset[Any]):
 
 
 class EvenRowsSampler(Sampler[int]):
-    """Another sampler's rows, filled up to whole batches with the first ones, given as `~row`.
+    """Another sampler's rows, filled up to whole batches of all ranks with the first ones.
 
     accelerate repeats rows to fill the last batch of all ranks; here it finds nothing to fill, and
     `~row` marks the repeated ones.
-
-    Args:
-        sampler: gives at least one row.
-        batch_size: rows per batch over all ranks.
     """
 
     def __init__(self, sampler: Any, batch_size: int) -> None:
@@ -233,9 +219,7 @@ class EvenRowsSampler(Sampler[int]):
 def lengths_of(rows: Any, column: str = "length") -> np.ndarray | None:
     """(rows,) length of each row of a map-style data set, or None if it is unknown.
 
-    Args:
-        rows: with `lengths`, or a column of lengths, or `input_ids` in its rows.
-        column: name of the column of lengths.
+    The rows have `lengths`, or a column of lengths, or `input_ids` in each row.
     """
     if (known := getattr(rows, "lengths", None)) is not None:
         return np.asarray(known)

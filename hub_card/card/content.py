@@ -13,10 +13,11 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ...common.errors import UserError
+from ...trainer.metrics.titles import TITLES
 from ..inert_text import in_markdown, one_line
 from ..run_record import RunRecord
 from .known_data import EMOTIONS, LANGUAGE_NAMES, definitions, known_data
-from .sections import METRICS, card_sections
+from .sections import card_sections
 from .terms import Term
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -138,7 +139,7 @@ class CardContent:
         for split in record.splits if system else []:
             leaked = record.leaked(split)
             mark = f" (leaked: {leaked} texts are in an earlier split)" if leaked else ""
-            for metric, (title, _) in METRICS.items():
+            for metric, title in TITLES.items():
                 score = record.score(str(system), split, metric)
                 if score is None:
                     continue

@@ -7,31 +7,10 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+from ...trainer.metrics.titles import METRICS, TITLES
 from ..run_record import RunRecord
 from .known_data import known_data
 
-METRICS = {
-    "jaccard": ("Jaccard", "mean over texts of |y ∩ ŷ| / |y ∪ ŷ|, 1 where both sets are empty"),
-    "micro_f1": ("micro-F1", "F1 of all (text, label) cells together"),
-    "macro_f1": ("macro-F1", "mean over labels of the label's F1, 0 where it is undefined"),
-    "macro_ap": ("macro AP", "mean over labels of the average precision, without any threshold"),
-    "rare_ap": ("rare AP", "the same over labels that under a tenth of the training texts have"),
-    "hamming_loss": ("Hamming loss", "share of wrong (text, label) cells; lower is better"),
-    "subset_accuracy": ("subset accuracy", "share of texts whose whole label set is right"),
-    "micro_precision": ("micro-precision", "precision of all cells together"),
-    "micro_recall": ("micro-recall", "recall of all cells together"),
-    "macro_precision": ("macro-precision", "mean over labels of the label's precision"),
-    "macro_recall": ("macro-recall", "mean over labels of the label's recall"),
-    "brier": ("Brier score", "mean squared difference of probability and label; lower is better"),
-    "ece": (
-        "ECE",
-        (
-            "expected calibration error of the label probabilities, 15 equal-width bins, mean over "
-            "labels; lower is better"
-        ),
-    ),
-}
-"""Title and definition of each overall metric, in the order of the tables."""
 COMPARED = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "hamming_loss")
 CLASS_WISE = ("precision", "recall", "f1", "ap")
 _STAGES = {
@@ -75,7 +54,7 @@ def card_sections(record: RunRecord) -> dict[str, Any]:
 
 def _overall(record: RunRecord, split: str) -> list[tuple[str, str, str]]:
     rows = []
-    for metric, (title, _) in METRICS.items():
+    for metric, title in TITLES.items():
         score = record.score(str(record.published_system), split, metric)
         if score is not None:
             rows.append((title, str(score), f"{score.values[0]:.3f}"))
@@ -109,7 +88,7 @@ def _intervals(record: RunRecord, split: str) -> list[tuple[str, str, str, str]]
     return [
         (
             pair.replace(" - ", " − "),
-            METRICS.get(metric, (metric, ""))[0],
+            TITLES.get(metric, metric),
             f"{entry['difference']:+.3f}",
             f"[{entry['low']:+.3f}, {entry['high']:+.3f}]",
         )

@@ -13,13 +13,12 @@ from ...inference import StackedEmotionPredictor, explain
 from ...inference.explanations.encoder_weights import encoder_weights
 from ..inert_text import in_html, one_line
 from . import rendering
+from .rendering import MAX_CHARACTERS
 from .uploads import MAX_ROWS, read_upload, with_answers
 
-MAX_CHARACTERS = 2000
 OCCLUDED_WORDS = 60  # longer texts take too many passes: gradients explain their words
 PREVIEW_ROWS = 10
 ROWS_A_STEP = 64
-RIGHT_TO_LEFT = ("ar", "arq", "ary", "arz", "ckb", "fa", "he", "ps", "ur")
 _STYLE = Path(__file__).with_name("style.css")
 _HOUR = 3600
 # The direction of a text follows its first letter; an empty box has the model's direction.
@@ -144,7 +143,7 @@ def build_interface(
 
     app = DemoApp(predictor, text_column)
     waiting, hidden = gr.Progress(), gr.update(visible=False)
-    direction = "auto" if language is None else "rtl" if language in RIGHT_TO_LEFT else "ltr"
+    direction = rendering.side(language)
 
     def analyze(text: str) -> tuple[Any, ...]:
         try:
@@ -178,7 +177,7 @@ def build_interface(
             text = gr.Textbox(
                 label="Text", lines=1, max_lines=8, elem_id="se-text",
                 rtl=direction == "rtl",
-                placeholder="اكتب نصًا هنا" if language == "ar" else "Write a text here",
+                placeholder=rendering.placeholder(language),
             )  # fmt: skip
             go = gr.Button("Find the labels", variant="primary", elem_id="se-go")
             bars = gr.HTML(visible=False, elem_id="se-bars")

@@ -43,10 +43,7 @@ class Ledger:
         self.partial = self.folder / _PARTIAL
 
     def claim(self, overwrite: bool) -> bool:
-        """Take the folder for this run.
-
-        Args:
-            overwrite: give up what another run has left here.
+        """Take the folder for this run; `overwrite` gives up what another run has left here.
 
         Returns:
             False if this very run had only its tidying up left to do, which is done now.
@@ -123,10 +120,7 @@ class Ledger:
     ) -> None:
         """Write a part and what is to be reported of it; its record comes last.
 
-        Args:
-            chunk: the rows.
-            problems: known beforehand.
-            write: writes the part to a path and returns further problems.
+        `write` writes the part to a path and returns problems beside those known beforehand.
         """
         files = [self.part(chunk.number)]
         told = problems + write(files[0])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...common.tables import markdown_table
-from ..results import TITLES, score_cell
+from ..metrics.titles import TITLES
+from ..results import MAIN_METRICS, score_cell
 from .variants import FULL
 
 _LEGEND = """\
@@ -33,10 +34,8 @@ the tokens of their own tokenizers. Texts whose tokens differ:
 
 
 def to_markdown(outcome: dict[str, Any]) -> str:
-    """Scores, differences from the stack, class-wise tables, rare labels and times.
-
-    Args:
-        outcome: what `Outcome.to_dict` gives, or `ablation.json`.
+    """Scores, differences from the stack, class-wise tables, rare labels and times, from what
+    `Outcome.to_dict` gives.
     """
     seeds = ", ".join(map(str, outcome["seeds"]))
     lines = ["# Ablation", "", _LEGEND.format(seeds=seeds)]
@@ -53,7 +52,7 @@ def to_markdown(outcome: dict[str, Any]) -> str:
 
 def _scores(outcome: dict[str, Any], split: str) -> list[str]:
     systems = {title: entry[split] for title, entry in outcome["systems"].items()}
-    columns = [metric for metric in TITLES if metric in next(iter(systems.values()))]
+    columns = [metric for metric in MAIN_METRICS if metric in next(iter(systems.values()))]
     lines: list[list[str]] = []
     group = None
     for row in outcome["rows"]:
@@ -75,7 +74,7 @@ def _differences(outcome: dict[str, Any], split: str) -> str:
     found = {title: entry[split] for title, entry in outcome["comparisons"].items()}
     if not found:
         return "Nothing to compare yet."
-    columns = [metric for metric in TITLES if metric in next(iter(found.values()))]
+    columns = [metric for metric in MAIN_METRICS if metric in next(iter(found.values()))]
     return markdown_table(
         ["row minus stack", *(TITLES[metric] for metric in columns)],
         [[title, *(_interval(entry[m]) for m in columns)] for title, entry in found.items()],

@@ -22,15 +22,10 @@ OBJECTIVE_WEIGHTS = {"jaccard": 1.0, "micro_f1": 1.0, "macro_f1": 0.5}
 def tilted_thresholds(
     prevalence: np.ndarray, tilt: float, shift: float, scale: float
 ) -> np.ndarray:
-    """Thresholds that are lower for rare labels.
+    """Thresholds that are lower for rare labels, by their (labels,) prevalence in training.
 
-    On the log-odds scale: tilt * (logit(prevalence) - its mean) - shift / scale.
-
-    Args:
-        prevalence: (labels,) of the training split.
-        tilt: 0 for the same threshold for all labels.
-        shift: below 0 raises all thresholds.
-        scale: see `Decision`.
+    On the log-odds scale: tilt * (logit(prevalence) - its mean) - shift / scale. A tilt of 0 gives
+    all labels the same threshold, a shift below 0 raises all; the scale is that of `Decision`.
     """
     odds = logit(prevalence, 1e-3)
     return sigmoid(tilt * (odds - odds.mean()) - shift / scale)

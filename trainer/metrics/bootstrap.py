@@ -145,9 +145,9 @@ def difference_with_error(
     """Difference of a weighted sum of metrics between two decisions, and its standard error.
 
     Args:
-        references: `(rows, labels)` of 0/1.
-        first: `(rows, labels)` of 0/1.
-        second: the same for the other.
+        references: `(rows, labels)` of 0/1, as are `first` and `second`.
+        first: one decision.
+        second: the other.
         weights: weight of each of `BOOTSTRAP_METRICS`; `macro_ap` would need scores.
         resamples: of the rows, paired, for the standard error.
         seed: of the random generator.

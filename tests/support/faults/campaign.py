@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tiny_runs import SAMPLE, every_stage_options, sample_options
 
-from stacked_emotion.recipes import RECIPES
 from stacked_emotion.trainer.tiny_encoders import make_tiny_encoders
 
-SAMPLE = RECIPES / "sample"
 TIMEOUT_SECONDS = 600.0
 Verdicts = Iterator[str | None]
 ATTACKS: list[Attack] = []
@@ -83,22 +82,12 @@ class World:
 
     def train(self, output: Path, *more: str) -> list[str]:
         """A command that trains through every stage."""
-        return [
-            "train", *self._data(60, 20), "--output_dir", str(output),
-            "--encoders", *(f"{name}={folder}" for name, folder in self.encoders.items()),
-            "--cross_fit", "2", "--encoder_defaults.epochs", "2",
-            "--encoder_defaults.batch_size", "8", "--joint.batch_size", "8",
-            "--encoder_defaults.learning_rate", "1e-3", "--encoder_defaults.save_steps", "3",
-            "--joint.save_steps", "3", "--meta.epochs", "1", "--head.epochs", "2",
-            "--meta.batch_size", "16", "--head.batch_size", "16", "--head_seeds", "0",
-            "--max_length", "32", "--decisions", "global",
-            "--stage", "encoders", "meta", "head", "joint", *more,
-        ]  # fmt: skip
+        return ["train", *every_stage_options(self.encoders, output, *more)]
 
     def distill(self, output: Path, *more: str) -> list[str]:
         """A command that distills the undisturbed run."""
         return [
-            "distill", *self._data(60, 20), "--output_dir", str(output),
+            "distill", *sample_options(60, 20), "--output_dir", str(output),
             "--model", str(self.trained / "model"),
             "--student", str(list(self.encoders.values())[1]),
             "--epochs", "1", "--learning_rate", "1e-3", "--seeds", "0", "--max_length", "32",
@@ -110,13 +99,6 @@ class World:
         return [
             "predict", "--model", str(self.trained / "model"), "--input", str(given),
             "--output", str(output), "--part_rows", "8", "--dtype", "float32", *more,
-        ]  # fmt: skip
-
-    def _data(self, train: int, validation: int) -> list[str]:
-        return [
-            "--train_file", str(SAMPLE / "train.jsonl"), "--max_train_samples", str(train),
-            "--validation_file", str(SAMPLE / "validation.jsonl"),
-            "--max_validation_samples", str(validation),
         ]  # fmt: skip
 
     @cached_property
