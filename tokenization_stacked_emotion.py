@@ -12,7 +12,6 @@ from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase
 from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils import PaddingStrategy, cached_file, logging
 
-from .alignment_stacked_emotion import AlignedBatchEncoder
 from .dynamic_modules_stacked_emotion import findable
 from .padding_stacked_emotion import (
     check_options,

@@ -160,7 +160,8 @@ class EndpointHandler:
         inputs = {name: value.to(self.model.device) for name, value in batch.items()}
         with torch.inference_mode():
             output = self.model(**inputs, output_gates=explain)
-        given = self.model.decide(output.logits).tolist()
+        has_words = inputs["word_index"].amax((1, 2)) > 0
+        given = self.model.decide(output.logits, has_words).tolist()
         scores = torch.sigmoid(output.logits.float()).tolist()
         rows = [
             {"scores": score, "given": chosen, "words": []}

@@ -67,8 +67,10 @@ def test_top_k_and_thresholds(handler: EndpointHandler, tiny_stack: Any) -> None
     assert above == all_labels[:2], "at or above"
     assert handler({"inputs": TEXTS[0], "parameters": {"threshold": 1.0}}) == [[]]
     answers = handler({"inputs": TEXTS, "parameters": {"threshold": "stored"}})
+    batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
     with torch.no_grad():
-        given = model.decide(model(**tokenizer(TEXTS, padding=True, return_tensors="pt")).logits)
+        given = model.decide(model(**batch).logits, batch["word_index"].amax((1, 2)) > 0)
+    assert answers[-1] == [], "a text without words gets no label"
     for answer, row in zip(answers, given.tolist(), strict=True):
         chosen = {label for label, is_given in zip(LABELS, row, strict=True) if is_given}
         assert {entry["label"] for entry in answer} == chosen
