@@ -90,8 +90,8 @@ REFERENCE = {
         "Model card, plots, publishing, verification and the demo app.",
         [
             *(f"hub_card.{name}" for name in (
-                "publish", "Publication", "check_model", "CheckReport", "verify_published", "RunRecord", "plot_run", "terms_of",
-                "publish_metric", "publish_space", "demo_app",
+                "publish", "Publication", "check_model", "CheckReport", "verify_published",
+                "RunRecord", "plot_run", "terms_of", "publish_metric", "publish_space", "demo_app",
             )),
         ],
     ),
