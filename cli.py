@@ -22,6 +22,7 @@ from .common.command_line import (
 )
 from .data.arguments import READING_OPTIONS, DataArguments
 from .data.inspection import REFUSED, add_inspect_options, inspect_files, to_json
+from .hub_card.checking.command import CHECK_COMMAND
 from .hub_card.commands import PUBLISHING_COMMANDS
 from .hub_card.space.commands import DEMO_COMMANDS
 from .inference.backends.export_command import add_export_options
@@ -36,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after the program's name; by default those of this process.
 
     Returns:
-        The exit code: 0 for success, 1 for a bug of this package, 2 for a mistake in what was
-        asked, 130 when interrupted.
+        The exit code: 0 for success, 1 for a bug of this package or a `check` that failed, 2 for
+        a mistake in what was asked, 130 when interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = next((word for word in words if word in COMMANDS), "")
@@ -211,6 +212,7 @@ COMMANDS: Commands = {
         "write graphs for ONNX Runtime and OpenVINO, and report the differences",
         add_export_options,
     ),
+    **CHECK_COMMAND,
     **PUBLISHING_COMMANDS,
     **DEMO_COMMANDS,
 }  # fmt: skip

@@ -17,6 +17,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from yaml import YAMLError
 
 from .errors import UserError, did_you_mean
+from .inert_text import inert_output
 from .settings import (
     Whole,
     convert,
@@ -293,10 +294,16 @@ def run_command(command: Callable[[], Any], words: Sequence[str], name: str) -> 
     """Run a command and return its exit code: its own, 2 for a `UserError`, 1 for a bug, 130 if
     interrupted.
 
-    A `UserError` is printed as one line. Anything else is a bug of this package: its traceback goes
-    to a file that the message names. With `--debug` among the words it is printed too.
+    A `UserError` is printed as it is, anything printed without the control characters of foreign
+    texts. Any other error is a bug of this package: its traceback goes to a file that the message
+    names. With `--debug` among the words it is printed too.
     """
     debug = "--debug" in words
+    with inert_output():
+        return _run(command, debug, name)
+
+
+def _run(command: Callable[[], Any], debug: bool, name: str) -> int:
     try:
         return int(command() or 0)
     except KeyboardInterrupt:

@@ -38,7 +38,7 @@ REFERENCE = {
             *(f"inference.{name}" for name in (
                 "StackedEmotionPredictor", "Prediction", "Predictions", "TextScores", "explain",
                 "Explanation", "WordExplanation", "html_page", "predict_file", "BulkReport",
-                "PartitionPredictor", "export_onnx", "OnnxEmotionPredictor", "check_request",
+                "PartitionPredictor", "export_onnx", "OnnxEmotionPredictor", "Limits",
                 "ModelError",
             )),
         ],
@@ -90,7 +90,7 @@ REFERENCE = {
         "Model card, plots, publishing, verification and the demo app.",
         [
             *(f"hub_card.{name}" for name in (
-                "publish", "Publication", "verify_published", "RunRecord", "plot_run", "terms_of",
+                "publish", "Publication", "check_model", "CheckReport", "verify_published", "RunRecord", "plot_run", "terms_of",
                 "publish_metric", "publish_space", "demo_app",
             )),
         ],

@@ -61,6 +61,10 @@ def add_predict_options(parser: Parser) -> None:
         help="a .csv, .tsv, .jsonl or .parquet file; run the same command again to resume",
     )
     bulk.add_argument("--overwrite", action="store_true", help="replace an existing output")
+    bulk.add_argument(
+        "--spreadsheet_safe", action="store_true",
+        help="CSV and TSV: put an apostrophe before cells that a spreadsheet would run as formulas",
+    )  # fmt: skip
     bulk.add_argument("--prefix", default="", help="prefix of the names of the new columns")
     bulk.add_argument(
         "--part_rows", type=int, help="rows per part; a finished part survives an interruption"
@@ -106,6 +110,7 @@ def _predict_file(options: argparse.Namespace, reading: dict[str, Any]) -> int:
         part_rows=PART_ROWS if options.part_rows is None else options.part_rows,
         prefix=options.prefix,
         overwrite=options.overwrite,
+        spreadsheet_safe=options.spreadsheet_safe,
         source_options=reading | {name: getattr(options, name) for name in DATASET_OPTIONS},
         dtype=options.dtype,
         backend=options.backend,
@@ -127,7 +132,7 @@ def _texts(given: list[str]) -> Iterator[str]:
 
 
 def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
-    from ..common.terminal import printable
+    from ..common.inert_text import printable
     from .predictions import prediction_line
     from .predictor import StackedEmotionPredictor
     from .score_bars import bars
@@ -161,7 +166,7 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
 
 
 def _explain(options: argparse.Namespace, texts: Iterable[str]) -> int:
-    from ..common.terminal import json_line
+    from ..common.inert_text import json_line
     from .explanations.explain import explain
     from .explanations.rendering import html_page
     from .predictor import StackedEmotionPredictor

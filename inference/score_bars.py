@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..common.terminal import printable
+from ..common.inert_text import printable
 
 
 def bars(scores: Mapping[str, float], labels: Sequence[str], width: int = 30) -> str:

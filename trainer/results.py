@@ -12,6 +12,7 @@ from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
 from ..common.files import file_digest
+from ..common.inert_text import in_markdown
 from ..common.numerics import sigmoid
 from ..common.tables import markdown_table
 from .choosing.decision_rules import Decision
@@ -292,7 +293,7 @@ def label_table(
     """
     kinds = ("precision", "recall", "f1", "ap")
     rows = [
-        [label, int(scores[f"support_{label}"]["mean"]),
+        [in_markdown(label), int(scores[f"support_{label}"]["mean"]),
          *(score_cell(scores[f"{kind}_{label}"]) for kind in kinds), f"{thresholds[label]:.3f}"]
         for label in labels
     ]  # fmt: skip

@@ -13,8 +13,8 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ...common.errors import UserError
+from ...common.inert_text import in_markdown, one_line
 from ...trainer.metrics.titles import TITLES
-from ..inert_text import in_markdown, one_line
 from ..run_record import RunRecord
 from .known_data import EMOTIONS, LANGUAGE_NAMES, definitions, known_data
 from .sections import card_sections

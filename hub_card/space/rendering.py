@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ...common.inert_text import in_html
 from ...inference.explanations.rendering import UNITS, text_direction
-from ..inert_text import in_html
 
 if TYPE_CHECKING:
     from ...inference.explanations.explanation import Explanation
 
-MAX_CHARACTERS = 2000
 RIGHT_TO_LEFT = ("ar", "arq", "ary", "arz", "ckb", "fa", "he", "ps", "ur")
 FOR, AGAINST = "0,114,178", "213,94,0"
 _SEGMENTS = ("#56B4E9", "#E69F00", "#35B88F", "#E29BC4", "#F0E442", "#BBBBBB")

@@ -16,12 +16,13 @@ import yaml
 
 from ...common.errors import UserError
 from ...common.files import write_json
+from ...common.inert_text import one_line
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...inference.decisions import Decision
+from ...inference.limits import Limits
 from ...inference.model_files import CONFIG, ModelFiles
-from ..inert_text import one_line
 from .browser_library import FILES, browser_library
-from .rendering import MAX_CHARACTERS, meaning, placeholder, side
+from .rendering import meaning, placeholder, side
 
 if TYPE_CHECKING:
     from .publishing import ModelFacts
@@ -78,7 +79,7 @@ def static_folder(
         **asdict(facts),
         "direction": side(facts.language),
         "placeholder": placeholder(facts.language),
-        "max_characters": MAX_CHARACTERS,
+        "max_characters": Limits().characters,
         "meaning": meaning(decision.rule),
         "decision": asdict(decision),
         "graphs": [

@@ -68,6 +68,7 @@ def predict_file(
     part_rows: int = PART_ROWS,
     prefix: str = "",
     overwrite: bool = False,
+    spreadsheet_safe: bool = False,
     source_options: dict[str, Any] | None = None,
     **predictor_options: Any,
 ) -> BulkReport | None:
@@ -93,6 +94,8 @@ def predict_file(
         part_rows: rows per part: what a kill can lose, and what one process does at a time.
         prefix: put before the names of the new columns.
         overwrite: replace an output, or parts of another run, that are there already.
+        spreadsheet_safe: put an apostrophe before every cell of a CSV or TSV file, texts of the
+            input included, that a spreadsheet would run as a formula.
         source_options: see `open_source`.
         **predictor_options: of `StackedEmotionPredictor.from_pretrained`, such as `dtype`.
 
@@ -117,6 +120,8 @@ def predict_file(
         raise UserError(f"{target}: the format must be one of {', '.join(FORMATS)}.")
     if Path(input_file).exists() and Path(input_file).resolve() == target.resolve():
         raise UserError("--output must be another file than --input.")
+    if spreadsheet_safe and target.suffix not in (".csv", ".tsv"):
+        raise UserError(f"--spreadsheet_safe is for .csv and .tsv, not for {target.name}.")
     if part_rows < 1:
         raise UserError(f"--part_rows is {part_rows}: give a number of rows from 1 up.")
     options = {"text_column": text_column} | (source_options or {})
@@ -139,12 +144,13 @@ def predict_file(
         "part_rows": part_rows,
         "batch_tokens": batch_tokens,
         "prefix": prefix,
+        **({"spreadsheet_safe": True} if spreadsheet_safe else {}),
         "predictor": {key: str(value) for key, value in sorted(predictor_options.items())},
     }
     processes = Processes.launched()
     ledger = Ledger(target, part_suffix(source.schema, target.suffix), facts)
     job = _Job(model, commit or revision, source, column, columns, ledger, processes,
-               batch_tokens, predictor_options)  # fmt: skip
+               batch_tokens, spreadsheet_safe, predictor_options)  # fmt: skip
     with disk_errors(target.parent, "--output"), ExitStack() as stack:
         if processes.rank == 0:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -163,6 +169,7 @@ class _Job:
     ledger: Ledger
     processes: Processes
     batch_tokens: int | None
+    spreadsheet_safe: bool
     predictor_options: dict[str, Any]
     predictor: StackedEmotionPredictor | None = None
 
@@ -215,7 +222,13 @@ class _Job:
             chunk,
             problems,
             lambda path: write_part(
-                path, self.ledger.suffix, chunk, answers, self.columns, own_keys
+                path,
+                self.ledger.suffix,
+                chunk,
+                answers,
+                self.columns,
+                own_keys,
+                self.spreadsheet_safe,
             ),
         )
 
@@ -235,7 +248,10 @@ class _Job:
         """Join the parts, put output and side file in their places, tidy up."""
         target, ledger = self.ledger.target, self.ledger
         parts = [ledger.part(number) for number in range(count)]
-        changed = join_parts(parts, ledger.partial, target.suffix, self.source.schema, self.columns)
+        changed = join_parts(
+            parts, ledger.partial, target.suffix, self.source.schema, self.columns,
+            self.spreadsheet_safe,
+        )  # fmt: skip
         told = [0, 0]
 
         def lines() -> Any:

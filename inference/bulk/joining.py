@@ -24,11 +24,12 @@ _AS_JSON = pyarrow.string()
 
 def join_parts(
     parts: Sequence[Path], target: Path, suffix: str, schema: pyarrow.Schema | None,
-    columns: Columns,
+    columns: Columns, spreadsheet_safe: bool = False,
 ) -> list[Problem]:  # fmt: skip
     """Write all parts to `target`, in their order.
 
-    `schema` has columns and types of the input, None for JSONL.
+    `schema` has columns and types of the input, None for JSONL. With `spreadsheet_safe` no cell of
+    CSV or TSV is a formula.
 
     Returns:
         What the format could not hold as it was.
@@ -42,14 +43,16 @@ def join_parts(
         names = _all_keys(parts, columns)
         labels = names.index(columns.labels)
         rows = (_json_cells(record, names, labels) for record in _records(parts))
-        write_lines(target, delimited_lines(chain([names], rows), suffix, names, changed, 0))
+        lines = delimited_lines(chain([names], rows), suffix, names, changed, 0, spreadsheet_safe)
+        write_lines(target, lines)
     elif suffix == ".parquet":
         merged = pyarrow.schema([*schema, *columns.fields], metadata=schema.metadata)
         tables = (parquet.ParquetFile(part).read(use_threads=False) for part in parts)
         _write_groups(tables, target, merged)
     else:
         names = [*schema.names, *columns.all]
-        _concatenate(parts, target, next(iter(delimited_lines([names], suffix, names, changed))))
+        (header,) = delimited_lines([names], suffix, names, changed, 1, spreadsheet_safe)
+        _concatenate(parts, target, header)
     return changed
 
 

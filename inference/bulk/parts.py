@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
 
+from ...common.inert_text import in_spreadsheet
 from ...data.files.arrow_rows import python_values
 from .predictions import Answers, Columns
 from .rows import Chunk, JsonRows, Problem, TableRows
@@ -30,11 +31,13 @@ def part_suffix(schema: pyarrow.Schema | None, target: str) -> str:
 
 
 def write_part(
-    path: Path, suffix: str, chunk: Chunk, answers: Answers, columns: Columns, own_keys: bool
-) -> list[Problem]:
+    path: Path, suffix: str, chunk: Chunk, answers: Answers, columns: Columns, own_keys: bool,
+    spreadsheet_safe: bool = False,
+) -> list[Problem]:  # fmt: skip
     """Write a chunk with its answers, without header.
 
-    With `own_keys` a JSONL record that has a key of the answers' own keeps it.
+    With `own_keys` a JSONL record that has a key of the answers' own keeps it. With
+    `spreadsheet_safe` no cell of CSV or TSV is a formula.
 
     Returns:
         What the format could not hold as it was.
@@ -54,8 +57,10 @@ def write_part(
         cells.append([None if labels is None else ",".join(labels) for labels in answers.labels])
         cells += zip(*_score_texts(answers.scores, ""), strict=True) if len(rows) else []
         names = [*rows.table.column_names, *columns.all]
-        lines = zip(*cells, strict=True)
-        write_lines(path, delimited_lines(lines, suffix, names, changed, chunk.first_row + 1))
+        lines = delimited_lines(
+            zip(*cells, strict=True), suffix, names, changed, chunk.first_row + 1, spreadsheet_safe
+        )
+        write_lines(path, lines)
     return changed
 
 
@@ -135,14 +140,18 @@ def delimited_lines(
     names: Sequence[str],
     changed: list[Problem],
     first: int = 1,
+    spreadsheet_safe: bool = False,
 ) -> Iterable[str]:
     """Rows as lines of CSV (quoted where it must be) or TSV (never quoted).
 
     A tab or line break in TSV becomes a space and is noted in `changed`, by the number of its row
-    from `first` on.
+    from `first` on. With `spreadsheet_safe` a cell that a spreadsheet would run as a formula gets
+    an apostrophe.
     """
     for number, row in enumerate(rows, first):
         cells = [cell(value) for value in row]
+        if spreadsheet_safe:
+            cells = [in_spreadsheet(text) for text in cells]
         if suffix == ".csv":
             yield ",".join(
                 '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...common.inert_text import in_markdown
 from ...common.tables import markdown_table
 from ..metrics.titles import TITLES
 from ..results import MAIN_METRICS, score_cell
@@ -90,14 +91,20 @@ def _by_label(outcome: dict[str, Any], split: str, kind: str) -> str:
         [_name(title), *(score_cell(scores[f"{kind}_{label}"]) for label in labels)]
         for title, scores in systems.items()
     ]
-    return markdown_table(["system", *labels], [["*support*", *support], *rows])
+    return markdown_table(["system", *map(in_markdown, labels)], [["*support*", *support], *rows])
 
 
 def _rare(outcome: dict[str, Any]) -> list[str]:
     rare = outcome["rare_labels"]
     if not rare:
         return ["No label is rare (in fewer than a tenth of the training texts).", ""]
-    header = ["comparison", "split", "rare AP", *(f"AP {label}" for label in rare), "p (rare AP)"]
+    header = [
+        "comparison",
+        "split",
+        "rare AP",
+        *(f"AP {in_markdown(label)}" for label in rare),
+        "p (rare AP)",
+    ]
     rows = [
         [
             f"{entry['first']} − {entry['second']}",
@@ -108,7 +115,7 @@ def _rare(outcome: dict[str, Any]) -> list[str]:
         ]
         for entry in outcome["rare_label_comparison"]
     ]
-    text = _RARE.format(names=", ".join(rare))
+    text = _RARE.format(names=", ".join(map(in_markdown, rare)))
     return ["## Rare labels", "", text, markdown_table(header, rows), ""]
 
 

@@ -286,7 +286,7 @@ HOSTILE = [
     "<script>alert(1)</script>", "a|b", "`code`", "](http://evil.example)", "![x](http://y.example)",
     "=cmd()", "\u202eevil\u2066", "two\nlines\n---\nlicense: mit", "**bold** _x_ ~~y~~",
     "{{ 7 * 7 }}", "www.evil.example", "me@evil.example", "# head", "$x^2$", "&lt;b&gt;",
-    "a\x1b[31m",
+    "a\x1b[31m", "b\u2028c\x00d", "\\|",
 ]  # fmt: skip
 
 
@@ -325,7 +325,7 @@ def test_foreign_names_are_inert(run_folder: Path, tmp_path: Path) -> None:
         assert "<script" not in html
         assert "evil.example" not in "".join(re.findall(r"<a [^>]*>|<img [^>]*>", html))
         assert "y.example" not in "".join(re.findall(r"<a [^>]*>|<img [^>]*>", html))
-        assert not set("\u202e\u2066\x1b") & set(html)
+        assert not set("\u202e\u2066\u2028\x1b\x00") & set(html)
         for table in re.findall(r"(?s)<table>(.*?)</table>", html):
             header = table.split("</tr>")[0].count("<th>")
             cells = {row.count("<td>") for row in table.split("</tr>")[1:] if "<td>" in row}
