@@ -145,6 +145,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     from .common.environment import environment
     from .common.errors import UserError
     from .data.labeled_texts import DataArguments, load_labeled_texts
+    from .inference.model_files import local_folder
+
+    local_folder(options.model, options.revision)  # a wrong path is told before anything is loaded
     from .inference import StackedEmotionPredictor
     from .trainer.metrics.scores import emotion_scores
 

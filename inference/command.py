@@ -76,7 +76,9 @@ def run_predict(options: argparse.Namespace) -> int:
         UserError: options that do not fit together, or nothing to predict.
     """
     from ..common.errors import UserError
+    from .model_files import local_folder
 
+    local_folder(options.model, options.revision)  # a wrong path is told before anything is loaded
     if options.input or options.output:
         if options.texts or options.explain or not (options.input and options.output):
             raise UserError(

@@ -16,6 +16,7 @@ from ...common.files import fingerprint, parse_json, read_json
 from ...common.finished import RECORD, find
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.labeled_texts import LabeledTexts
+from ...inference.model_files import ModelFiles
 from ...inference.predictor import StackedEmotionPredictor
 from ..choosing.decision_rules import Decision
 from ..choosing.folds import stratified_folds
@@ -115,14 +116,12 @@ class Teacher:
         Raises:
             UserError: there is no stack.
         """
-        folder, commit = Path(options.model), None
-        if not folder.is_dir():
-            folder = _from_the_hub(options.model, options.revision)
-            commit = folder.name
+        files = ModelFiles(options.model, options.revision)
+        folder = files.folder or _from_the_hub(files)
         if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
             raise UserError(
                 f"{options.model} is not a finished model (config.json and *.safetensors). Give "
-                "the model/ folder of a training run, or a Hub ID."
+                "the folder of a finished run or of a model, or a Hub ID."
             )
         kind = read_json(folder / "config.json").get("model_type")
         if kind != StackedEmotionConfig.model_type:
@@ -136,7 +135,7 @@ class Teacher:
             StackedEmotionConfig.from_pretrained(folder),
             fingerprint(source_state(str(folder))),
             options.teacher_dtype,
-            commit,
+            None if files.folder else folder.name,
         )
 
     @property
@@ -214,14 +213,13 @@ def _read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str
     return TeacherRun(folder, stages[0], folds, fold_of_row, encoders), ""
 
 
-def _from_the_hub(source: str, revision: str | None) -> Path:
+def _from_the_hub(files: ModelFiles) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(source, revision=revision))
+        return Path(snapshot_download(files.location, **files.options))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise UserError(
-            f"There is no folder {source}, and it cannot be loaded from the Hub: "
-            f"{str(error).strip().splitlines()[0]}"
+            f"{files.location} cannot be loaded from the Hub: {str(error).strip().splitlines()[0]}"
         ) from error
