@@ -138,13 +138,7 @@ def finish(
 def find(
     folder: Path, key: str | None, name: str = RECORD, form: Form = ANY
 ) -> tuple[Finished | None, str | None]:
-    """Look for finished work.
-
-    Args:
-        folder: the folder of the work.
-        key: fingerprint of everything it depends on; None for any key.
-        name: of the record's file.
-        form: what it has to hold.
+    """Look for finished work of this form with this key; None for any key.
 
     Returns:
         The work, or None and what is wrong with it, in words that follow its name. Both are None

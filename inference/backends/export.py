@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +20,9 @@ from ...common.files import file_digest, fingerprint, remove, replace_folder
 from ...common.finished import find, finish
 from ...common.precision import native_dtype
 from ...common.tables import markdown_table
-from ..model_files import CONFIG, EXPORT_FORM, TOKENIZER, ModelFiles
+from ...data.arguments import DataArguments
+from ...data.tables import read_table
+from ..model_files import CONFIG, EXPORT_FORM, EXPORTED, TOKENIZER, ModelFiles
 from ..predictions import TextScores
 from ..predictor import StackedEmotionPredictor, load_model
 from ..text_predictor import Runner, TextPredictor
@@ -37,7 +37,6 @@ _LINEAR = ("MatMul",)
 # Raised when the same model comes to another graph: it is then exported again.
 EXPORT_VERSION = 1
 REPORT = "report.json"
-OURS = re.compile(r"report\.json|[\w.-]+\.onnx(\.data)?")
 _VERSIONS = ("torch", "transformers", "onnx", "onnxruntime")
 
 
@@ -145,7 +144,7 @@ def export_onnx(
     for path in partial.iterdir():
         path.chmod(0o644)  # external data is written for its owner only
     finish(partial, key, report, name=REPORT)
-    replace_folder(partial, target, ours=OURS)
+    replace_folder(partial, target, ours=EXPORTED)
     return report
 
 
@@ -172,11 +171,8 @@ def sample_texts() -> CheckTexts:
     """The bundled synthetic texts."""
     from ...recipes import RECIPES
 
-    rows = [
-        json.loads(line)
-        for line in (RECIPES / "sample/validation.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
-    return CheckTexts([row["text"] for row in rows], None, "bundled synthetic sample")
+    table = read_table(RECIPES / "sample/validation.jsonl", DataArguments())
+    return CheckTexts(table.columns["text"], None, "bundled synthetic sample")
 
 
 class _Comparison:
