@@ -97,7 +97,7 @@ def inert_output() -> Iterator[None]:
     so on, which is also right in JSON.
     """
     out, error = _InertStream(sys.stdout), _InertStream(sys.stderr)
-    with redirect_stdout(out), redirect_stderr(error):  # type: ignore[type-var]
+    with redirect_stdout(out), redirect_stderr(error):
         yield
 
 

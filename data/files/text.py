@@ -109,7 +109,7 @@ def take_header(
     elif len(column_names) != len(cells):
         raise DataError(
             f"{source}: --column_names gives {len(column_names)} names, and {unit} {number} has "
-            f"{len(cells)} cells: {shorten(list(cells))}. Name every column."
+            f"{len(cells)} fields: {shorten(list(cells))}. Name every column."
         )
     columns = list(column_names or columns)
     check_columns(columns, source)

@@ -21,6 +21,10 @@ _STAGES = {
     "student": "the student learns from the teacher's scores and from the labels",
     "alone": "the same encoder is trained without a teacher, for comparison",
 }
+_STAGES_OF_ONE = _STAGES | {
+    "encoders": "the encoder is fine-tuned on the labels, with a head of its own",
+    "meta": "the meta-learner learns one more vector of each word",
+}
 _BIBTEX_KEY = re.compile(r"@\w+\{([^,]+),")
 _WEAK_F1 = 0.4
 _WEAK_SHARE = 0.1
@@ -30,7 +34,7 @@ def card_sections(record: RunRecord) -> dict[str, Any]:
     """Every table that the templates show, by name."""
     system = record.published_system
     return {
-        "system": system,
+        "system": record.published_title,
         "overall": {split: _overall(record, split) for split in record.splits},
         "class_wise": {split: _class_wise(record, split) for split in record.splits},
         "comparison": {split: _comparison(record, split) for split in record.splits},
@@ -78,8 +82,12 @@ def _class_wise(record: RunRecord, split: str) -> list[list[str]]:
 def _comparison(record: RunRecord, split: str) -> list[list[str]]:
     rows = []
     for system in record.systems:
+        if record.single and system == "average":
+            continue  # of one encoder
         scores = [record.score(system, split, metric) for metric in COMPARED]
-        rows.append([system, *("not computed" if s is None else str(s) for s in scores)])
+        rows.append(
+            [record.title_of(system), *("not computed" if s is None else str(s) for s in scores)]
+        )
     return rows
 
 
@@ -87,12 +95,13 @@ def _intervals(record: RunRecord, split: str) -> list[tuple[str, str, str, str]]
     pairs = (record.results.get("comparisons") or {}).get(split) or {}
     return [
         (
-            pair.replace(" - ", " − "),
+            " − ".join(map(record.title_of, pair.split(" - "))),
             TITLES.get(metric, metric),
             f"{entry['difference']:+.3f}",
             f"[{entry['low']:+.3f}, {entry['high']:+.3f}]",
         )
         for pair, metrics in pairs.items()
+        if not (record.single and pair.endswith(" - average"))
         for metric, entry in metrics.items()
     ]
 
@@ -172,7 +181,7 @@ def _stages(record: RunRecord) -> list[tuple[str, str, str]]:
     done = record.results.get("stages") or {}
     seconds = record.results.get("seconds_by_part") or {}
     rows = []
-    for stage, what in _STAGES.items():
+    for stage, what in (_STAGES_OF_ONE if record.single else _STAGES).items():
         if stage in done:
             took = [
                 value
@@ -189,7 +198,12 @@ def _losses(record: RunRecord) -> list[dict[str, Any]]:
     stages, found = results.get("stages") or {}, []
     own = (record.setting("encoder_defaults") or {}).get("loss")
     if record.kind == "stack" and own:
-        found.append(("the encoders", {"name": own["name"], "config": own["options"]}))
+        found.append(
+            (
+                f"the encoder{'' if record.single else 's'}",
+                {"name": own["name"], "config": own["options"]},
+            )
+        )
     for stage, where in (("meta", "the meta-learner"), ("head", "Bi-LSTM and classifier")):
         if isinstance(stages.get(stage), Mapping) and stages[stage].get("loss"):
             found.append((where, stages[stage]["loss"]))

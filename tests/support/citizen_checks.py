@@ -470,6 +470,6 @@ def run(folder: str) -> dict[str, str]:
         try:
             check(folder)
             found[name] = ""
-        except Exception:
+        except (Exception, pytest.fail.Exception):
             found[name] = traceback.format_exc()
     return found

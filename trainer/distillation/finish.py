@@ -151,7 +151,7 @@ def student_results(
     loss = DistillationLoss(context.statistics, **options.loss_options(with_teacher=True))
     return figures | {
         "kind": "student",
-        "recipe": context.arguments.to_dict(),
+        "recipe": context.teacher.description | context.arguments.to_dict(),
         "data": data_record(context.splits, context.arguments.data.dataset_name),
         "teacher": {
             "source": options.model,

@@ -19,6 +19,7 @@ from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.labeled_texts import LabeledTexts
 from ...inference.model_files import ModelFiles
 from ...inference.predictor import StackedEmotionPredictor
+from ..arguments import DESCRIBED
 from ..choosing.decision_rules import Decision
 from ..choosing.folds import stratified_folds
 from ..parameter_groups import top_parameters
@@ -155,6 +156,15 @@ class Teacher:
         if self.config.decision == "expected_jaccard":
             return Decision("expected_jaccard", thresholds, self.config.decision_scale)
         return Decision("shrunk" if len(set(thresholds)) > 1 else "global", thresholds)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the teacher's recipe says of texts and labels; it is true of the student too."""
+        for folder in (self.folder, self.folder.resolve().parent):
+            if (folder / "results.json").is_file():
+                recipe = read_json(folder / "results.json").get("recipe") or {}
+                return {name: recipe.get(name) for name in DESCRIBED}
+        return {}
 
     def predictor(self) -> StackedEmotionPredictor:
         """The teacher with its tokenizer, ready to score."""

@@ -94,10 +94,13 @@ def flips_of_a_bulk_prediction(world: World, tries: int) -> Verdicts:
             raise RuntimeError(problem)
         output = folder / "killed" / f"out{suffix}"
         output.parent.mkdir()
-        if live(world.predict(given, output), folder, moment=40).code != -9:
-            raise RuntimeError("the prediction was over before it was killed")
-        for number, name in enumerate(kinds(output.parent)[:tries]):
-            yield _bulk_flip(world, output.parent, name, number, given, whole)
+        for moment in (11, 21, 26):  # among the parts, before and after the output is in its place
+            shutil.rmtree(output.parent)
+            output.parent.mkdir()
+            if live(world.predict(given, output), folder, moment).code != -9:
+                raise RuntimeError("the prediction was over before it was killed")
+            for number, name in enumerate(kinds(output.parent)[:tries]):
+                yield _bulk_flip(world, output.parent, name, number, given, whole)
 
 
 def _bulk_flip(
@@ -114,6 +117,8 @@ def _bulk_flip(
         problem = problem or live([*command, "--overwrite"], folder.parent).problem()
     else:
         problem = life.problem()
-    if problem is None and output.read_bytes() != whole.read_bytes():
-        problem = "another output than without a flipped bit"
+    for ending in ("", ".problems.jsonl"):
+        made, expected = (path.with_name(f"{path.name}{ending}") for path in (output, whole))
+        if problem is None and made.read_bytes() != expected.read_bytes():
+            problem = f"another {made.name} than without a flipped bit"
     return None if problem is None else f"{name}: {problem}"
