@@ -148,6 +148,9 @@ def _evaluate(parser: Parser, options: argparse.Namespace) -> int:
     from .common.errors import UserError
     from .common.files import write_json
     from .data.labeled_texts import load_labeled_texts
+    from .inference.model_files import local_folder
+
+    local_folder(options.model, options.revision)  # a wrong path is told before anything is loaded
     from .inference import StackedEmotionPredictor
     from .trainer.metrics.scores import emotion_scores
     from .trainer.results import split_record

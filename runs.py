@@ -176,7 +176,7 @@ class Run:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(folder).expanduser()
         if not (self.folder / "results.json").is_file() and not self.recipe:
             raise UserError(
                 f"{self.folder} holds no run: there is neither results.json nor recipe.yaml in it. "

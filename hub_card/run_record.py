@@ -63,7 +63,10 @@ class RunRecord:
             UserError: the model or `results.json` is missing, damaged or of another format, or the
                 two are of different labels.
         """
-        run = Path(folder)
+        run = Path(folder).expanduser()
+        if not run.is_dir():
+            what = "is a file" if run.is_file() else "is not there"
+            raise UserError(f"{folder} {what}. Give the --output_dir of a finished training.")
         if (run / "config.json").is_file() and (run.resolve().parent / "results.json").is_file():
             run = run.resolve().parent
         model = run / "model"

@@ -80,6 +80,9 @@ def run_predict(parser: Parser, options: argparse.Namespace) -> int:
     Raises:
         UserError: options that do not fit together, or nothing to predict.
     """
+    from .model_files import local_folder
+
+    local_folder(options.model, options.revision)  # a wrong path is told before anything is loaded
     if options.input or options.output:
         if options.texts or options.explain or not (options.input and options.output):
             raise UserError(

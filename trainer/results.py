@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub import try_to_load_from_cache
 
 from ..common.files import file_digest
 from ..common.inert_text import in_markdown
 from ..common.numerics import sigmoid
 from ..common.tables import markdown_table
+from ..inference.model_files import CONFIG, ModelError, hub_file
 from .choosing.decision_rules import Decision
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
 from .metrics.scores import emotion_scores
@@ -206,8 +206,8 @@ def source_state(source: str, revision: str | None = None) -> dict[str, Any]:
     if Path(source).is_dir():
         return {"files": _digests(Path(source))}
     try:
-        config = hf_hub_download(source, "config.json", revision=revision)
-    except (OSError, HFValidationError):
+        config = hub_file(source, CONFIG, revision)
+    except ModelError:
         return {"commit": None}  # the loading of the encoder says what is wrong
     return {"commit": Path(config).parent.name}
 

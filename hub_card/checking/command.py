@@ -38,6 +38,9 @@ def _check(parser: Parser, options: argparse.Namespace) -> int:
 
     from ...common.errors import UserError
     from ...common.files import write_json
+    from ...inference.model_files import local_folder
+
+    local_folder(options.model, options.revision)  # a wrong path is told before anything is loaded
     from .check import check_model
 
     if options.json and not options.json.absolute().parent.is_dir():

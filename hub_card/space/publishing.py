@@ -273,7 +273,7 @@ def publish_space(
 
 def _model_folder(model: str | Path) -> str:
     """The folder with the model of a model or run folder; a Hub ID as it is."""
-    path = Path(model)
+    path = Path(model).expanduser()
     if not path.exists():
         if str(model).count("/") > 1 or str(model).startswith((".", "/", "~")):
             raise UserError(f"There is no folder {model}.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 
@@ -52,12 +51,10 @@ def run_export(options: argparse.Namespace) -> int:
         texts = load_labeled_texts(data, "test", names)
         assert texts is not None
         check = CheckTexts(list(texts.texts), texts.labels, Path(options.test_file).name)
-    with disk_errors(options.model, "model"), ExitStack() as stack:
-        if options.model.is_dir():
-            lock = Path(files.location) / ".lock"
-            stack.enter_context(locked(lock, options.model, "model"))
+    folder = Path(files.location)
+    with disk_errors(folder, "model"), locked(folder / ".lock", folder, "model"):
         report = export_onnx(
-            options.model, options.quantize, check, lambda line: print(line, file=sys.stderr)
+            folder, options.quantize, check, lambda line: print(line, file=sys.stderr)
         )
     print(f"{Path(files.location) / 'onnx'}: {', '.join(sorted(report['files']))}")
     if options.quantize:

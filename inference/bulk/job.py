@@ -15,8 +15,7 @@ from ...common.disk import disk_errors
 from ...common.errors import UserError, quoted
 from ...common.files import replace_file
 from ...common.locks import locked
-from ...configuration_stacked_emotion import StackedEmotionConfig
-from ..model_files import local_folder
+from ..model_files import ModelFiles
 from ..predictor import StackedEmotionPredictor
 from .joining import join_parts
 from .ledger import Ledger, model_facts
@@ -85,7 +84,7 @@ def predict_file(
     part, and the output is the same.
 
     Args:
-        model: folder or Hub ID.
+        model: folder of a model or run, or Hub ID.
         input_file: a file, folder or data set, see `open_source`.
         output_file: a .csv, .tsv, .jsonl or .parquet file.
         text_column: the column of texts; by default the one called `text`, `tweet` or similar.
@@ -127,10 +126,9 @@ def predict_file(
     options = {"text_column": text_column} | (source_options or {})
     source = open_source(str(input_file), **options)
     column = choose_text_column(source, text_column)
-    model = str(local_folder(model, revision) or model)
-    config = StackedEmotionConfig.from_pretrained(model, revision=revision or "main")
-    commit = getattr(config, "_commit_hash", None)
-    columns = Columns.of(config.label_names, prefix)
+    files = ModelFiles(model, revision)
+    model, commit = files.location, files.commit
+    columns = Columns.of(files.decision().labels, prefix)
     if clash := [name for name in columns.all if name in source.columns]:
         raise UserError(
             f"{source.name} already has the columns {quoted(clash)}: set --prefix, such as "

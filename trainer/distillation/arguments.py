@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from ..recipe import recipe_file
 class DistillationArguments(Optimization):
     """Teacher, student, unlabeled texts and training."""
 
-    model: str = option("", "the teacher: a stack's folder or Hub ID", group="teacher")
+    model: str = option("", "the teacher: folder of a stack or run, or Hub ID", group="teacher")
     revision: str | None = option(
         None, "commit, tag or branch of the teacher's Hub ID", group="teacher"
     )
@@ -112,6 +113,7 @@ class DistillationArguments(Optimization):
         for name, what in (("model", "the stack to learn from"), ("student", "an encoder")):
             if not getattr(self, name):
                 raise UserError(f"--{name} is missing: give {what}, as a folder or Hub ID.")
+        self.student = os.path.expanduser(self.student)
         for name in ("soft_weight", "augmented_word_dropout", "augmented_mixing"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UserError(f"--{name} is {getattr(self, name)}; it must be within 0 and 1.")

@@ -156,7 +156,9 @@ def student_results(
         "teacher": {
             "source": options.model,
             "revision": commit or options.revision,
-            "source_state": {"commit": commit} if commit else source_state(options.model),
+            "source_state": {"commit": commit}
+            if commit
+            else source_state(str(context.teacher.folder)),
             "digest": context.teacher.digest,
             "training_scores": context.scores.origin,
             "augmented_scores": context.scores.augmented_origin,

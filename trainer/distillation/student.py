@@ -20,6 +20,7 @@ from transformers import (
 
 from ...common.errors import UserError
 from ...common.numerics import logit
+from ...inference.model_files import CONFIG, hub_file, local_folder
 from ..parameter_groups import grouped_parameters, width_scaled_learning_rate
 
 _LAYERS = ("encoder.layer", "transformer.layer", "layers", "encoder.layers")
@@ -69,6 +70,8 @@ def check_student(source: str, revision: str | None = None) -> None:
         UserError: no model is there, or one without a stock sequence classifier.
     """
     try:
+        if local_folder(source, revision) is None:
+            hub_file(source, CONFIG, revision)
         config = AutoConfig.from_pretrained(source, revision=revision or "main")
     except (OSError, ValueError) as error:
         raise UserError(

@@ -118,16 +118,15 @@ class Teacher:
         Raises:
             UserError: there is no stack.
         """
-        files, commit = ModelFiles(options.model, options.revision), None
+        files = ModelFiles(options.model, options.revision)
         if (folder := files.folder) is None:
             with files.reading("the teacher"):
                 given = files.options["revision"]
                 folder = Path(snapshot_download(files.location, revision=given))
-            commit = folder.name
         if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
             raise UserError(
                 f"{options.model} is not a finished model (config.json and *.safetensors). Give "
-                "the model/ folder of a training run, or a Hub ID."
+                "the folder of a finished run or of a model, or a Hub ID."
             )
         kind = read_json(folder / "config.json").get("model_type")
         if kind != StackedEmotionConfig.model_type:
@@ -141,7 +140,7 @@ class Teacher:
             StackedEmotionConfig.from_pretrained(folder),
             fingerprint(source_state(str(folder))),
             options.teacher_dtype,
-            commit,
+            None if files.folder else folder.name,
         )
 
     @property
