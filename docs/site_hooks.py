@@ -146,6 +146,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
             raise PluginError(f"{source} links to {path}, which is not on the site.")
         return found[1] + posixpath.relpath(at, posixpath.dirname(place) or ".") + sign + anchor
 
+    contents = r"\A(# .*\n\n)(?:- \[[^\]]*\]\(#.*\n(?:  .*\n)*)+"  # the site has its own
+    markdown = re.sub(contents, r"\1", markdown)
     titles = dict(_titles(config.nav))
 
     def title(found: re.Match[str]) -> str:

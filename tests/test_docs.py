@@ -193,6 +193,12 @@ def test_python_blocks_import_what_exists(name: str) -> None:
                     assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_yaml_blocks_are_parts_of_recipes(name: str) -> None:
+    for block in blocks(name, "yaml"):
+        assert checked(TrainingRecipe, yaml.safe_load(block), f"{name}: ")
+
+
 def test_the_recipe_in_the_docs_is_one() -> None:
     (text,) = blocks("docs/training.md", "yaml")
     recipe = make_recipe(checked(TrainingRecipe, yaml.safe_load(text), "docs: "), None)
