@@ -39,19 +39,20 @@ def home(finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def tries(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """A Hub that hangs up; each connection is noted."""
-    noted: list[Any] = []
+def tries(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A Hub that hangs up; the first line of each request is noted."""
+    noted: list[str] = []
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
         while True:
             try:
-                connection, address = server.accept()
+                connection, _ = server.accept()
             except OSError:
                 return
-            noted.append(address)
-            connection.close()
+            with connection:
+                line = connection.recv(4096).split(b"\r\n")[0].decode()
+                noted += [line] if " /some/" in line else []  # not what the client asks for itself
 
     threading.Thread(target=serve, daemon=True).start()
     endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -108,7 +109,7 @@ WRONG = {
 
 @pytest.mark.parametrize("place", WRONG)
 def test_a_wrong_path_is_told_at_once(
-    place: str, home: Path, tries: list[Any], capsys: pytest.CaptureFixture[str]
+    place: str, home: Path, tries: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = WRONG[place]
     Path("texts.csv").write_text("text\nفرحان\n", encoding="utf-8")
@@ -137,7 +138,7 @@ def test_a_wrong_path_is_told_at_once(
 
 
 def test_a_hub_id_is_tried_once(
-    home: Path, tries: list[Any], capsys: pytest.CaptureFixture[str]
+    home: Path, tries: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for call in (
         lambda: main(["predict", "--model", "some/model", "text"]),
@@ -149,7 +150,7 @@ def test_a_hub_id_is_tried_once(
         assert call() == 2
         said = capsys.readouterr().err
         assert "There is no folder some/model, and config.json of" in said
-        assert len(tries) == 1
+        assert tries == ["HEAD /some/model/resolve/main/config.json HTTP/1.1"]
     tries.clear()
     (check,) = check_encoders({"a": "some/encoder"})
     assert "There is no folder some/encoder" in check.problems[0]
