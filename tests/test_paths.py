@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -52,7 +51,8 @@ def tries(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
                 return
             with connection:
                 line = connection.recv(4096).split(b"\r\n")[0].decode()
-                noted += [line] if " /some/" in line else []  # not what the client asks for itself
+                if " /some/" in line:  # not what the client asks for itself
+                    noted.append(line)
 
     threading.Thread(target=serve, daemon=True).start()
     endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
