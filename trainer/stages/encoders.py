@@ -66,6 +66,9 @@ def finished_encoders(context: RunContext) -> dict[str, Any]:
     Raises:
         UserError: an encoder is not there, is damaged, or was made from something else.
     """
+    advice = _ADVICE
+    if given := context.recipe.stages.encoders_from:
+        advice = f"train {given} with this recipe, or leave --encoders_from out."
     asked = context.recipe.stages.attn_implementation
     devices = [(bf16, attention) for bf16 in (False, True) for attention in (asked, "eager")]
     records: dict[str, Any] = {}
@@ -74,7 +77,7 @@ def finished_encoders(context: RunContext) -> dict[str, Any]:
         for part in encoder_parts(context):
             found = fine_tuned(context, name, part)
             if found.key not in [encoder_key(context, name, part, device) for device in devices]:
-                raise UserError(f"{found.folder} {OTHER_KEY}: {_ADVICE}")
+                raise UserError(f"{found.folder} {OTHER_KEY}: {advice}")
             records[name][part] = found.record
     return records
 
