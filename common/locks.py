@@ -52,6 +52,8 @@ def locked(path: Path, output: Path, option: str = "--output_dir") -> Iterator[N
     holder = _read_holder(path)
     with ExitStack() as stack:
         try:
+            if path.is_symlink():  # it would be emptied, wherever it leads
+                path.unlink()
             stack.enter_context(FileLock(path, timeout=0))
             stack.callback(path.unlink, missing_ok=True)
             path.write_text(json.dumps(_this_process()), encoding="utf-8")

@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 
 from .errors import UserError, did_you_mean, shorten
-from .files import replace_file
+from .files import replace_text
 
 Section = TypeVar("Section")
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -108,8 +108,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
     """Write keys and values, in their order, for `read_yaml`."""
-    text = dump_yaml(values)
-    replace_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    replace_text(path, dump_yaml(values))
 
 
 def dump_yaml(values: Mapping[str, Any]) -> str:

@@ -53,10 +53,15 @@ def open_source(
         return _ArrowSource(
             open_dataset(name, dataset_config_name, dataset_split, dataset_revision)
         )
-    if path.suffix.lower() == ".jsonl" and path.is_file() and not path.stat().st_size:
+    if path.suffix.lower() == ".jsonl" and path.is_file() and _is_blank(path):
         return _RowSource(JsonRecords([], str(path), file_facts(path)))
     rows = open_rows(path, **arguments.file_options())
     return _RowSource(rows) if isinstance(rows, Rows) else _ArrowSource(rows)
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether a file has at most blank lines; a large one is not read."""
+    return path.stat().st_size < 1 << 16 and not path.read_bytes().strip()
 
 
 class _RowSource:

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ...common.files import fingerprint
+from ...common.finished import NUMBER, Form
 from ...data.labeled_texts import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
 from ..results import source_state, used_state
@@ -32,6 +33,9 @@ STUDENT = "student"
 ALONE = "alone"
 # Raised when the same settings come to other weights: finished students are then trained again.
 STUDENT_VERSION = 1
+STUDENT_FORM = Form(
+    {"texts": int, "losses": [NUMBER], "source": str, "source_state": dict}, ("*.safetensors",)
+)
 # What a training depends on beside its texts; the second only with a teacher.
 _TRAINING_OPTIONS = (
     "student_layers",
@@ -158,6 +162,7 @@ class DistillationContext(DataSplits):
                     lambda folder, variant=variant, part=part, seed=seed: self._train(  # type: ignore[misc]
                         variant, part, seed, folder
                     ),
+                    STUDENT_FORM,
                 )
         return records
 
