@@ -15,19 +15,37 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import UserError, shorten
-from ..common.files import file_digest, parse_json
+from ..common.files import file_digest, fingerprint, parse_json
+from ..common.finished import Form, read_record
+from ..folders_stacked_emotion import WEIGHTS, WEIGHTS_INDEX, leads_out
 from .decisions import Decision
 
 CONFIG = "config.json"
 TOKENIZER = "tokenizer_config.json"
-WEIGHTS = "model.safetensors"
-WEIGHTS_INDEX = "model.safetensors.index.json"
 ONNX_REPORT = "onnx/report.json"
+EXPORT_FORM = Form(
+    {"made_of": dict, "files": {str: [str]}, "differences": {str: dict}}, ("*.onnx",)
+)
+WRITTEN = re.compile(
+    r"(generation_)?config\.json|model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json"
+    r"|(tokenizer(_config)?|special_tokens_map|added_tokens|vocab)\.json|(vocab|merges)\.txt"
+    r"|tokenizers/\w+/tokenizer\.json|\w+_stacked_emotion\.py|[\w.-]+\.model"
+    r"|onnx/[\w.-]+\.(json|txt|onnx|onnx\.data)"
+)
+"""The files that a run writes into the folder of its model."""
+EXPORTED = re.compile(r"[\w.-]+\.(json|txt|onnx|onnx\.data)")
+"""The files that an export writes into `onnx/`."""
 MAX_JSON_BYTES = 64 << 20
 MAX_SIZE = 10_000_000
 """The largest vocabulary, width or number of positions that is taken for sane."""
+_NOT_TRACED = {
+    "thresholds", "decision", "decision_scale", "label_prevalence", "class_weights",
+    "label_correlation", "id2label", "label2id", "auto_map", "custom_pipelines", "architectures",
+    "transformers_version", "dtype", "torch_dtype", "_name_or_path",
+}  # fmt: skip
 _SIZE_FIELD = re.compile(r"(size|dim|layers|heads|embeddings|positions)$")
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _FILE_NAME = re.compile(r"[\w-][\w.-]*")
 
 
@@ -60,9 +78,15 @@ class ModelFiles:
         self.location = str(path_or_id if self.folder is None else self.folder)
         self.options: dict[str, Any] = {"revision": revision or "main", **hub_options}
         if self.folder is None:
-            snapshot = Path(self._download(CONFIG)).parent  # one try; it fails at once
+            snapshot = Path(self._download(CONFIG)).parent
             if snapshot.parent.name == "snapshots":
                 self.options["revision"] = snapshot.name
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of a Hub ID; None for a folder, and where the Hub's cache has none."""
+        revision = str(self.options["revision"])
+        return revision if self.folder is None and _COMMIT.fullmatch(revision) else None
 
     def __call__(self, name: str) -> str:
         """The path of a file on this machine; a Hub file is downloaded.
@@ -77,10 +101,7 @@ class ModelFiles:
         path = self.folder / name
         if not path.is_file():
             raise ModelError(f"{self.location} has no {name}.")
-        inside = self.folder.resolve()
-        if inside.parent.name == "snapshots":  # a folder of the Hub's cache has links to its blobs
-            inside = inside.parent.parent
-        if not path.resolve().is_relative_to(inside):
+        if leads_out(path, self.folder):
             raise ModelError(f"{path} is a link to a file outside the model's folder: copy it in.")
         return str(path)
 
@@ -89,19 +110,7 @@ class ModelFiles:
             raise ModelError(
                 f"There is no folder {self.location}. To load a Hub ID, install huggingface_hub."
             )
-        from huggingface_hub import hf_hub_download
-
-        try:
-            return str(hf_hub_download(self.location, name, **self.options))
-        except (OSError, ValueError) as error:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            where = f"{self.location}@{self.options['revision']}"
-            raise ModelError(
-                f"There is no folder {self.location}, and {name} of {where} cannot be fetched from "
-                f"the Hub: {first}"
-                if name == CONFIG
-                else f"{name} of {where} cannot be fetched from the Hub: {first}"
-            ) from error
+        return hub_file(self.location, name, **self.options)
 
     def find(self, name: str) -> str | None:
         """As the call, but None where there is no such file."""
@@ -213,34 +222,51 @@ class ModelFiles:
             names = sorted(set(_object(index, "weight_map").values()), key=str)
             for name in names:
                 _plain_name(name, "weight_map", ".safetensors")
+            if not names:
+                raise ValueError("weight_map is empty")
         return [Path(self(name)) for name in names]
+
+    def export_inputs(self) -> dict[str, Any]:
+        """What a graph is made of: digests of the weights, and of the fields of the configuration.
+
+        Without the thresholds and other fields that a graph does not hold, and without the weights
+        where they are on the Hub or were removed.
+        """
+        local = self.folder is not None and (self.find(WEIGHTS) or self.find(WEIGHTS_INDEX))
+        weights = {path.name: file_digest(path) for path in self.weight_files()} if local else None
+        return {"weights": weights, "config": fingerprint(_traced(self.read_json(CONFIG)))}
 
     def onnx_report(self) -> dict[str, Any] | None:
         """What the export measured; None if there is no export, or one of other weights.
 
+        Returns:
+            The report, and `digests` of the files beside it.
+
         Raises:
-            ModelError: the report or a graph is not what `stacked-emotion export` wrote.
+            ModelError: the report is not what `stacked-emotion export` wrote.
         """
         if self.find(ONNX_REPORT) is None:
             return None
-        report = {"files": {}, "digests": {}, "differences": {}} | self.read_json(ONNX_REPORT)
-        weights = (self.folder or Path()) / WEIGHTS
-        pinned = self.folder is not None and weights.is_file()
-        if pinned and report.get("weights") != file_digest(weights):
+        path = Path(self(ONNX_REPORT))
+        found, problem = read_record(path.parent, path.name, EXPORT_FORM)
+        if found is None:
+            raise ModelError(f"{path.parent} {problem}. Run: {export_command(self)}")
+        made_of, inputs = found.record["made_of"], self.export_inputs()
+        if any(made_of.get(name) != value for name, value in inputs.items() if value is not None):
             return None
+        report = found.record
         with self.reading(ONNX_REPORT):
-            for names in _object(report, "files").values():
-                if not isinstance(names, list) or not names:
+            for names in report["files"].values():
+                if not names:
                     raise ValueError("files must have a list of names per dtype")
                 for name in names:
                     _plain_name(name, "files", ".onnx", ".onnx.data")
-            _object(report, "digests")
-            for name, found in _object(report, "differences").items():
+            for name, measured in report["differences"].items():
                 for field in ("label_agreement", "jaccard_difference"):
-                    value = found.get(field, 0.0) if isinstance(found, dict) else None
+                    value = measured.get(field, 0.0)
                     if not (isinstance(value, int | float) and abs(value) <= 1):
                         raise ValueError(f"differences[{name!r}].{field} is {shorten(value)}")
-        return report
+        return report | {"digests": {name: entry[2] for name, entry in found.files.items()}}
 
     def graph(self, report: Mapping[str, Any], dtype: str) -> str:
         """The path of an exported graph, with its external data beside it.
@@ -288,9 +314,50 @@ def local_folder(path_or_id: str | Path, revision: str | None = None) -> Path | 
     return None
 
 
+def hub_file(repo_id: str, name: str, revision: str | None = None, **hub_options: Any) -> str:
+    """The path of a file of the Hub on this machine.
+
+    A file that is not in the cache is asked for once; `hf_hub_download` by itself tries six times,
+    for more than a minute, where there is no network.
+
+    Args:
+        repo_id: the Hub ID.
+        name: of the file.
+        revision: commit, tag or branch.
+        **hub_options: `token`, `cache_dir`, `local_files_only`.
+
+    Raises:
+        ModelError: it cannot be fetched.
+    """
+    import huggingface_hub as hub
+
+    revision = revision or "main"
+    try:
+        known = hub.try_to_load_from_cache(
+            repo_id, name, cache_dir=hub_options.get("cache_dir"), revision=revision
+        )
+        if not (isinstance(known, str) or hub_options.get("local_files_only")):
+            url = hub.hf_hub_url(repo_id, name, revision=revision)
+            hub.get_hf_file_metadata(url, token=hub_options.get("token"))
+        return str(hub.hf_hub_download(repo_id, name, revision=revision, **hub_options))
+    except Exception as error:  # the HTTP client has errors of its own, which changed with versions
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        missing = f"There is no folder {repo_id}, and " if name == CONFIG else ""
+        raise ModelError(
+            f"{missing}{name} of {repo_id}@{revision} cannot be fetched from the Hub: {first}"
+        ) from error
+
+
 def export_command(files: ModelFiles) -> str:
     """The command that writes a model's ONNX graphs."""
     return f"stacked-emotion export {files.location}"
+
+
+def _traced(value: Any) -> Any:
+    """The fields of a configuration that a graph depends on."""
+    if isinstance(value, dict):
+        return {key: _traced(entry) for key, entry in value.items() if key not in _NOT_TRACED}
+    return [_traced(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _object(value: Mapping[str, Any], field: str) -> dict[str, Any]:

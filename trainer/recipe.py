@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from argparse import Namespace
@@ -84,6 +85,9 @@ def make_recipe(settings: Mapping[str, Any], config: str | Path | None = None) -
         name: merged(values.get("encoder_defaults", {}), dict(given))
         for name, given in values.get("encoders", {}).items()
     }
+    for given in values["encoders"].values():
+        if str(given.get("source") or "").startswith("~"):
+            given["source"] = os.path.expanduser(given["source"])
     for name, given in values["encoders"].items():
         if not _NAME.fullmatch(name):
             raise UserError(
