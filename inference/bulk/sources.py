@@ -71,6 +71,18 @@ def open_source(
     return _RowSource(rows) if isinstance(rows, Rows) else _ArrowSource(rows)
 
 
+def expected_rows(source: Source) -> int | None:
+    """The number of rows, or of a text file the number of its lines, which is near it.
+
+    None where neither is known.
+    """
+    file = source.facts.get("file")
+    if source.total is not None or file is None:
+        return source.total
+    with Path(file).open("rb") as stream:
+        return sum(piece.count(b"\n") for piece in iter(lambda: stream.read(1 << 20), b""))
+
+
 class _NoRows:
     """An empty JSONL file, which has no columns either."""
 
