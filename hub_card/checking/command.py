@@ -25,7 +25,7 @@ def add_check_command(commands: Any) -> None:
     check.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON too")
     check.add_argument(
         "--test_file",
-        help="labeled texts that results.json has figures of; default: those of the run, if there",
+        help="labeled texts that results.json has figures of; default: those of the run",
     )
     add_reading_options(check.add_argument_group("reading"))
     check.set_defaults(run=_check)
