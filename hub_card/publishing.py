@@ -290,7 +290,7 @@ def _missing_license(
     if not license:
         return [_license_question(terms)]
     if license == "other" and not (name and link):
-        return ["--license other needs --license-name and --license-link."]
+        return ["--license other needs --license_name and --license_link."]
     return []
 
 
@@ -312,7 +312,7 @@ def _missing_words(
             found.append(str(error))
     if plots and find_spec("matplotlib") is None:
         found.append(
-            "The plots need matplotlib: pip install 'stacked_emotion[plots]', or use --no-plots."
+            "The plots need matplotlib: pip install 'stacked_emotion[plots]', or use --no_plots."
         )
     return found
 
@@ -322,7 +322,7 @@ def _unnamed(record: RunRecord) -> list[str]:
     names = [] if record.synthetic else record.unnamed_encoders
     if not names:
         return []
-    options = " ".join(f"--base-model {name}=USER/NAME" for name in names)
+    options = " ".join(f"--base_model {name}=USER/NAME" for name in names)
     advice = f"If they are copies of Hub models, name them: {options}"
     return [f"These encoders came from local folders: {', '.join(names)}. {advice}"]
 
@@ -340,8 +340,8 @@ def _license_question(terms: Sequence[Term]) -> str:
         "There is no default license for weights. They were made from:\n"
         f"{lines}\n"
         "Read these terms, choose a license that they allow, and give its identifier with "
-        "--license (license=… in Python), such as cc-by-nc-4.0, or other with --license-name and "
-        "--license-link."
+        "--license (license=… in Python), such as cc-by-nc-4.0, or other with --license_name and "
+        "--license_link."
     )
 
 

@@ -14,6 +14,7 @@ from ..common.errors import UserError
 from ..common.files import read_json
 from ..common.settings import by_path
 from ..inference.decisions import Decision
+from ..trainer.arguments import DESCRIBED
 from .privacy import LOCAL, is_hub_id, public_values
 
 FORMAT = 1
@@ -144,6 +145,20 @@ class RunRecord:
         return list(self.config["encoder_names"])
 
     @property
+    def single(self) -> bool:
+        """Whether it is a stack of one encoder."""
+        return self.kind == "stack" and len(self.encoder_names) == 1
+
+    def title_of(self, system: str) -> str:
+        """What tables and pictures call a system; one encoder is not called a stack."""
+        return "this model" if self.single and system == self.published_system else system
+
+    @property
+    def published_title(self) -> str:
+        """What tables and pictures call the published system."""
+        return self.title_of(str(self.published_system))
+
+    @property
     def encoder_sources(self) -> dict[str, str]:
         """Where each encoder came from: a Hub ID, or that it was a local folder."""
         hub = self.base_models
@@ -203,7 +218,12 @@ class RunRecord:
     def setting(self, name: str) -> Any:
         """A setting of the recipe, at its top or in one of its groups; None where there is none."""
         recipe = self.results.get("recipe") or {}
-        for group in (recipe, *(group for group in recipe.values() if isinstance(group, Mapping))):
+        groups = [
+            group
+            for key, group in recipe.items()
+            if isinstance(group, Mapping) and key not in DESCRIBED
+        ]
+        for group in (recipe, *groups):
             if group.get(name) is not None:
                 return group[name]
         return None
@@ -236,7 +256,11 @@ class RunRecord:
     @property
     def synthetic(self) -> bool:
         """Whether it was trained on the bundled synthetic sample."""
-        return Path(self.setting("train_file") or "").parts[-3:-1] == ("recipes", "sample")
+        return self.synthetic_file("train")
+
+    def synthetic_file(self, split: str) -> bool:
+        """Whether a split was read from the bundled synthetic sample."""
+        return Path(self.setting(f"{split}_file") or "").parts[-3:-1] == ("recipes", "sample")
 
     @property
     def splits(self) -> list[str]:
@@ -293,13 +317,14 @@ class RunRecord:
     def public_settings(self) -> dict[str, Any]:
         """The same by paths such as `head.learning_rate`.
 
-        Of an encoder's settings only those that differ from `encoder_defaults`.
+        Of an encoder's settings only those that differ from `encoder_defaults`; without what the
+        card says elsewhere.
         """
         settings = by_path(self.public_training_args())
         return {
             key: value
             for key, value in settings.items()
-            if not key.startswith("encoders.")
+            if (key.split(".")[0] not in DESCRIBED and not key.startswith("encoders."))
             or value != settings.get(re.sub(r"^encoders\.\w+", "encoder_defaults", key))
         }
 

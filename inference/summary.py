@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..common.tables import markdown_table
-from ..common.terminal import printable
+from ..common.inert_text import printable
 from .decisions import Decision
 
 

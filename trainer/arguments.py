@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,6 +33,7 @@ from ..common.settings import (
 from ..data.arguments import DataArguments
 
 STAGES = ("encoders", "meta", "head", "joint")
+LANGUAGE_CODE = re.compile(r"[a-z]{2,3}|multilingual")
 _E5 = re.compile(r"(^|[-_/])e5([-_]|$)")
 
 
@@ -274,6 +275,34 @@ class StageArguments:
 
 
 @dataclass
+class Description:
+    """What the model card and the app say of texts and labels; training does not read it.
+
+    Raises:
+        UserError: a language that is not an ISO 639 code.
+    """
+
+    language: list[str] | str = option(
+        [], "ISO 639 codes of the texts, such as ar or en", metavar="CODE"
+    )
+    label_definitions: dict[str, str] = option({}, "what each label means, by label")
+    examples: dict[str, str] = option(
+        {}, "invented texts to try, by caption; the card and the app show them"
+    )
+
+    def __post_init__(self) -> None:
+        if isinstance(self.language, str):
+            self.language = [self.language]
+        for code in self.language:
+            if not LANGUAGE_CODE.fullmatch(code):
+                raise UserError(f"language: {code!r} is not an ISO 639 code such as ar, en, es.")
+
+
+DESCRIBED = tuple(entry.name for entry in fields(Description))
+"""The keys of `Description`."""
+
+
+@dataclass
 class TrainingRecipe:
     """All settings of a run.
 
@@ -286,6 +315,7 @@ class TrainingRecipe:
         joint: stage `joint`.
         stack: the layers on top.
         stages: what the stages share.
+        description: what card and app say.
         source: the recipe file, if there is one.
     """
 
@@ -303,6 +333,7 @@ class TrainingRecipe:
     head: HeadTraining = option(HeadTraining, "stage head")
     joint: JointTraining = option(JointTraining, "stage joint")
     stack: StackArguments = flat(StackArguments, "texts and layers on top")
+    description: Description = flat(Description, "model card and app")
     source: str | None = hidden(None)
 
     def sources(self) -> dict[str, str]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from ...data.arguments import add_reading_options, reading_options
+from ...common.command_line import Commands, Parser, add_settings, settings_given
+from ...data.arguments import READING_OPTIONS, DataArguments
 
 FAILED = 1
 
 
-def add_check_command(commands: Any) -> None:
-    """Add the parser to what `ArgumentParser.add_subparsers` returned."""
-    check = commands.add_parser(
-        "check", help="check a model: code, weights, invariances, figures and graphs"
-    )
+def _add_check_options(check: Parser) -> None:
     check.add_argument("model", metavar="MODEL", help="folder of a model or run, or Hub ID")
     check.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     check.add_argument(
@@ -27,11 +24,16 @@ def add_check_command(commands: Any) -> None:
         "--test_file",
         help="labeled texts that results.json has figures of; default: those of the run",
     )
-    add_reading_options(check.add_argument_group("reading"))
-    check.set_defaults(run=_check)
+    add_settings(check, DataArguments, only=READING_OPTIONS, heading="reading")
+    check.set_defaults(run=partial(_check, check))
 
 
-def _check(options: argparse.Namespace) -> int:
+CHECK_COMMAND: Commands = {
+    "check": ("check a model: code, weights, invariances, figures and graphs", _add_check_options)
+}
+
+
+def _check(parser: Parser, options: argparse.Namespace) -> int:
     import sys
 
     from ...common.errors import UserError
@@ -47,7 +49,7 @@ def _check(options: argparse.Namespace) -> int:
         options.model,
         options.revision,
         test_file=options.test_file,
-        reading=reading_options(options),
+        reading=settings_given(parser, options),
         run_its_code=options.run_its_code,
         debug=getattr(options, "debug", False),
         report=lambda line: print(f"{line} …", file=sys.stderr, flush=True),

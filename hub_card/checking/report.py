@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ...common.environment import environment
+from ...common.inert_text import printable
 from ...common.tables import markdown_table
-from ...common.terminal import printable
 
 Result = Literal["passed", "failed", "not checked"]
 

@@ -16,7 +16,7 @@ from ...common.errors import UserError, quoted
 from ...common.files import replace_file
 from ...common.locks import locked
 from ..model_files import ModelFiles
-from ..predictor import StackedEmotionPredictor
+from ..predictor import StackedEmotionPredictor, device_of, runtime
 from .joining import join_parts
 from .ledger import Ledger, model_facts
 from .parts import FORMATS, part_suffix, write_lines, write_part
@@ -26,6 +26,8 @@ from .rows import Chunk, JsonRows, Problem, Source, choose_text_column
 from .sources import expected_rows, open_source
 
 PART_ROWS = 4096
+# Raised when the same rows come to other answers: parts of both are then not joined.
+PREDICTION_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def predict_file(
     part_rows: int = PART_ROWS,
     prefix: str = "",
     overwrite: bool = False,
+    spreadsheet_safe: bool = False,
     source_options: dict[str, Any] | None = None,
     **predictor_options: Any,
 ) -> BulkReport | None:
@@ -92,6 +95,8 @@ def predict_file(
         part_rows: rows per part: what a kill can lose, and what one process does at a time.
         prefix: put before the names of the new columns.
         overwrite: replace an output, or parts of another run, that are there already.
+        spreadsheet_safe: put an apostrophe before every cell of a CSV or TSV file, texts of the
+            input included, that a spreadsheet would run as a formula.
         source_options: see `open_source`.
         **predictor_options: of `StackedEmotionPredictor.from_pretrained`, such as `dtype`.
 
@@ -116,6 +121,8 @@ def predict_file(
         raise UserError(f"{target}: the format must be one of {', '.join(FORMATS)}.")
     if Path(input_file).exists() and Path(input_file).resolve() == target.resolve():
         raise UserError("--output must be another file than --input.")
+    if spreadsheet_safe and target.suffix not in (".csv", ".tsv"):
+        raise UserError(f"--spreadsheet_safe is for .csv and .tsv, not for {target.name}.")
     if part_rows < 1:
         raise UserError(f"--part_rows is {part_rows}: give a number of rows from 1 up.")
     options = {"text_column": text_column} | (source_options or {})
@@ -129,7 +136,10 @@ def predict_file(
             f"{source.name} already has the columns {quoted(clash)}: set --prefix, such as "
             "predicted_."
         )
+    processes = Processes.launched()
     facts = {
+        "code": PREDICTION_VERSION,
+        "runs_on": _runs_on(files, processes, **predictor_options),
         "input": source.facts,
         "text_column": column,
         "model": model_facts(model, commit),
@@ -137,18 +147,31 @@ def predict_file(
         "part_rows": part_rows,
         "batch_tokens": batch_tokens,
         "prefix": prefix,
+        **({"spreadsheet_safe": True} if spreadsheet_safe else {}),
         "predictor": {key: str(value) for key, value in sorted(predictor_options.items())},
     }
-    processes = Processes.launched()
     ledger = Ledger(target, part_suffix(source.schema, target.suffix), facts)
     job = _Job(model, commit or revision, source, column, columns, ledger, processes,
-               batch_tokens, predictor_options)  # fmt: skip
+               batch_tokens, spreadsheet_safe, predictor_options)  # fmt: skip
     with disk_errors(target.parent, "--output"), ExitStack() as stack:
         if processes.rank == 0:
             target.parent.mkdir(parents=True, exist_ok=True)
             lock = target.with_name(f".{target.name}.lock")
             stack.enter_context(locked(lock, target, "--output"))
         return job.run(part_rows, overwrite)
+
+
+def _runs_on(
+    files: ModelFiles,
+    processes: Processes,
+    device: str = "auto",
+    backend: str = "auto",
+    dtype: str = "auto",
+    **others: Any,
+) -> list[str]:
+    """Device, backend and dtype, on which the answers depend in their last digits."""
+    where = device_of(processes.device if device == "auto" else device)
+    return [where.type, *runtime(files, backend, dtype, where)]
 
 
 @dataclass
@@ -161,6 +184,7 @@ class _Job:
     ledger: Ledger
     processes: Processes
     batch_tokens: int | None
+    spreadsheet_safe: bool
     predictor_options: dict[str, Any]
     predictor: StackedEmotionPredictor | None = None
 
@@ -217,7 +241,13 @@ class _Job:
             chunk,
             problems,
             lambda path: write_part(
-                path, self.ledger.suffix, chunk, answers, self.columns, own_keys
+                path,
+                self.ledger.suffix,
+                chunk,
+                answers,
+                self.columns,
+                own_keys,
+                self.spreadsheet_safe,
             ),
         )
 
@@ -237,7 +267,10 @@ class _Job:
         """Join the parts, put output and side file in their places, tidy up."""
         target, ledger = self.ledger.target, self.ledger
         parts = [ledger.part(number) for number in range(count)]
-        changed = join_parts(parts, ledger.partial, target.suffix, self.source.schema, self.columns)
+        changed = join_parts(
+            parts, ledger.partial, target.suffix, self.source.schema, self.columns,
+            self.spreadsheet_safe,
+        )  # fmt: skip
         told = [0, 0]
 
         def lines() -> Any:

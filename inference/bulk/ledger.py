@@ -11,7 +11,7 @@ from typing import Any
 
 from ...common.errors import UserError, quoted
 from ...common.files import file_digest, fingerprint
-from ...common.finished import OTHER_KEY, find, finish
+from ...common.finished import OTHER_KEY, Form, find, finish
 from .parts import write_lines
 from .rows import Chunk, Problem
 
@@ -43,10 +43,7 @@ class Ledger:
         self.partial = self.folder / _PARTIAL
 
     def claim(self, overwrite: bool) -> bool:
-        """Take the folder for this run.
-
-        Args:
-            overwrite: give up what another run has left here.
+        """Take the folder for this run; `overwrite` gives up what another run has left here.
 
         Returns:
             False if this very run had only its tidying up left to do, which is done now.
@@ -54,29 +51,41 @@ class Ledger:
         Raises:
             UserError: an output, or parts of another run, are here already.
         """
-        found, damage = find(self.folder, None, _RUN)
+        form = Form({"facts": dict, "tidying": {str: str}})
+        found, damage = find(self.folder, None, _RUN, form)
         if damage is not None and not overwrite:
             raise UserError(
                 f"{self.folder / _RUN} is damaged, so it is not known which run the parts beside "
                 "it belong to. Give --overwrite to do them again, or another --output."
             )
-        if found is not None and found.record.get("tidying"):
+        if found is not None and found.record["tidying"]:
+            written = found.record["tidying"] == self._written()
+            if found.key == self.key and self.target.exists() and not (written or overwrite):
+                raise UserError(
+                    f"{self.target} or {self.problems.name} is not as this run wrote it: changed "
+                    "or damaged. Give --overwrite to write it again, or another --output."
+                )
             self._remove()
-            if found.key == self.key and self.target.exists():
+            if found.key == self.key and written:
                 return False
             found = None
         elif damage is not None or (found is not None and found.key != self.key):
             if found is not None and not overwrite and self._numbers():
-                raise UserError(self._belongs_to_another(found.record.get("facts")))
+                raise UserError(self._belongs_to_another(found.record["facts"]))
             self._remove()
             found = None
         if found is None:
             self._refuse_what_is_in_the_way(overwrite)
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._write_run(tidying=False)
+            self._write_run(tidying={})
         return True
 
-    def _write_run(self, tidying: bool) -> None:
+    def _written(self) -> dict[str, str]:
+        """The digests of the output and the side file, as far as they exist."""
+        files = [path for path in (self.target, self.problems) if path.exists()]
+        return {path.name: file_digest(path) for path in files}
+
+    def _write_run(self, tidying: dict[str, str]) -> None:
         finish(self.folder, self.key, {"facts": self.facts, "tidying": tidying}, [], _RUN)
 
     def _refuse_what_is_in_the_way(self, overwrite: bool) -> None:
@@ -94,8 +103,7 @@ class Ledger:
     def _numbers(self) -> list[str]:
         return sorted(path.name for path in self.folder.glob(f"[0-9]*{self.suffix}"))
 
-    def _belongs_to_another(self, facts: Any) -> str:
-        facts = facts if isinstance(facts, dict) else {}
+    def _belongs_to_another(self, facts: dict[str, Any]) -> str:
         differing = [key for key in self.facts if facts.get(key) != self.facts[key]]
         return (
             f"{self.folder} holds {len(self._numbers())} parts of another run (differing in "
@@ -109,7 +117,9 @@ class Ledger:
 
     def has(self, chunk: Chunk) -> bool:
         """Whether the part of these rows is finished; damage and changed rows are reported."""
-        found, problem = find(self.folder, self._part_key(chunk), _record_name(chunk.number))
+        files = self.part(chunk.number).name, self._notes(chunk.number).name
+        name, form = _record_name(chunk.number), Form(files=files)
+        found, problem = find(self.folder, self._part_key(chunk), name, form)
         if problem is not None:
             reason = "was made from other rows" if problem == OTHER_KEY else problem
             print(f"{self.part(chunk.number)} {reason}. It is made again.", file=sys.stderr)
@@ -123,10 +133,7 @@ class Ledger:
     ) -> None:
         """Write a part and what is to be reported of it; its record comes last.
 
-        Args:
-            chunk: the rows.
-            problems: known beforehand.
-            write: writes the part to a path and returns further problems.
+        `write` writes the part to a path and returns problems beside those known beforehand.
         """
         files = [self.part(chunk.number)]
         told = problems + write(files[0])
@@ -145,7 +152,7 @@ class Ledger:
 
     def finish(self) -> None:
         """Remove the parts, once the output is in its place."""
-        self._write_run(tidying=True)
+        self._write_run(tidying=self._written())
         self._remove()
 
     def _remove(self) -> None:

@@ -8,10 +8,12 @@ only if they win a cross-validation: thresholds fitted to rare labels do not car
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...common.finished import NUMBER
 from ...data.label_statistics import check_binary_labels
 from ...inference.decisions import decide
 from ..metrics.scores import check_scores, jaccard_per_row, ratio
@@ -22,6 +24,11 @@ DEFAULT_OBJECTIVE = "jaccard+macro_f1"
 THRESHOLD_GRID: np.ndarray = np.round(np.arange(0.05, 0.9501, 0.005), 3)
 THRESHOLD_GRID.setflags(write=False)
 SHRINKAGE_POSITIVES = 50.0
+DECISION_FORM = {
+    "kind": str, "thresholds": [NUMBER], "scale": NUMBER, "score": (*NUMBER, NoneType),
+    "out_of_fold": (dict, NoneType),
+}  # fmt: skip
+"""What `Decision.to_dict` gives, see `finished.Form`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +66,8 @@ class Decision:
     def from_dict(cls, record: dict[str, Any]) -> Decision:
         """The decision that `to_dict` gave."""
         score = float("nan") if record["score"] is None else record["score"]
-        return cls(**(record | {"thresholds": np.array(record["thresholds"]), "score": score}))
+        thresholds = np.array(record["thresholds"])
+        return cls(record["kind"], thresholds, record["scale"], score, record["out_of_fold"])
 
 
 class _Counts(NamedTuple):
@@ -80,13 +88,8 @@ class _Counts(NamedTuple):
     positives: np.ndarray
 
     def minus(self, other: _Counts) -> _Counts:
-        return _Counts(
-            rows=self.rows - other.rows,
-            jaccard=self.jaccard - other.jaccard,
-            hits=self.hits - other.hits,
-            predicted=self.predicted - other.predicted,
-            positives=self.positives - other.positives,
-        )
+        pairs: Any = zip(self, other, strict=True)
+        return _Counts(*(one - two for one, two in pairs))
 
     def label_f1(self) -> np.ndarray:
         """F1 of each label at each threshold, `(grid, labels)`."""
@@ -107,15 +110,9 @@ def mean_scores(labels: np.ndarray, decisions: np.ndarray) -> tuple[float, float
 
 
 def objective_score(labels: np.ndarray, decisions: np.ndarray, objective: str) -> float:
-    """The objective of given decisions.
+    """The objective, one of `OBJECTIVES`, of (rows, labels) decisions of 0 and 1, in [0, 1].
 
-    Args:
-        labels: `(rows, labels)` of 0/1.
-        decisions: `(rows, labels)` of 0/1.
-        objective: one of `OBJECTIVES`; `jaccard+macro_f1` is the mean of the two.
-
-    Returns:
-        The score in [0, 1].
+    `jaccard+macro_f1` is the mean of the two.
 
     Raises:
         ValueError: unknown objective.
@@ -128,12 +125,8 @@ def best_global_threshold(
 ) -> float:
     """The single threshold that maximizes the objective, by an exact scan of `THRESHOLD_GRID`.
 
-    Among equally good thresholds, the one nearest 0.5 wins.
-
-    Args:
-        probabilities: `(rows, labels)` in [0, 1].
-        labels: `(rows, labels)` of 0/1.
-        objective: one of `OBJECTIVES`.
+    Among equally good thresholds, the one nearest 0.5 wins. Probabilities in [0, 1] and labels of 0
+    and 1 are (rows, labels).
 
     Raises:
         ValueError: values or shapes that do not fit, or an unknown objective.

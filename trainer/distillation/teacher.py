@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import snapshot_download
 from safetensors.torch import load_file
 from transformers.utils import logging
 
 from ...common.errors import UserError
 from ...common.files import fingerprint, parse_json, read_json
-from ...common.finished import RECORD, find
+from ...common.finished import RECORD, Form, find
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.labeled_texts import LabeledTexts
 from ...inference.model_files import ModelFiles
 from ...inference.predictor import StackedEmotionPredictor
+from ..arguments import DESCRIBED
 from ..choosing.decision_rules import Decision
 from ..choosing.folds import stratified_folds
 from ..parameter_groups import top_parameters
@@ -54,7 +56,10 @@ class TeacherRun:
     def fold_models_digest(self, names: list[str]) -> str | None:
         """Digest of every fold's encoders and layers on top; None if one is missing or damaged."""
         folders = [self._encoder(name, fold) for name in names for fold in range(self.folds)]
-        found = [find(folder, None)[0] for folder in (self.folder / self.stage, *folders)]
+        form = Form(files=("*.safetensors",))
+        found = [
+            find(folder, None, form=form)[0] for folder in (self.folder / self.stage, *folders)
+        ]
         whole = [one.digest("*.safetensors") for one in found if one is not None]
         return fingerprint(whole) if len(whole) == len(found) else None
 
@@ -117,7 +122,10 @@ class Teacher:
             UserError: there is no stack.
         """
         files = ModelFiles(options.model, options.revision)
-        folder = files.folder or _from_the_hub(files)
+        if (folder := files.folder) is None:
+            with files.reading("the teacher"):
+                given = files.options["revision"]
+                folder = Path(snapshot_download(files.location, revision=given))
         if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
             raise UserError(
                 f"{options.model} is not a finished model (config.json and *.safetensors). Give "
@@ -150,6 +158,15 @@ class Teacher:
         if self.config.decision == "expected_jaccard":
             return Decision("expected_jaccard", thresholds, self.config.decision_scale)
         return Decision("shrunk" if len(set(thresholds)) > 1 else "global", thresholds)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the teacher's recipe says of texts and labels; it is true of the student too."""
+        for folder in (self.folder, self.folder.resolve().parent):
+            if (folder / "results.json").is_file():
+                recipe = read_json(folder / "results.json").get("recipe") or {}
+                return {name: recipe.get(name) for name in DESCRIBED}
+        return {}
 
     def predictor(self) -> StackedEmotionPredictor:
         """The teacher with its tokenizer, ready to score."""
@@ -200,7 +217,8 @@ def _read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str
     stages = [name for name in ("head", "meta") if (folder / name / RECORD).is_file()]
     if not stages:
         return None, f"{folder} has no out-of-fold scores (head/out_of_fold.safetensors)"
-    if (problem := find(folder / stages[0], None)[1]) is not None:
+    form = Form(files=("out_of_fold.safetensors",))
+    if (problem := find(folder / stages[0], None, form=form)[1]) is not None:
         return None, f"{folder / stages[0]} {problem}"
     if not folds:
         return None, f"the run in {folder} was trained without cross-fitting"
@@ -211,15 +229,3 @@ def _read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str
     if not (encoders / "encoders").is_dir():
         encoders = folder
     return TeacherRun(folder, stages[0], folds, fold_of_row, encoders), ""
-
-
-def _from_the_hub(files: ModelFiles) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(files.location, **files.options))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise UserError(
-            f"{files.location} cannot be loaded from the Hub: {str(error).strip().splitlines()[0]}"
-        ) from error

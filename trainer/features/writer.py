@@ -17,7 +17,7 @@ from ...alignment_stacked_emotion import INPUTS
 from ...common.batching import batches_by_length
 from ...common.disk import no_room
 from ...common.files import fingerprint, parse_json, replace_folder, write_json
-from ...common.finished import find, finish
+from ...common.finished import Form, find, finish
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..data_collator import EncodedTextCollator, EncodedTexts
 from ..running.progress import announce
@@ -61,7 +61,7 @@ class FeatureCacheWriter:
         self.state.wait_for_everyone()
         self.words, self.logits = map_files(self.partial, layout, "r+")
         self.journal = self.partial / f"rank_{self.state.process_index}.json"
-        noted, _ = find(self.partial, fingerprint, self.journal.name)
+        noted, _ = find(self.partial, fingerprint, self.journal.name, Form({str: int}))
         self.done: dict[str, int] = noted.record if noted else {}
 
     def _make_room(self) -> None:

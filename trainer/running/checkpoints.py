@@ -19,7 +19,7 @@ from accelerate.utils import broadcast_object_list
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ...common.finished import find, finish
+from ...common.finished import Form, find, finish
 from .once import run_once
 from .progress import announce
 
@@ -37,13 +37,8 @@ def finish_checkpoint(checkpoint: Path) -> None:
 def newest_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint in a `Trainer`'s folder that verifies; newer ones are set aside.
 
-    Every rank must call it; the main one looks, and all get its answer.
-
-    Args:
-        folder: the `output_dir` of the training arguments; it may be missing.
-
-    Returns:
-        The path of `checkpoint-<steps>`, or None if there is nothing to resume.
+    Every rank must call it; the main one looks, and all get its answer: the path of
+    `checkpoint-<steps>`, or None if there is nothing to resume.
     """
     answer = [_newest_checkpoint(folder) if PartialState().is_main_process else None]
     if PartialState().num_processes > 1:
@@ -63,7 +58,7 @@ def checkpoints_of(folder: Path) -> list[Path]:
 
 def _newest_checkpoint(folder: Path) -> str | None:
     for path in checkpoints_of(folder):
-        found, problem = find(path, _KEY)
+        found, problem = find(path, _KEY, form=Form(files=("trainer_state.json",)))
         if found is not None:
             announce(f"Training resumes from {path}.")
             return str(path)
@@ -77,18 +72,12 @@ def _newest_checkpoint(folder: Path) -> str | None:
 
 
 def kept_tensors(
-    folder: Path, work: Callable[[], tuple[dict[str, Tensor], Any]]
-) -> tuple[dict[str, Tensor], Any]:
-    """Tensors that a killed run does not compute again.
+    folder: Path, work: Callable[[], tuple[dict[str, Tensor], list[dict[str, Any]]]]
+) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    """Tensors that a killed run does not compute again, and the log of how they came.
 
-    Every rank must call it.
-
-    Args:
-        folder: where they are kept, in a folder that belongs to these settings alone.
-        work: makes the tensors, and a JSON-able record of how.
-
-    Returns:
-        What `work` returned, in this process or in an earlier one.
+    Every rank must call it. They are what `work` returned, in this process or in an earlier one,
+    kept in a folder that belongs to these settings alone.
     """
 
     def keep(folder: Path) -> dict[str, Any]:
@@ -98,5 +87,5 @@ def kept_tensors(
             save_file(made, folder / _TENSORS)
         return {"record": record}
 
-    record = run_once(folder, _KEY, keep)["record"]
+    record = run_once(folder, _KEY, keep, Form({"record": [dict]}, (_TENSORS,)))["record"]
     return load_file(folder / _TENSORS), record

@@ -19,7 +19,7 @@ from ...common.files import fingerprint
 from ...common.precision import native_dtype
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.label_statistics import LabelStatistics
-from ...data.splits import DataSplits, load_splits
+from ...data.labeled_texts import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..arguments import STAGES, EncoderTraining, MetaTraining, Optimization, TrainingRecipe

@@ -12,7 +12,7 @@ import torch
 
 from ...common.errors import UserError
 from ...common.files import fingerprint
-from ...common.finished import Finished, finished_in
+from ...common.finished import OTHER_KEY, Finished, Form, finished_in
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..arguments import TrainingRecipe
 from ..data_collator import EncodedTextCollator, EncodedTexts
@@ -30,6 +30,11 @@ from .lora import add_lora, merge_lora
 # Raised when the same settings come to other weights: finished encoders are then trained again.
 ENCODER_VERSION = 1
 _MODEL_FILES = ("*.safetensors", "config.json")
+ENCODER_FORM = Form(
+    {"settings": {"source": str}, "source_state": dict, "log": [dict]}, _MODEL_FILES
+)
+
+_ADVICE = "run the stage encoders first (leave --stage out to run all)."
 
 
 def run_encoders(context: RunContext) -> dict[str, Any]:
@@ -55,10 +60,30 @@ def run_encoders(context: RunContext) -> dict[str, Any]:
                 encoder_folder(context.shared, name, part),
                 encoder_key(context, name, part),
                 partial(_fine_tune, context, index, rows),
+                ENCODER_FORM,
             )
             took = time.monotonic() - begin
             left.advance(took, again=took < record["seconds"] / 2)
             records[name][part] = record
+    return records
+
+
+def finished_encoders(context: RunContext) -> dict[str, Any]:
+    """What `run_encoders` returned for this recipe, on whatever device; nothing is trained.
+
+    Raises:
+        UserError: an encoder is not there, is damaged, or was made from something else.
+    """
+    asked = context.recipe.stages.attn_implementation
+    devices = [(bf16, attention) for bf16 in (False, True) for attention in (asked, "eager")]
+    records: dict[str, Any] = {}
+    for name in context.names:
+        records[name] = {}
+        for part in encoder_parts(context):
+            found = fine_tuned(context, name, part)
+            if found.key not in [encoder_key(context, name, part, device) for device in devices]:
+                raise UserError(f"{found.folder} {OTHER_KEY}: {_ADVICE}")
+            records[name][part] = found.record
     return records
 
 
@@ -82,10 +107,7 @@ def fine_tuned(context: RunContext, name: str, part: str) -> Finished:
     Raises:
         UserError: the stage has not run, or a file is damaged.
     """
-    return finished_in(
-        encoder_folder(context.shared, name, part),
-        "run the stage encoders first (leave --stage out to run all).",
-    )
+    return finished_in(encoder_folder(context.shared, name, part), _ADVICE, ENCODER_FORM)
 
 
 def fine_tuned_folder(context: RunContext, name: str, part: str) -> Path:
@@ -136,19 +158,29 @@ def encoder_settings(recipe: TrainingRecipe, name: str) -> dict[str, Any]:
     return settings
 
 
-def encoder_key(context: RunContext, name: str, part: str) -> str:
-    """Fingerprint of everything a fine-tuned encoder depends on."""
+def encoder_key(
+    context: RunContext, name: str, part: str, device: tuple[bool, str | None] | None = None
+) -> str:
+    """Fingerprint of everything a fine-tuned encoder depends on.
+
+    Args:
+        context: the run.
+        name: of the encoder.
+        part: `final`, or that of a fold.
+        device: whether it was trained in bf16, and with which attention; by default as here.
+    """
     stages = context.recipe.stages
     folds = [part, stages.cross_fit, stages.seed] if part != "final" else ["final"]
     settings = encoder_settings(context.recipe, name)
     source = [settings.pop("source"), settings.pop("revision")]
     state = context.source_states.get(name) or {}
+    bf16, attention = device or (context.encoders_in_bf16, _attention(context))
     return fingerprint(
         ENCODER_VERSION,
         context.data_fingerprint,
         state if any(state.values()) else source,
         settings,
-        [context.encoders_in_bf16, stages.fp16, _attention(context)],
+        [bf16, stages.fp16, attention],
         folds,
     )
 

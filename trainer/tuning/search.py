@@ -18,17 +18,23 @@ from accelerate import PartialState
 
 from ...common.environment import environment
 from ...common.errors import UserError
-from ...common.files import fingerprint, write_json
+from ...common.files import fingerprint, replace_text, write_json
+from ...common.finished import NUMBER, Form
 from ..arguments import TrainingRecipe
 from ..commands import command_main
 from ..features.cache import FeatureCache
 from ..running.once import CHECKPOINTS, run_folder, run_once
 from ..running.processes import join_ranks, prepare_process
 from ..running.progress import announce, duration
-from ..stages.cached_training import build_stack
+from ..stages.cached_training import TOP_VERSION, build_stack
 from ..stages.context import RunContext
-from ..stages.encoders import encoder_parts, run_encoders, weights_digest
-from ..stages.features import training_features
+from ..stages.encoders import (
+    encoder_parts,
+    finished_encoders,
+    run_encoders,
+    weights_digest,
+)
+from ..stages.features import FEATURES_VERSION, training_features
 from ..stages.meta_and_head import (
     choose_out_of_fold,
     stacks_words,
@@ -37,6 +43,9 @@ from ..stages.meta_and_head import (
     top_plan,
 )
 from .search_space import SearchSpace, current_values, recipe_lines, space_of
+
+_SCRATCH = "tuning_trial"
+_TRIAL = Form({"epoch": int, "score": NUMBER}, ("fold_*.safetensors",))
 
 
 def hyperparameter_search(
@@ -69,7 +78,11 @@ def hyperparameter_search(
     if join_ranks().num_processes > 1:
         raise UserError("tune runs in one process: leave --num_processes out.")
     space = space_of(recipe, parameters)
-    context = _training_rows_only(RunContext.load(recipe))
+    loaded = RunContext.load(recipe)
+    context = RunContext(  # without the texts that are only scored
+        {"train": loaded.splits["train"]}, recipe, loaded.tokenizer,
+        {"train": loaded.encoded["train"]}, loaded.source_states,
+    )  # fmt: skip
     with run_folder(context.output, recipe.stages.verify):
         return _search(optuna, context, space, trials, seconds)
 
@@ -78,8 +91,7 @@ def _search(
     optuna: Any, context: RunContext, space: SearchSpace, trials: int, seconds: float
 ) -> dict[str, Any]:
     recipe = context.recipe
-    if recipe.stages.encoders_from is None:
-        run_encoders(context)
+    finished_encoders(context) if recipe.stages.encoders_from else run_encoders(context)
     features = training_features(context)
     _, stack_words = stacks_words(context, features)
     study = _open_study(optuna, context.output / "tuning.db", _study_name(context, space))
@@ -99,12 +111,12 @@ def _search(
             trial.set_user_attr(name, value)
         study.tell(trial, score)
         write_json(context.output / "tuning.json", _outcome(context, study, space))
-    shutil.rmtree(_scratch(context), ignore_errors=True)
+    shutil.rmtree(context.output / _SCRATCH, ignore_errors=True)
     if not _finished(study):
         raise UserError("No trial was finished: give --trials or --minutes a larger number.")
     outcome = _outcome(context, study, space)
     write_json(context.output / "tuning.json", outcome)
-    (context.output / "tuned.yaml").write_text(outcome["lines"], encoding="utf-8")
+    replace_text(context.output / "tuned.yaml", outcome["lines"])
     return outcome
 
 
@@ -129,7 +141,7 @@ def _open_study(optuna: Any, path: Path, name: str) -> Any:
     except UserError:
         raise
     except Exception as error:  # of sqlite3, SQLAlchemy, Optuna and JSON
-        if not path.exists() or _is_locked(error):
+        if not path.exists() or "locked" in str(error):
             raise
         aside = path.with_name(f"{path.name}.damaged")
         os.replace(path, aside)
@@ -151,21 +163,9 @@ def _check_database(path: Path) -> None:
             raise sqlite3.DatabaseError(found)
 
 
-def _is_locked(error: Exception) -> bool:
-    return "locked" in str(error)
-
-
 def _trial_digest(attributes: dict[str, Any], score: float | None) -> str:
     """Of all that a trial says, its own digest left out."""
     return fingerprint([{k: v for k, v in attributes.items() if k != "digest"}, score])
-
-
-def _training_rows_only(context: RunContext) -> RunContext:
-    """The run without the texts that are only scored."""
-    train = {"train": context.splits["train"]}
-    encoded = {"train": context.encoded["train"]}
-    states = context.source_states
-    return RunContext(train, context.recipe, context.tokenizer, encoded, states)
 
 
 def _study_name(context: RunContext, space: SearchSpace) -> str:
@@ -174,6 +174,7 @@ def _study_name(context: RunContext, space: SearchSpace) -> str:
     recipe = context.recipe.to_dict()
     stages, parts = context.recipe.stages, sorted(encoder_parts(context))
     key = fingerprint(
+        [TOP_VERSION, FEATURES_VERSION],
         context.data_fingerprint,
         [weights_digest(context, name, part) for name in context.names for part in parts],
         [stages.cross_fit, stages.seed, stages.head_seeds[0]],
@@ -197,12 +198,13 @@ def _run_trial(
     """Out-of-fold objective of stage `head` with these values, and the epochs and seconds."""
     begin = time.monotonic()
     changes = values | {
-        "output_dir": str(_scratch(context)),
+        "output_dir": str(context.output / _SCRATCH),
         "encoders_from": str(context.shared),
         "report_to": ["none"],
         "gain_in_errors": 0.0,  # else every trial whose gain is within the noise scores the same
     }
-    trial = replace_recipe(context, context.recipe.changed(changes))
+    recipe = context.recipe.changed(changes)
+    trial = RunContext(context.splits, recipe, context.tokenizer, context.encoded)
 
     def work(stage: str) -> Callable[[Path], dict[str, Any]]:
         def run(folder: Path) -> dict[str, Any]:
@@ -214,7 +216,7 @@ def _run_trial(
         return run
 
     meta, head = (
-        run_once(stage_folder(trial, stage), stage_key(trial, stage), work(stage))
+        run_once(stage_folder(trial, stage), stage_key(trial, stage), work(stage), _TRIAL)
         for stage in ("meta", "head")
     )
     seconds = round(time.monotonic() - begin, 1)
@@ -222,15 +224,6 @@ def _run_trial(
         "meta_epoch": meta["epoch"], "head_epoch": head["epoch"], "meta_score": meta["score"],
         "seconds": seconds,
     }  # fmt: skip
-
-
-def replace_recipe(context: RunContext, recipe: TrainingRecipe) -> RunContext:
-    """The same data under another recipe."""
-    return RunContext(context.splits, recipe, context.tokenizer, context.encoded)
-
-
-def _scratch(context: RunContext) -> Path:
-    return context.output / "tuning_trial"
 
 
 def _finished(study: Any) -> list[Any]:
