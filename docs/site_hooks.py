@@ -88,7 +88,8 @@ REFERENCE = {
         (
             "hub_card.publish hub_card.Publication hub_card.check_model hub_card.CheckReport "
             "hub_card.verify_published hub_card.RunRecord hub_card.card_content "
-            "hub_card.CardContent hub_card.plot_run hub_card.terms_of hub_card.publish_metric hub_card.publish_space "
+            "hub_card.CardContent hub_card.plot_run hub_card.terms_of "
+            "hub_card.publish_metric hub_card.publish_space "
             "hub_card.demo_app"
         ),
     ),
