@@ -13,7 +13,7 @@ from typing import Any
 
 from ..common.command_line import Parser, add_settings, settings_given
 from ..common.errors import UserError
-from ..common.settings import Whole, build, checked, merged, read_yaml
+from ..common.settings import Whole, build, checked, merged, read_yaml, refuse_secrets
 from ..recipes import RECIPES
 from .arguments import TrainingRecipe
 
@@ -75,6 +75,7 @@ def make_recipe(settings: Mapping[str, Any], config: str | Path | None = None) -
     """
     file = read_recipe(config) if config else {}
     values = merged(file, settings)
+    refuse_secrets(values)
     if isinstance(settings.get("encoders"), Whole):
         known = file.get("encoders", {})
         values["encoders"] = {

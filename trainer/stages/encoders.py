@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning
 from ..results import used_state
 from ..running.checkpoints import newest_checkpoint
 from ..running.once import CHECKPOINTS, run_once
+from ..running.progress import Remaining
 from ..running.tracking import send_tensorboard_to
 from ..trainer import StackedEmotionTrainer
 from ..training_arguments import learned_from
@@ -45,18 +47,24 @@ def run_encoders(context: RunContext) -> dict[str, Any]:
     chosen = context.recipe.stages.train_encoders or context.names
     if unknown := sorted(set(chosen) - set(context.names)):
         raise UserError(f"train_encoders names {unknown}, which are not among {context.names}.")
+    parts = encoder_parts(context)
+    left = Remaining([len(rows) for _ in chosen for rows in parts.values()])
     for index, name in enumerate(context.names):
         if name not in chosen:
             continue
         records[name] = {}
-        for part, rows in encoder_parts(context).items():
-            announce(f"Stage encoders: {name}, {part}, {len(rows)} texts.")
-            records[name][part] = run_once(
+        for part, rows in parts.items():
+            announce(f"Stage encoders: {name}, {part}, {len(rows)} texts ({left}).")
+            begin = time.monotonic()
+            record = run_once(
                 encoder_folder(context.shared, name, part),
                 encoder_key(context, name, part),
                 partial(_fine_tune, context, index, rows),
                 ENCODER_FORM,
             )
+            took = time.monotonic() - begin
+            left.advance(took, again=took < record["seconds"] / 2)
+            records[name][part] = record
     return records
 
 
@@ -66,6 +74,9 @@ def finished_encoders(context: RunContext) -> dict[str, Any]:
     Raises:
         UserError: an encoder is not there, is damaged, or was made from something else.
     """
+    advice = _ADVICE
+    if given := context.recipe.stages.encoders_from:
+        advice = f"train {given} with this recipe, or leave --encoders_from out."
     asked = context.recipe.stages.attn_implementation
     devices = [(bf16, attention) for bf16 in (False, True) for attention in (asked, "eager")]
     records: dict[str, Any] = {}
@@ -74,7 +85,7 @@ def finished_encoders(context: RunContext) -> dict[str, Any]:
         for part in encoder_parts(context):
             found = fine_tuned(context, name, part)
             if found.key not in [encoder_key(context, name, part, device) for device in devices]:
-                raise UserError(f"{found.folder} {OTHER_KEY}: {_ADVICE}")
+                raise UserError(f"{found.folder} {OTHER_KEY}: {advice}")
             records[name][part] = found.record
     return records
 
