@@ -40,7 +40,7 @@ REFERENCE = {
             "inference.Explanation inference.WordExplanation inference.without_word "
             "inference.html_page inference.predict_file inference.BulkReport "
             "inference.PartitionPredictor inference.export_onnx inference.OnnxEmotionPredictor "
-            "inference.Limits inference.ModelError"
+            "inference.Limits inference.Summary inference.ModelError"
         ),
     ),
     "model": (
