@@ -40,7 +40,7 @@ REFERENCE = {
             "inference.Explanation inference.WordExplanation inference.without_word "
             "inference.html_page inference.predict_file inference.BulkReport "
             "inference.PartitionPredictor inference.export_onnx inference.OnnxEmotionPredictor "
-            "inference.Limits inference.ModelError"
+            "inference.Limits inference.Summary inference.ModelError"
         ),
     ),
     "model": (
@@ -57,7 +57,8 @@ REFERENCE = {
         (
             "trainer.StackedEmotionTrainer trainer.TrainingRecipe trainer.parse_recipe "
             "trainer.run_training trainer.choose_thresholds trainer.DataArguments "
-            "trainer.LabeledTexts trainer.load_labeled_texts trainer.LabelStatistics trainer.UserError"
+            "trainer.LabeledTexts trainer.load_labeled_texts trainer.LabelStatistics "
+            "trainer.UserError"
         ),
     ),
     "losses": (
@@ -86,8 +87,9 @@ REFERENCE = {
         "Model card, plots, publishing, checks and the demo app.",
         (
             "hub_card.publish hub_card.Publication hub_card.check_model hub_card.CheckReport "
-            "hub_card.verify_published hub_card.RunRecord hub_card.card_content hub_card.CardContent "
-            "hub_card.plot_run hub_card.terms_of hub_card.publish_metric hub_card.publish_space "
+            "hub_card.verify_published hub_card.RunRecord hub_card.card_content "
+            "hub_card.CardContent hub_card.plot_run hub_card.terms_of "
+            "hub_card.publish_metric hub_card.publish_space "
             "hub_card.demo_app"
         ),
     ),
