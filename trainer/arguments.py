@@ -218,6 +218,9 @@ class StageArguments:
     train_encoders: list[str] = option(
         [], "fine-tune only these, so that machines can share the work", metavar="NAME"
     )
+    jobs: int = option(
+        1, "parts of stage encoders that are trained at a time, each in a process with one thread"
+    )
     seed: int = option(0, "seed of the folds and of the encoders")
     head_seeds: list[int] = option(
         [0, 1, 2], "seeds of the layers on top, one training each; the first is published"
@@ -269,6 +272,8 @@ class StageArguments:
                 raise UserError(f"{name} is empty; known are {', '.join(known)}.")
         if self.cross_fit == 1 or self.cross_fit < 0:
             raise UserError(f"cross_fit is {self.cross_fit}; it must be 0 or at least 2.")
+        if self.jobs < 1:
+            raise UserError(f"jobs is {self.jobs}; it must be at least 1.")
         if not self.head_seeds:
             raise UserError("head_seeds is empty; at least one seed is needed.")
 

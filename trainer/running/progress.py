@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
+from typing import Any
 
 from accelerate import PartialState
+from transformers import TrainerCallback
+
+_SECONDS = 0.5
+_listeners: list[Callable[[float], None]] = []
 
 
 def announce(message: str) -> None:
@@ -20,3 +27,38 @@ def duration(seconds: float) -> str:
         return "less than a minute"
     hours, rest = divmod(minutes, 60)
     return f"about {hours} h {rest:02} min" if hours else f"about {minutes} min"
+
+
+def listen_to_progress(listener: Callable[[float], None]) -> None:
+    """Call a function twice a second with the share of the work that is done.
+
+    Progress bars and loss lines are then not shown: the listener shows something else.
+    """
+    last = 0.0
+
+    def now_and_then(share: float) -> None:
+        nonlocal last
+        if time.monotonic() - last > _SECONDS:
+            last = time.monotonic()
+            listener(share)
+
+    _listeners[:] = [now_and_then]
+
+
+def has_listener() -> bool:
+    """Whether someone else shows the progress of this process."""
+    return bool(_listeners)
+
+
+def report_progress(share: float) -> None:
+    """Tell the listener, if there is one, how much of the work is done, from 0 to 1."""
+    for listener in _listeners:
+        listener(share)
+
+
+class ProgressReport(TrainerCallback):
+    """Reports the steps of a `Trainer`."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Report the share of the steps."""
+        report_progress(state.global_step / max(1, state.max_steps))

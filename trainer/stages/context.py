@@ -57,6 +57,12 @@ class RunContext(DataSplits):
         Raises:
             UserError: bad data, settings or encoders, before anything is trained.
         """
+        jobs, ranks = recipe.stages.jobs, PartialState().num_processes
+        if jobs > 1 and ranks > 1:
+            raise UserError(
+                f"--jobs {jobs} is for one process, but {ranks} were launched, which share each "
+                "part already: leave out --jobs or --num_processes."
+            )
         register_auto_classes()  # stages load what they saved through the Auto classes
         check_trackers(recipe.stages.report_to)
         splits = load_splits(recipe.data)

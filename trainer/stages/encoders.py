@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import PrinterCallback
 
 from ...common.errors import UserError
 from ...common.files import fingerprint
@@ -18,11 +19,13 @@ from ..data_collator import EncodedTextCollator, EncodedTexts
 from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning_rate
 from ..results import used_state
 from ..running.checkpoints import newest_checkpoint
-from ..running.once import CHECKPOINTS, run_once
+from ..running.jobs import Task, run_tasks
+from ..running.once import CHECKPOINTS, finished_record, make
+from ..running.progress import ProgressReport, has_listener
 from ..running.tracking import send_tensorboard_to
 from ..trainer import StackedEmotionTrainer
 from ..training_arguments import learned_from
-from .context import CHECKPOINTING, RunContext, announce, stage_loss
+from .context import CHECKPOINTING, RunContext, stage_loss
 from .lora import add_lora, merge_lora
 
 # Raised when the same settings come to other weights: finished encoders are then trained again.
@@ -31,27 +34,34 @@ _MODEL_FILES = ("*.safetensors", "config.json")
 
 
 def run_encoders(context: RunContext) -> dict[str, Any]:
-    """Fine-tune every encoder, a fold at a time, then on all training rows.
+    """Fine-tune every encoder by folds, then on all training rows.
 
     Returns:
         Seconds and settings by encoder and part (`fold_0` …, `final`).
     """
-    records: dict[str, Any] = {}
-    chosen = context.recipe.stages.train_encoders or context.names
+    stages = context.recipe.stages
+    chosen = stages.train_encoders or context.names
     if unknown := sorted(set(chosen) - set(context.names)):
         raise UserError(f"train_encoders names {unknown}, which are not among {context.names}.")
+    found: dict[str, Any] = {}
+    tasks = []
+    parts = encoder_parts(context)
     for index, name in enumerate(context.names):
-        if name not in chosen:
-            continue
-        records[name] = {}
-        for part, rows in encoder_parts(context).items():
-            announce(f"Stage encoders: {name}, {part}, {len(rows)} texts.")
-            records[name][part] = run_once(
-                encoder_folder(context.shared, name, part),
-                encoder_key(context, name, part),
-                partial(_fine_tune, context, index, rows),
-            )
-    return records
+        for part, rows in parts.items() if name in chosen else ():
+            task, folder = f"{name}, {part}", encoder_folder(context.shared, name, part)
+            key = encoder_key(context, name, part)
+            found[task] = finished_record(folder, key)
+            if found[task] is None:
+                work = partial(make, folder, key, partial(_fine_tune, context, index, rows))
+                message = f"Stage encoders: {task}, {len(rows)} texts."
+                size = len(rows) * context.recipe.encoders[name].epochs
+                tasks.append(Task(task, work, message, size))
+    found |= run_tasks(tasks, stages.jobs, "Stage encoders")
+    return {
+        name: {part: found[f"{name}, {part}"] for part in parts}
+        for name in context.names
+        if name in chosen
+    }
 
 
 def encoder_parts(context: RunContext) -> dict[str, np.ndarray]:
@@ -93,7 +103,11 @@ def load_fine_tuned(
     Raises:
         UserError: the stage has not run.
     """
-    folder = fine_tuned_folder(context, name, part)
+    return load_stack_of_one(fine_tuned_folder(context, name, part))
+
+
+def load_stack_of_one(folder: Path) -> StackedEmotionForSequenceClassification:
+    """The model in a folder of this stage, in float32."""
     return StackedEmotionForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
 
 
@@ -208,6 +222,9 @@ def _fine_tune(context: RunContext, index: int, rows: np.ndarray, folder: Path) 
             given.layer_decay,
         ),
     )
+    if has_listener():
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(ProgressReport)
     send_tensorboard_to(trainer, context.shared / "tensorboard/encoders" / name / folder.name)
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder / CHECKPOINTS))
     if adapted is not None:
