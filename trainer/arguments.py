@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -95,8 +96,8 @@ class Optimization:
 
 
 @dataclass
-class EncoderTraining(Optimization):
-    """How an encoder is fine-tuned."""
+class FineTuning(Optimization):
+    """How an encoder is fine-tuned on some labeled texts."""
 
     head_factor: float = option(
         10.0, "learning rate of the encoder's head, as a multiple of the encoder's"
@@ -117,6 +118,52 @@ class EncoderTraining(Optimization):
     def __post_init__(self) -> None:
         if self.lora_rank < 0:
             raise UserError(f"lora_rank is {self.lora_rank}; it must be at least 0.")
+
+
+@dataclass
+class RelatedFiles(DataArguments):
+    """Labeled texts that are only trained on: as `DataArguments`, without held-out splits."""
+
+    train_file: Any = option(None, "a file of labeled texts, or a list of such files")
+    validation_file: str | None = hidden(None)
+    test_file: str | None = hidden(None)
+    validation_split: str = hidden("validation")
+    test_split: str = hidden("test")
+    max_validation_samples: int | None = hidden(None)
+    drop_leaked: bool = hidden(False)
+    validation_fraction: float | None = hidden(None)
+
+    def __post_init__(self) -> None:
+        given = self.train_file if isinstance(self.train_file, list) else [self.train_file]
+        if not (given and all(isinstance(file, (str, PathLike)) for file in given)):
+            if given != [None]:
+                raise UserError("train_file must be a path or a list of paths.")
+            if not self.dataset_name:
+                raise UserError("there are no texts; give train_file or dataset_name.")
+        super().__post_init__()
+
+
+@dataclass
+class RelatedData(FineTuning):
+    """Labeled texts that an encoder is fine-tuned on before the run's own, and how.
+
+    What it does not say of the training, it takes from the encoder, except for the epochs.
+    """
+
+    shorthand: ClassVar[str] = "train_file"
+    epochs: float = option(3.0, "epochs")
+    data: RelatedFiles = flat(RelatedFiles, "data")
+    strip_accents: bool = option(False, "read é as e and ñ as n, for a vocabulary without accents")
+    keep_head: bool = option(True, "keep the head if the data that follow have the same labels")
+
+
+@dataclass
+class EncoderTraining(FineTuning):
+    """How an encoder is fine-tuned, first on related data."""
+
+    pretraining: list[RelatedData] = option(
+        [], "labeled texts to fine-tune on first, one file per step", metavar="FILE"
+    )
 
 
 @dataclass
@@ -285,6 +332,7 @@ class TrainingRecipe:
     Attributes:
         data: where the labeled texts are.
         encoders: the encoders by name, in the order of the stack.
+        pretraining: related data for each encoder that names none.
         encoder_defaults: what an encoder does not say itself.
         meta: stage `meta`.
         head: stage `head`.
@@ -301,6 +349,10 @@ class TrainingRecipe:
                   "metavar": "NAME=SOURCE"},
     )  # fmt: skip
     stages: StageArguments = flat(StageArguments, "run")
+    pretraining: list[RelatedData] = option(
+        [], "files of related labeled texts to fine-tune every encoder on first, one per step",
+        metavar="FILE", group="encoders",
+    )  # fmt: skip
     encoder_defaults: EncoderTraining = option(
         EncoderTraining, "stage encoders (one encoder: --encoders.NAME.epochs …)"
     )

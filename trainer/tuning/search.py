@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -164,8 +165,7 @@ def _training_rows_only(context: RunContext) -> RunContext:
     """The run without the texts that are only scored."""
     train = {"train": context.splits["train"]}
     encoded = {"train": context.encoded["train"]}
-    states = context.source_states
-    return RunContext(train, context.recipe, context.tokenizer, encoded, states)
+    return replace(context, splits=train, encoded=encoded)
 
 
 def _study_name(context: RunContext, space: SearchSpace) -> str:
