@@ -119,6 +119,8 @@ def add_settings(parser: Parser, kind: type, sections: Iterable[str] = ()) -> No
     entries = [entry for entry in entries if not _is_section(entry[1])]
     for name in sections:
         for key, hint in hints_of(hints[name]).items():
+            if get_origin(hint) is list and section_of(hint):
+                continue
             entry = help_of(hints[name])[key]
             entries.append((f"{name}.{key}", hint, entry, about[name]["help"]))
     for path, hint, entry, heading in entries:

@@ -188,8 +188,10 @@ def test_python_blocks_import_what_exists(name: str) -> None:
 
 
 def test_the_recipe_in_the_docs_is_one() -> None:
-    (text,) = blocks("docs/training.md", "yaml")
+    text, related = blocks("docs/training.md", "yaml")
     recipe = make_recipe(checked(TrainingRecipe, yaml.safe_load(text), "docs: "), None)
     assert recipe.encoders["marbert"].epochs == 7
     assert recipe.encoders["arabert"].epochs == 5
     assert recipe.head.training_arguments == {"lr_scheduler_type": "cosine"}
+    recipe = make_recipe(checked(TrainingRecipe, yaml.safe_load(related), "docs: "), None)
+    assert [len(recipe.encoders[name].pretraining) for name in ("e5", "arabert")] == [1, 0]

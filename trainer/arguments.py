@@ -162,7 +162,7 @@ class EncoderTraining(FineTuning):
     """How an encoder is fine-tuned, first on related data."""
 
     pretraining: list[RelatedData] = option(
-        [], "labeled texts to fine-tune on first, one file per step", metavar="FILE"
+        [], "related labeled texts to fine-tune on first, in steps"
     )
 
 
@@ -266,7 +266,7 @@ class StageArguments:
         [], "fine-tune only these, so that machines can share the work", metavar="NAME"
     )
     jobs: int = option(
-        1, "parts of stage encoders that are trained at a time, each in a process with one thread"
+        1, "encoder parts trained at a time, each in a process of its own with one thread"
     )
     seed: int = option(0, "seed of the folds and of the encoders")
     head_seeds: list[int] = option(
@@ -350,7 +350,7 @@ class TrainingRecipe:
     )  # fmt: skip
     stages: StageArguments = flat(StageArguments, "run")
     pretraining: list[RelatedData] = option(
-        [], "files of related labeled texts to fine-tune every encoder on first, one per step",
+        [], "related labeled texts to fine-tune the encoders on first, one file per step",
         metavar="FILE", group="encoders",
     )  # fmt: skip
     encoder_defaults: EncoderTraining = option(

@@ -25,7 +25,7 @@ from ..running.progress import announce
 
 _MOST_NAMED = 10
 _SAMPLE_TEXTS = 2000
-_MUCH_UNKNOWN = 0.02
+_MUCH_UNKNOWN = 0.005
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 
@@ -139,17 +139,18 @@ def report_related(
             given = recipe.encoders[name].pretraining[place]
             following = steps[place + 1].label_names if place + 1 < len(steps) else label_names
             kept = keeps_head(given, step.label_names, following)
-            texts = step.texts
-            share = _unknown_share(backends[name], texts)
+            sample = step.texts[:: -(-len(step.labels) // _SAMPLE_TEXTS)]
+            share = _unknown_share(backends[name], sample)
             facts = [
-                f"{len(texts):,} texts, {len(step.label_names)} labels, {given.epochs:g} epochs",
+                f"{len(step.labels):,} texts, {len(step.label_names)} labels",
+                f"{given.epochs:g} epochs",
                 "its head is kept" if kept else "then it gets a new head",
                 f"{share:.1%} of the tokens are unknown",
             ]
             if step.left_out:
                 facts.append(f"{step.left_out:,} texts of the training split are left out")
-            announce(f"{name} is first fine-tuned on {', '.join(step.names)}: {'; '.join(facts)}.")
-            plain = [without_accents(text) for text in texts[:_SAMPLE_TEXTS]]
+            announce(f"{name} is first fine-tuned on {', '.join(step.names)}: {', '.join(facts)}.")
+            plain = [without_accents(text) for text in sample]
             if share > _MUCH_UNKNOWN and _unknown_share(backends[name], plain) < share / 2:
                 announce("  Most of the unknown tokens have accents: set strip_accents: true.")
 
@@ -253,11 +254,11 @@ def _leaked(
 
 
 def _unknown_share(backend: Tokenizer, texts: Sequence[str]) -> float:
-    """Share of unknown tokens in the first texts."""
+    """Share of unknown tokens in texts."""
     model = json.loads(backend.to_str())["model"]
     unknown = model.get("unk_id")
     if unknown is None and model.get("unk_token"):
         unknown = backend.token_to_id(model["unk_token"])
-    rows = backend.encode_batch(list(texts[:_SAMPLE_TEXTS]), add_special_tokens=False)
+    rows = backend.encode_batch(list(texts), add_special_tokens=False)
     ids = [token for row in rows for token in row.ids]
     return ids.count(unknown) / max(1, len(ids))

@@ -163,7 +163,7 @@ def test_scored_texts_are_refused_and_training_texts_left_out(
     assert not set(step.texts) & set(context.splits["train"].texts)
     said = capsys.readouterr().err
     assert "related_2: " in said
-    assert "40 texts, 11 labels, 3 epochs; its head is kept" in said
+    assert "40 texts, 11 labels, 3 epochs, its head is kept" in said
     assert "3 texts of the training split are left out" in said
 
 
