@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from transformers import PrinterCallback
 
 from ...common.errors import UserError
 from ...common.files import fingerprint
 from ...common.finished import Finished, finished_in
+from ...data.label_statistics import LabelStatistics
 from ...data.splits import DataSplits
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..arguments import FineTuning, TrainingRecipe
+from ..arguments import EncoderTraining, FineTuning, TrainingRecipe
 from ..data_collator import EncodedTextCollator, EncodedTexts
 from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning_rate
 from ..results import used_state
@@ -29,6 +31,7 @@ from ..trainer import StackedEmotionTrainer
 from ..training_arguments import learned_from
 from .context import CHECKPOINTING, RunContext, stage_loss, tokenizer_of_one, tokenizer_state
 from .lora import add_lora, merge_lora
+from .probe import fit_probe
 from .related_data import RelatedTexts, keeps_head
 
 # Raised when the same settings come to other weights: finished encoders are then trained again.
@@ -83,7 +86,7 @@ def run_encoders(context: RunContext) -> dict[str, Any]:
                 tasks.append(
                     Task(
                         f"{name}, {part.name}",
-                        partial(make, folder, part.key, partial(_fine_tune, context, name, part)),
+                        partial(make, folder, part.key, partial(_run_part, context, name, part)),
                         f"Stage encoders: {name}, {part.name}, {len(part.rows)} texts.",
                         len(part.rows) * part.given.epochs,
                         f"{name}, {part.after}" if part.after and not found[part.after] else None,
@@ -117,6 +120,7 @@ def _parts(context: RunContext, name: str) -> list[Part]:
         following = steps[place + 1] if place + 1 < len(steps) else context
         after, kept = part, keeps_head(step, related.label_names, following.label_names)
         before = [[key, kept]]
+    kept = kept and not encoder.frozen
     for part, rows in encoder_parts(context).items():
         folds = [part, stages.cross_fit, stages.seed] if part != "final" else ["final"]
         key = fingerprint(
@@ -184,6 +188,8 @@ def weights_digest(context: RunContext, name: str, part: str) -> str:
 
 def _training_settings(given: FineTuning, recipe: TrainingRecipe) -> dict[str, Any]:
     """What the recipe says of a fine-tuning, as plain values."""
+    if is_frozen(given):
+        return {"frozen": True, "layers": given.probe_layers, "strength": given.probe_strength}
     settings: dict[str, Any] = {
         key: getattr(given, key)
         for key in (
@@ -254,16 +260,20 @@ def _start(
         before = load_fine_tuned(context, name, part.after)
         source = before.get_encoder(name)
         options = {"encoder_heads": before.config.encoder_heads} if part.keeps_head else {}
-    model = StackedEmotionForSequenceClassification.from_encoders(
-        {name: source},
+    build = partial(
+        StackedEmotionForSequenceClassification.from_encoders,
         labels=data.label_names,
         attn_implementation=_attention(context),
         use_meta_learner=False,
         use_lstm=False,
         use_classifier=False,
         dropout=_DROPOUT,
-        **options,
     )
+    model: Any = build({name: source}, **options)
+    if is_frozen(part.given):
+        last = model.config.encoders[name].num_hidden_layers
+        layers = part.given.probe_layers or sorted({(last + 1) // 2, last})
+        model = build({name: model.get_encoder(name)}, encoder_heads={name: {"layers": layers}})
     start_at_prevalence(model, name, data.statistics.prevalence)
     if before is not None and part.keeps_head:
         old = [before.config.label2id[label] for label in data.label_names]
@@ -274,11 +284,42 @@ def _start(
     return model
 
 
-def _fine_tune(context: RunContext, name: str, part: Part, folder: Path) -> dict[str, Any]:
-    given, stages = part.given, context.recipe.stages
-    data = part.related or context
-    torch.manual_seed(stages.seed)
+def is_frozen(given: FineTuning) -> TypeGuard[EncoderTraining]:
+    """Whether the encoder gets a linear probe instead of a fine-tuning."""
+    return isinstance(given, EncoderTraining) and given.frozen
+
+
+def _run_part(context: RunContext, name: str, part: Part, folder: Path) -> dict[str, Any]:
+    """Fine-tune an encoder, or fit its probe, and save it."""
+    data, encoder = part.related or context, context.recipe.encoders[name]
+    torch.manual_seed(context.recipe.stages.seed)
     model = _start(context, name, part, data)
+    texts = _texts_of(context, name, part)
+    if is_frozen(part.given):
+        fit_probe(model, name, texts, part.given.probe_strength)
+        model.config._attn_implementation = None
+        if PartialState().is_main_process:
+            model.save_pretrained(folder)
+        learned: dict[str, Any] = {"log": []}
+    else:
+        learned = _fine_tune(context, name, part, model, texts, data.statistics, folder)
+    settings = {"source": encoder.source, "revision": encoder.revision}
+    settings |= _training_settings(part.given, context.recipe) | learned.pop("settings", {})
+    state = used_state(encoder.source, context.source_states.get(name) or {})
+    record = {"settings": settings, "source_state": state} | learned
+    return record | ({} if part.related is None else {"data": part.related.record()})
+
+
+def _fine_tune(
+    context: RunContext,
+    name: str,
+    part: Part,
+    model: StackedEmotionForSequenceClassification,
+    texts: EncodedTexts,
+    statistics: LabelStatistics,
+    folder: Path,
+) -> dict[str, Any]:
+    given, stages = part.given, context.recipe.stages
     width = model.config.encoders[name].hidden_size
     rate = given.learning_rate or width_scaled_learning_rate(width)
     _freeze(model, name, given.frozen_layers)
@@ -295,9 +336,9 @@ def _fine_tune(context: RunContext, name: str, part: Part, folder: Path) -> dict
             seed=stages.seed,
             **CHECKPOINTING,
         ),
-        train_dataset=_texts_of(context, name, part),
+        train_dataset=texts,
         data_collator=EncodedTextCollator(),
-        loss=stage_loss(part.where, given, data.statistics),
+        loss=stage_loss(part.where, given, statistics),
         consistency_weight=given.consistency,
         optimizer_groups=parameter_groups(
             model,
@@ -316,13 +357,8 @@ def _fine_tune(context: RunContext, name: str, part: Part, folder: Path) -> dict
         merge_lora(adapted)
     model.config._attn_implementation = None
     trainer.save_finished(folder)
-    encoder = context.recipe.encoders[name]
-    settings = {"source": encoder.source, "revision": encoder.revision}
-    return {
-        "settings": settings | _training_settings(given, context.recipe) | {"learning_rate": rate},
-        "source_state": used_state(encoder.source, context.source_states.get(name) or {}),
-        "log": [entry for entry in trainer.state.log_history if "loss" in entry],
-    } | ({} if part.related is None else {"data": part.related.record()})
+    log = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return {"log": log, "settings": {"learning_rate": rate}}
 
 
 def _freeze(model: StackedEmotionForSequenceClassification, name: str, frozen_layers: int) -> None:
