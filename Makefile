@@ -6,7 +6,7 @@ UPSTREAM := tests/support/transformers_suite
 
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: help install demo publish-demo bench bench-bulk test golden test-transformers test-restart test-faults test-slow test-clusters test-space screenshots test-lowest lint format clean
+.PHONY: help install demo publish-demo bench bench-bulk test golden test-transformers test-restart test-faults test-slow test-clusters test-space screenshots test-lowest docs lint format clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -54,6 +54,10 @@ screenshots: $(INSTALLED)  ## pictures of the demo app for the docs: MODEL=outpu
 test-clusters: $(INSTALLED)  ## partitions under the real Ray Data and Spark (Java 17)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray,spark]"
 	$(BIN)/python -m pytest -q -m slow tests/inference/test_partitions.py
+
+docs: $(INSTALLED)  ## the documentation as a site in outputs/site; broken links and references stop it
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench-bulk: $(INSTALLED)  ## peak memory of bulk prediction from 10,000 to 1,000,000 rows
 	$(BIN)/python benchmarks/bulk_memory.py

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from math import isfinite
 from typing import Any
@@ -15,7 +15,7 @@ _SIZES = ("meta_hidden_size", "lstm_hidden_size", "classifier_hidden_size")
 _SHARES = ("dropout", "encoder_dropout", "word_dropout")
 _SWITCHES = (
     "use_word_embeddings", "use_meta_learner", "use_lstm", "use_classifier", "ensemble_start",
-    "return_dict", "is_encoder_decoder",
+    "return_dict",
 )  # fmt: skip
 _CHOICES = {
     "stacking_level": ("word", "sentence"),
@@ -36,6 +36,9 @@ _ENCODER_SIZES = {
     "type_vocab_size": MAX_WIDTH,
 }
 _MAY_BE_ZERO = ("type_vocab_size",)
+# Arguments of `forward` that change nothing here: what the tokenizer adds on request, the count for
+# losses that are sums, and what models with a decoder take.
+_WITHOUT_EFFECT = ("length", "truncated", "word_offsets", "num_items_in_batch", "use_cache")
 
 
 def require(holds: bool, name: str, value: Any, allowed: str) -> None:
@@ -73,6 +76,10 @@ def check_fields(config: Any, others: Mapping[str, Any]) -> None:
     names = config.encoder_names
     listed = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
     require(listed, "encoder_names", names, "a list of names")
+    require(
+        config.is_encoder_decoder is False,
+        "is_encoder_decoder", config.is_encoder_decoder, "false: a stack has no decoder",
+    )  # fmt: skip
     for name in ("encoders", "encoder_heads"):
         value = getattr(config, name)
         require(
@@ -129,6 +136,16 @@ def _check_fields_of_transformers(config: Any, others: Mapping[str, Any]) -> Non
     for name in ("quantization_config", "per_layer_config"):
         value = others.get(name)
         require(value is None or not _plain(value), name, value, "an object")
+
+
+def check_encoder_keys(name: str, value: Any, names: Sequence[str]) -> None:
+    """Refuse a setting by encoder for an encoder that is not there; "" is the stack itself.
+
+    Raises:
+        ValueError: with the unknown names.
+    """
+    if isinstance(value, Mapping) and (unknown := sorted(set(value) - {*names, ""})):
+        raise ValueError(f"{name} names {unknown}; the encoders are {list(names)}.")
 
 
 def refuse_hub_code(name: str, value: Any) -> None:
@@ -288,3 +305,51 @@ def check_label_fields(config: Any) -> None:
         for value in row:
             fits = is_number(value) and abs(value) <= 1.0 + 1e-6
             require(fits, "label_correlation", value, "values in [-1, 1]")
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse arguments of `forward` that would have no effect.
+
+    Raises:
+        ValueError: with the name of the argument.
+    """
+    for name, value in options.items():
+        if value is not None and name not in _WITHOUT_EFFECT:
+            raise ValueError(
+                f"{name} is no input of a stack. It takes input_ids, attention_mask and word_index "
+                "of its tokenizer, or word_embeddings, word_mask and encoder_logits."
+            )
+
+
+def check_inputs(given: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
+    """Refuse inputs that are missing, empty or of another tokenizer.
+
+    Args:
+        given: the tensors (B, S, E) by name.
+        names: the encoders.
+
+    Returns:
+        The tensors in their order.
+
+    Raises:
+        ValueError: with the name of the input.
+    """
+    for key, value in given.items():
+        if value is None:
+            raise ValueError(
+                f"{key} is missing: encode the texts with the StackedEmotionTokenizer of this "
+                "model."
+            )
+        if not hasattr(value, "dim"):
+            raise ValueError(
+                f"{key} is a {type(value).__name__}, not a tensor: encode the texts with "
+                "return_tensors='pt'."
+            )
+        if value.dim() != 3 or value.shape[-1] != len(names):
+            raise ValueError(
+                f"{key} has the shape {tuple(value.shape)}; it must be (batch, sequence, "
+                f"{len(names)}), the last axis being the encoders {list(names)}."
+            )
+        if 0 in value.shape:
+            raise ValueError(f"{key} has the shape {tuple(value.shape)}: there is nothing to read.")
+    return tuple(given.values())

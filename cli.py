@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import sys
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from . import __version__
-from .common.command_line import USER_MISTAKE, Parser, pairs, run_command
-from .data.arguments import add_reading_options, reading_options
+from .common.command_line import (
+    USER_MISTAKE,
+    Commands,
+    Parser,
+    add_settings,
+    pairs,
+    run_command,
+    settings_given,
+)
+from .data.arguments import READING_OPTIONS, DataArguments
 from .data.inspection import REFUSED, add_inspect_options, inspect_files, to_json
-from .hub_card.commands import add_publishing_commands
-from .hub_card.space.commands import add_demo_commands
-from .inference.backends.export_command import add_export_options, run_export
-from .inference.command import add_predict_options, run_predict
-from .trainer.commands import add_training_commands
+from .hub_card.checking.command import CHECK_COMMAND
+from .hub_card.commands import PUBLISHING_COMMANDS
+from .hub_card.space.commands import DEMO_COMMANDS
+from .inference.backends.export_command import add_export_options
+from .inference.command import add_predict_options
+from .trainer.commands import TRAINING_COMMANDS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,11 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after the program's name; by default those of this process.
 
     Returns:
-        The exit code: 0 for success, 1 for a bug of this package, 2 for a mistake in what was
-        asked, 130 when interrupted.
+        The exit code: 0 for success, 1 for a bug of this package or a `check` that failed, 2 for
+        a mistake in what was asked, 130 when interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parser = build_parser()
+    name = next((word for word in words if word in COMMANDS), "")
+    parser = build_parser([name])
     if not words:
         parser.print_help()
         return USER_MISTAKE
@@ -44,8 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command(command, words, words[0].strip("-"))
 
 
-def build_parser() -> Parser:
-    """The parser of all commands. Building it imports neither torch nor transformers."""
+def build_parser(declared: Sequence[str] | None = None) -> Parser:
+    """The parser of all commands. Building it imports neither torch nor transformers.
+
+    Args:
+        declared: the commands whose options are declared; by default all.
+    """
     parser = Parser(
         prog="stacked-emotion",
         usage="%(prog)s COMMAND …",
@@ -56,42 +70,32 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", prog="stacked-emotion"
     )
-    demo = commands.add_parser(
-        "demo", help="train and use a tiny stack on the bundled sample, in a few minutes"
-    )
-    demo.add_argument("--output_dir", type=Path, default=Path("outputs/demo"), metavar="DIR",
-                      help="folder of everything it writes")  # fmt: skip
-    demo.set_defaults(run=_demo)
-    add_training_commands(commands)
-
-    evaluate = commands.add_parser("evaluate", help="score a model on labeled texts")
-    evaluate.add_argument("--model", required=True, help="folder of a model or run, or Hub ID")
-    evaluate.add_argument("--revision", help="commit, tag or branch of a Hub ID")
-    evaluate.add_argument("--test_file", required=True, help="labeled texts, as for training")
-    add_reading_options(evaluate.add_argument_group("reading"))
-    evaluate.add_argument("--output", type=Path, help="write all figures to this JSON file")
-    evaluate.set_defaults(run=_evaluate)
-
-    predict = commands.add_parser(
-        "predict", help="label texts: arguments, lines of standard input, a file or a data set"
-    )
-    add_predict_options(predict)
-    predict.set_defaults(run=run_predict)
-
-    inspect = commands.add_parser(
-        "inspect", help="show how files of labeled texts are read, without training"
-    )
-    add_inspect_options(inspect)
-    inspect.set_defaults(run=_inspect)
-
-    export = commands.add_parser(
-        "export", help="write graphs for ONNX Runtime and OpenVINO, and report the differences"
-    )
-    add_export_options(export)
-    export.set_defaults(run=run_export)
-    add_publishing_commands(commands)
-    add_demo_commands(commands)
+    for name, (text, declare) in COMMANDS.items():
+        about = f"{text[0].upper()}{text[1:]}."
+        command = commands.add_parser(name, help=text, description=about)
+        if declared is None or name in declared:
+            declare(command)
     return parser
+
+
+def _add_demo_options(parser: Parser) -> None:
+    parser.add_argument("--output_dir", type=Path, default=Path("outputs/demo"), metavar="DIR",
+                        help="folder of everything it writes")  # fmt: skip
+    parser.set_defaults(run=_demo)
+
+
+def _add_evaluate_options(parser: Parser) -> None:
+    parser.add_argument("--model", required=True, help="folder of a model or run, or Hub ID")
+    parser.add_argument("--revision", help="commit, tag or branch of a Hub ID")
+    parser.add_argument("--test_file", required=True, help="labeled texts, as for training")
+    parser.add_argument("--output", type=Path, help="write all figures to this JSON file")
+    add_settings(parser, DataArguments, only=READING_OPTIONS, heading="reading")
+    parser.set_defaults(run=partial(_evaluate, parser))
+
+
+def _add_inspect_options(parser: Parser) -> None:
+    add_inspect_options(parser)
+    parser.set_defaults(run=partial(_inspect, parser))
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -110,7 +114,7 @@ def _demo(options: argparse.Namespace) -> int:
     return 0
 
 
-def _inspect(options: argparse.Namespace) -> int:
+def _inspect(parser: Parser, options: argparse.Namespace) -> int:
     """Show what tables are read as, and the checks of encoders with their texts."""
     named = [
         word if "=" in word else f"{Path(word).name}={word}" for word in options.encoders or ()
@@ -118,7 +122,7 @@ def _inspect(options: argparse.Namespace) -> int:
     sources = pairs("encoders", named)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-    found = inspect_files(options)
+    found = inspect_files(options, settings_given(parser, options))
     checks = []
     if sources:
         from .trainer.encoder_checks import check_encoders
@@ -139,21 +143,24 @@ def _inspect(options: argparse.Namespace) -> int:
     return REFUSED if bad else 0
 
 
-def _evaluate(options: argparse.Namespace) -> int:
+def _evaluate(parser: Parser, options: argparse.Namespace) -> int:
     from .common.environment import environment
     from .common.errors import UserError
-    from .data.labeled_texts import DataArguments, load_labeled_texts
+    from .common.files import write_json
+    from .data.labeled_texts import load_labeled_texts
+    from .inference.model_files import local_folder
+
+    local_folder(options.model, options.revision)  # a wrong path is told before anything is loaded
     from .inference import StackedEmotionPredictor
     from .trainer.metrics.scores import emotion_scores
+    from .trainer.results import split_record
 
     if options.output and not options.output.absolute().parent.is_dir():
         raise UserError(f"--output {options.output}: {options.output.parent} is not a folder.")
     predictor = StackedEmotionPredictor.from_pretrained(options.model, revision=options.revision)
     names = list(predictor.labels)
-    data = DataArguments(
-        test_file=options.test_file,
-        **reading_options(options) | {"label_names": options.label_names or names},
-    )
+    reading = {"label_names": names} | settings_given(parser, options)
+    data = DataArguments(test_file=options.test_file, **reading)
     texts = load_labeled_texts(data, "test", names)
     assert texts is not None
     if texts.inventory is not None:
@@ -170,18 +177,11 @@ def _evaluate(options: argparse.Namespace) -> int:
         report = {
             "model": str(options.model),
             "revision": options.revision,
-            "data": {
-                "source": texts.source,
-                "rows": len(texts),
-                "fingerprint": texts.fingerprint(),
-                "inventory": None if texts.inventory is None else texts.inventory.to_dict(),
-            },
+            "data": split_record(texts),
             "scores": scores,
             "environment": environment(),
         }
-        options.output.write_text(
-            json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        write_json(options.output, report)
     return 0
 
 
@@ -196,6 +196,29 @@ def score_table(
     metrics = markdown_table(["metric", "value"], [(m, f"{scores[m]:.4f}") for m in overall])
     by_label = {name: {"mean": score, "values": [score]} for name, score in scores.items()}
     return f"{metrics}\n\n{label_table(by_label, label_names, thresholds)}"
+
+
+COMMANDS: Commands = {
+    "demo": (
+        "train and use a tiny stack on the bundled sample, in a few minutes", _add_demo_options
+    ),
+    **TRAINING_COMMANDS,
+    "evaluate": ("score a model on labeled texts", _add_evaluate_options),
+    "predict": (
+        "label texts: arguments, lines of standard input, a file or a data set",
+        add_predict_options,
+    ),
+    "inspect": (
+        "show how files of labeled texts are read, without training", _add_inspect_options
+    ),
+    "export": (
+        "write graphs for ONNX Runtime and OpenVINO, and report the differences",
+        add_export_options,
+    ),
+    **CHECK_COMMAND,
+    **PUBLISHING_COMMANDS,
+    **DEMO_COMMANDS,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from transformers.utils import logging
 
 from .checks_stacked_emotion import (
     MAX_ENCODERS,
+    check_encoder_keys,
     check_encoder_sizes,
     check_fields,
     check_heads,
@@ -39,10 +40,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _LABEL_FIELDS = ("thresholds", "label_prevalence", "class_weights", "label_correlation")
 _HEAD_DEFAULTS = {"pooling": "mean", "activation": None}
 # Keys of a config.json that are computed here, or that only old versions wrote.
-_NOT_READ = (
-    "auto_map", "custom_pipelines", "contrastive_dim", "hidden_size", "vocab_size",
-    "stacked_size", "label_names",
-)  # fmt: skip
+_DERIVED = ("hidden_size", "vocab_size", "stacked_size", "label_names")
+_NOT_READ = ("auto_map", "custom_pipelines", "contrastive_dim", *_DERIVED)
 # What transformers takes beside its fields, and sets as properties.
 _PROPERTIES = ("num_labels", "output_attentions", "name_or_path", "torch_dtype")
 _MALFORMED = (AttributeError, KeyError, TypeError, IndexError, OverflowError, RecursionError)
@@ -174,6 +173,10 @@ class StackedEmotionConfig(PreTrainedConfig):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, key: str, value: Any) -> None:
+        if key in _DERIVED:
+            raise ValueError(f"{key} follows from the other fields and cannot be set.")
+        if key == "_attn_implementation":
+            check_encoder_keys("attn_implementation", value, self.__dict__.get("encoder_names", ()))
         made = "_post_init_done" in self.__dict__
         encoders = self.__dict__.get("encoders")
         if isinstance(encoders, dict) and key in encoders and not hasattr(type(self), key):
@@ -374,6 +377,9 @@ def _merged(before: Mapping[str, PreTrainedConfig], given: Any) -> dict[str, Pre
         if isinstance(config, Mapping) and "model_type" not in config and name in before:
             config = {**before[name].to_dict(), **config}
         merged[name] = _encoder_config(name, config)
+        for request in ("output_hidden_states", "output_attentions"):
+            if getattr(merged[name], request) and not getattr(before.get(name), request, True):
+                raise ValueError(f"encoders[{name!r}]: set {request} on the stack instead.")
         if name in before and merged[name]._attn_implementation is None:
             merged[name]._attn_implementation = before[name]._attn_implementation
     return merged

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +76,39 @@ def _without_pooler(config: PreTrainedConfig) -> dict[str, Any]:
     """The argument that leaves the pooler out, where the model class has it."""
     arguments = inspect.signature(MODEL_MAPPING[type(config)].__init__).parameters
     return {"add_pooling_layer": False} if "add_pooling_layer" in arguments else {}
+
+
+@contextmanager
+def eager_attention(encoder: PreTrainedModel, wanted: bool) -> Iterator[None]:
+    """Run an encoder with eager attention if wanted: only that one gives attention weights."""
+    before = encoder.config._attn_implementation
+    if not wanted or before in (None, "eager"):
+        yield
+        return
+    encoder.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        encoder.set_attn_implementation(before)
+
+
+def selected_layers(layers: Any, request: bool | int | Sequence[int] | None) -> Any:
+    """The layers asked for, None in the place of others.
+
+    Args:
+        layers: one tensor per layer.
+        request: True for all, or the places of some, counted from the end if negative.
+
+    Raises:
+        ValueError: a layer that is not there.
+    """
+    if layers is None or isinstance(request, bool | None):
+        return layers
+    asked, count = [request] if isinstance(request, int) else list(request), len(layers)
+    if any(not -count <= place < count for place in asked):
+        raise ValueError(f"Layers {asked} are asked for, and an encoder has {count}.")
+    places = {place % count for place in asked}
+    return tuple(layer if place in places else None for place, layer in enumerate(layers))
 
 
 def load_encoder(

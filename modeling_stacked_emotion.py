@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .checks_stacked_emotion import check_inputs, check_options
 from .configuration_stacked_emotion import StackedEmotionConfig
 from .decisions_stacked_emotion import decide
-from .encoders_stacked_emotion import build_encoder
+from .encoders_stacked_emotion import build_encoder, eager_attention, selected_layers
 from .layers_stacked_emotion import (
     AttentionPooling,
     BidirectionalLSTM,
@@ -93,7 +94,7 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
         encoder_logits: Tensor | None = None,
         output_gates: bool | None = None,
         output_hidden_states: bool | int | list[int] | None = None,
-        output_attentions: bool | None = None,
+        output_attentions: bool | int | list[int] | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> StackedEmotionModelOutput | tuple[Any, ...]:
@@ -110,14 +111,15 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             output_gates: return gates and word attention.
             output_hidden_states: return the encoders' hidden states: all, or those of these layers;
                 by default as the config says.
-            output_attentions: return the encoders' attentions (needs eager attention); by default
-                as the config says.
+            output_attentions: return the encoders' attentions: all, or those of these layers; by
+                default as the config says. The encoders run with eager attention for it.
             return_dict: False for a tuple.
-            **kwargs: ignored.
+            **kwargs: refused, but for what has no effect on any model of this kind.
 
         Raises:
-            ValueError: inputs that are missing or have the wrong shape.
+            ValueError: inputs that are missing, have the wrong shape or are no inputs of a stack.
         """
+        check_options(kwargs)
         config = self.config
         if return_dict is None:
             return_dict = config.return_dict
@@ -179,7 +181,7 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
         attention_mask: Tensor | None,
         word_index: Tensor | None,
         output_hidden_states: bool | int | list[int] | None = None,
-        output_attentions: bool | None = None,
+        output_attentions: bool | int | list[int] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, tuple[Any, ...] | None, tuple[Any, ...] | None]:
         """Run the encoders: what the feature cache holds.
 
@@ -190,8 +192,12 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             states and attentions asked for.
         """
         config = self.config
-        input_ids, attention_mask, word_index = self._check_inputs(
-            input_ids, attention_mask, word_index
+        given = {"input_ids": input_ids, "attention_mask": attention_mask, "word_index": word_index}
+        input_ids, mask, word_index = check_inputs(given, config.encoder_names)
+        input_ids, attention_mask, word_index = (
+            input_ids.long(),
+            (mask != 0).long(),
+            word_index.long(),
         )
         whole = bool(output_hidden_states or output_attentions)
         lengths, words = self._lengths(attention_mask, word_index, whole)
@@ -210,7 +216,10 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             if output_attentions:
                 options["output_attentions"] = True
             try:
-                output = encoder(input_ids=ids, attention_mask=mask, return_dict=True, **options)
+                with eager_attention(encoder, bool(output_attentions)):
+                    output = encoder(
+                        input_ids=ids, attention_mask=mask, return_dict=True, **options
+                    )
             except IndexError as error:
                 raise ValueError(
                     f"input_ids of {name!r} reach {int(ids.max())}, its vocabulary has "
@@ -221,8 +230,8 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             logits.append(head(head.read(output), mask))
             states = output.last_hidden_state
             parts.append(pool_words(states, word_index[:, : lengths[index], index], words))
-            all_states.append(output.get("hidden_states"))
-            all_attentions.append(output.get("attentions"))
+            all_states.append(selected_layers(output.get("hidden_states"), output_hidden_states))
+            all_attentions.append(selected_layers(output.get("attentions"), output_attentions))
         places = torch.arange(words, device=word_index.device)
         word_mask = (places < word_index.amax((1, 2)).unsqueeze(-1)).to(attention_mask.dtype)
         return (
@@ -232,31 +241,6 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             tuple(all_states) if output_hidden_states else None,
             tuple(all_attentions) if output_attentions else None,
         )
-
-    def _check_inputs(
-        self, input_ids: Tensor | None, attention_mask: Tensor | None, word_index: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        names = self.config.encoder_names
-        given = (
-            ("input_ids", input_ids),
-            ("attention_mask", attention_mask),
-            ("word_index", word_index),
-        )
-        checked = []
-        for key, value in given:
-            if value is None:
-                raise ValueError(
-                    f"{key} is missing: encode the texts with the StackedEmotionTokenizer of this "
-                    "model."
-                )
-            if value.dim() != 3 or value.shape[-1] != len(names):
-                raise ValueError(
-                    f"{key} has the shape {tuple(value.shape)}; it must be (batch, sequence, "
-                    f"{len(names)}), the last axis being the encoders {names}."
-                )
-            checked.append(value)
-        ids, mask, words = checked
-        return ids.long(), (mask != 0).long(), words.long()
 
     def _lengths(
         self, attention_mask: Tensor, word_index: Tensor, whole: bool
@@ -343,7 +327,7 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
             encoder_logits: (B, E, L).
             return_dict: False for a tuple.
             **options: `output_gates`, `output_hidden_states`, `output_attentions`; others are
-                ignored.
+                refused.
 
         Raises:
             ValueError: inputs that are missing or have the wrong shape.

@@ -28,6 +28,20 @@ _REFUSED = {
     "stride": "cut a long text before the call",
     "split_special_tokens": "set it on an encoder's tokenizer before stacking",
 }
+# Settings of other tokenizers, the values that ask for nothing, and why others are refused.
+_NOTHING: tuple[Any, ...] = (None, False, [], (), {})
+_SETTINGS_OF_OTHERS: dict[str, tuple[tuple[Any, ...], str]] = {
+    "chat_template": (_NOTHING, "a stack reads single texts, not chats"),
+    "response_template": (_NOTHING, "a stack reads single texts, not chats"),
+    "split_special_tokens": (_NOTHING, _REFUSED["split_special_tokens"]),
+    "clean_up_tokenization_spaces": (_NOTHING, "pass it to decode"),
+    "is_fast": (_NOTHING, "BatchEncoding has no offsets; pass return_word_offsets=True"),
+    "model_input_names": (
+        (["input_ids", "attention_mask", "word_index"],),
+        "the model needs input_ids, attention_mask and word_index",
+    ),
+}
+_FROM_TRANSFORMERS = ("name_or_path", "auto_map", "tokenizer_class", "backend", "is_local")
 
 
 def check_texts(text: Any) -> list[str]:
@@ -85,6 +99,43 @@ def check_side(name: str, side: Any) -> None:
             f"{name} must be 'right' for StackedEmotionTokenizer, not {side!r}: words count from "
             "the start of the text."
         )
+
+
+def check_setting(name: str, value: Any) -> None:
+    """Refuse a setting that would have no effect on a stack, unless it asks for nothing.
+
+    Raises:
+        ValueError: names the setting, and what to do instead.
+    """
+    if name in ("padding_side", "truncation_side"):
+        check_side(name, value)
+    elif name in _SETTINGS_OF_OTHERS:
+        allowed, reason = _SETTINGS_OF_OTHERS[name]
+        if value not in allowed:
+            raise ValueError(
+                f"StackedEmotionTokenizer does not take {name}={value!r:.80}: {reason}."
+            )
+    elif name.removesuffix("s").endswith(("_token", "_token_id")) and value not in _NOTHING:
+        raise ValueError(
+            f"StackedEmotionTokenizer does not take {name}={value!r:.80}: every encoder has "
+            "special tokens of its own; set it on an encoder's tokenizer before stacking."
+        )
+
+
+def check_settings_of_others(settings: Mapping[str, Any]) -> None:
+    """`check_setting` of all; names that no stack knows are refused too.
+
+    Raises:
+        ValueError: names the setting.
+    """
+    for name, value in settings.items():
+        check_setting(name, value)
+        known = name in _SETTINGS_OF_OTHERS or name in _FROM_TRANSFORMERS or "_token" in name
+        if not known and not name.endswith("_side") and value is not None:
+            raise ValueError(
+                f"StackedEmotionTokenizer has no setting {name!r}; set what belongs to an encoder "
+                "on its own tokenizer before stacking."
+            )
 
 
 def padding_strategy(padding: bool | str | PaddingStrategy) -> PaddingStrategy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -42,7 +43,8 @@ class StackedEmotionPipeline(Pipeline):
         if return_words is not None:
             before["return_words"] = return_words
         if top_k != "":
-            if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+            whole = isinstance(top_k, int) and not isinstance(top_k, bool)
+            if top_k is not None and not (whole and top_k >= 1):
                 raise ValueError(f"top_k is {top_k!r}; it must be None or at least 1.")
             after["top_k"] = top_k
         return before, between, after
@@ -51,7 +53,7 @@ class StackedEmotionPipeline(Pipeline):
         """Classify one text, or several.
 
         Args:
-            inputs: a text, a list of texts, a dataset or a generator of texts.
+            inputs: a text, a list or column of texts, a dataset or a generator of texts.
             **options: `top_k`, `return_words`, `batch_size`, `num_workers`, and those of the
                 tokenizer.
 
@@ -67,9 +69,10 @@ class StackedEmotionPipeline(Pipeline):
         Raises:
             ValueError: something that is not a text, or a `top_k` below 1.
         """
-        if isinstance(inputs, list | tuple) and not inputs:
-            return []
-        return super().__call__(list(inputs) if isinstance(inputs, tuple) else inputs, **options)
+        column = isinstance(inputs, Sequence) or hasattr(inputs, "tolist")  # of a table
+        if column and not isinstance(inputs, str):
+            inputs = list(inputs)
+        return super().__call__(inputs, **options) if inputs != [] else []
 
     def preprocess(
         self, text: Any, return_words: bool = False, **tokenizer_options: Any

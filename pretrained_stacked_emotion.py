@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
+from .checks_stacked_emotion import check_encoder_keys
 from .configuration_stacked_emotion import StackedEmotionConfig
 from .encoders_stacked_emotion import load_encoder
 from .layers_stacked_emotion import EncoderHead, MetaLearner, ZeroStartLinear
@@ -88,6 +89,24 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
             "Every encoder has its own vocabulary: use "
             "model.get_encoder(name).resize_token_embeddings(...)."
         )
+
+    def set_attn_implementation(self, attn_implementation: str | dict, *args: Any) -> None:
+        """As in `PreTrainedModel`: for all encoders, or by encoder name.
+
+        Raises:
+            ValueError: an unknown attention, or an unknown encoder.
+        """
+        names = self.config.encoder_names
+        check_encoder_keys("attn_implementation", attn_implementation, names)
+        super().set_attn_implementation(attn_implementation, *args)
+
+    @property
+    def dummy_inputs(self) -> dict[str, torch.Tensor]:
+        """Inputs of a forward pass: (batch, sequence, encoders) each."""
+        ids = super().dummy_inputs["input_ids"]
+        ids = ids.unsqueeze(-1).repeat(1, 1, len(self.config.encoder_names))
+        words = torch.arange(ids.shape[1])[None, :, None].expand_as(ids)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "word_index": words}
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:

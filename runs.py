@@ -37,8 +37,9 @@ def train(
     Args:
         encoders: name to Hub ID or folder, or to a dict of the encoder's settings (`source`,
             `revision`, `epochs`, …), in the order of the stack. Default: those of `config`.
-        train: labeled texts: a path, a pandas DataFrame or a `datasets.Dataset`. A table in memory
-            is kept in `<output_dir>/data`, so that the run can be resumed and repeated.
+        train: labeled texts: a path, a pandas DataFrame, a `datasets.Dataset`, a dictionary of
+            columns or a list of dictionaries. A table in memory is kept in `<output_dir>/data`,
+            so that the run can be resumed and repeated.
         validation: more of them, only scored.
         test: more of them, only scored.
         text: the column of texts.
@@ -175,7 +176,7 @@ class Run:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(folder).expanduser()
         if not (self.folder / "results.json").is_file() and not self.recipe:
             raise UserError(
                 f"{self.folder} holds no run: there is neither results.json nor recipe.yaml in it. "
@@ -245,9 +246,6 @@ class Run:
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Labels and scores of texts, in their order.
 
-        Args:
-            texts: the texts.
-
         Raises:
             UserError: the run has not finished.
             ValueError: something that is not a text, with its position.
@@ -307,37 +305,28 @@ def _file_of(table: Any, folder: Path, split: str) -> str:
     """The path of a table; one in memory is written as JSON lines, with the names of classes."""
     if isinstance(table, (str, os.PathLike)):
         return os.fspath(table)
-    import datasets
-    import pandas
+    from .data.arguments import DataArguments
+    from .data.tables import read_table
+    from .inference.bulk.parts import json_line, write_lines
 
-    if isinstance(table, datasets.Dataset):
-        table = _with_class_names(table).to_pandas()
-    elif not isinstance(table, pandas.DataFrame):
+    try:
+        read = read_table(table, DataArguments())
+    except UserError as error:
         raise UserError(
-            f"{split} is a {type(table).__name__}; give a path, a pandas DataFrame or a "
-            "datasets.Dataset (one split of it)."
-        )
+            f"{split} is a {type(table).__name__} that cannot be used: {error}"
+        ) from error
+    columns = dict(read.columns)
+    for name, classes in read.class_names.items():
+        columns[name] = [_named(value, classes) for value in columns[name]]
+    rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{split}.jsonl"
-    replace_file(
-        file, lambda path: table.to_json(path, orient="records", lines=True, force_ascii=False)
-    )
+    replace_file(file, lambda path: write_lines(path, map(json_line, rows)))
     return os.fspath(file)
 
 
-def _with_class_names(dataset: Any) -> Any:
-    """The data set with names in place of class numbers."""
-    import datasets
-
-    for column, feature in dataset.features.items():
-        inner = getattr(feature, "feature", feature)
-        if isinstance(inner, datasets.ClassLabel):
-            several = inner is not feature
-            dataset = dataset.map(
-                lambda row, column=column, inner=inner: {column: inner.int2str(row[column])},
-                features=datasets.Features(
-                    {**dataset.features, column: [datasets.Value("string")] if several
-                     else datasets.Value("string")}
-                ),
-            )  # fmt: skip
-    return dataset
+def _named(value: Any, classes: list[str]) -> Any:
+    """The names of class numbers; a missing one stays missing."""
+    if isinstance(value, list):
+        return [_named(number, classes) for number in value]
+    return None if value is None or value < 0 else classes[value]

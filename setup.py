@@ -45,7 +45,7 @@ setup(
         "stacked_emotion": ["py.typed"],
         "stacked_emotion.recipes": ["*.yaml", "sample/*", "accelerate/*"],
         "stacked_emotion.hub_card": ["templates/*.jinja"],
-        "stacked_emotion.hub_card.space": ["style.css", "README.md"],
+        "stacked_emotion.hub_card.space": ["style.css", "README.md", "static/*"],
     },
     install_requires=[
         "torch>=2.13",
@@ -73,6 +73,7 @@ setup(
         "peft": ["peft>=0.18"],
         "ray": ["ray[data]>=2.40"],
         "spark": ["pyspark>=4.0"],
+        "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"],
         "dev": [
             *test,
             *space,

@@ -12,11 +12,10 @@ from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase
 from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils import PaddingStrategy, cached_file, logging
 
-from .alignment_stacked_emotion import AlignedBatchEncoder
 from .dynamic_modules_stacked_emotion import findable
 from .padding_stacked_emotion import (
     check_options,
-    check_side,
+    check_settings_of_others,
     check_texts,
     pad_batch,
     pad_encodings,
@@ -27,13 +26,13 @@ from .tokenizer_files_stacked_emotion import (
     take_backend,
     write_tokenizers,
 )
-from .vocabulary_stacked_emotion import StackedVocabulary
+from .vocabulary_stacked_emotion import SETTINGS, StackedVocabulary
 from .words_stacked_emotion import WordSpan
 
 logger = logging.get_logger(__name__)
 
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision")
-_PRIVATE_OPTIONS = ("_from_auto", "_from_pipeline", "_commit_hash", "code_revision", "use_fast")
+_PRIVATE_OPTIONS = ("_from_auto", "_commit_hash", "code_revision", "use_fast", "config")
 
 
 @findable
@@ -58,9 +57,14 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
             `{"arabert": {"user": "[مستخدم]", "link": "[رابط]"}}`.
         normalization: shared normalization, any of `diacritics`, `tatweel`, `elongation`.
         model_max_length: positions an encoder may use, special tokens and prefix included.
+        pad_token: the padding token of the first encoder, in place of its id in `encoder_pad_ids`.
+        **kwargs: settings of other tokenizers; refused unless they ask for nothing.
+
+    The settings are attributes; those after `backends` may be set later and act at once.
 
     Raises:
-        ValueError: a name, prefix, placeholder or normalization that does not fit the encoders.
+        ValueError: a name, prefix, placeholder or normalization that does not fit the encoders, or
+            a setting that a stack cannot honor.
 
     Example:
         >>> from stacked_emotion import StackedEmotionTokenizer
@@ -86,6 +90,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         placeholders: Mapping[str, Mapping[str, str]] | None = None,
         normalization: Sequence[str] = (),
         model_max_length: int = 128,
+        pad_token: str | None = None,
         **kwargs: Any,
     ) -> None:
         settings = check_settings(
@@ -98,41 +103,17 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
                 "model_max_length": model_max_length,
             }
         )
-        names = self.encoder_names = settings["encoder_names"]
+        names = settings["encoder_names"]
         if set(backends) != set(names):
             raise ValueError(
                 f"backends are given for {sorted(backends)}, but encoder_names are {names}."
             )
-        self.encoder_prefixes = settings["encoder_prefixes"]
-        self.placeholders = settings["placeholders"]
-        self.normalization = settings["normalization"]
-        self.encoder_pad_ids = settings["encoder_pad_ids"]
+        super().__init__(**kwargs)
+        check_settings_of_others(kwargs)
         self.backends = {name: backends[name] for name in names}
-        self._encoder = AlignedBatchEncoder.from_settings(settings, self.backends)
-        for key in ("auto_map", "tokenizer_class", "backend", "is_local"):
-            kwargs.pop(key, None)
-        pad_token = self.backends[names[0]].id_to_token(self.encoder_pad_ids[names[0]])
-        kwargs["pad_token"] = pad_token or "[PAD]"
-        super().__init__(model_max_length=model_max_length, **kwargs)
-        self.init_kwargs = self._settings()
-
-    @property
-    def padding_side(self) -> str:
-        """Always "right"; setting another is refused."""
-        return "right"
-
-    @padding_side.setter
-    def padding_side(self, side: str) -> None:
-        check_side("padding_side", side)
-
-    @property
-    def truncation_side(self) -> str:
-        """Always "right"; setting another is refused."""
-        return "right"
-
-    @truncation_side.setter
-    def truncation_side(self, side: str) -> None:
-        check_side("truncation_side", side)
+        self._use(settings)
+        if pad_token is not None:
+            self.pad_token = pad_token
 
     def __reduce__(self) -> tuple[Any, ...]:
         states = {name: backend.to_str() for name, backend in self.backends.items()}
@@ -171,16 +152,6 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
             limits.append(tokenizer.model_max_length)
         return cls(list(sources), backends, encoder_pad_ids, model_max_length=min(limits), **kwargs)
 
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "encoder_names": self.encoder_names,
-            "encoder_prefixes": self.encoder_prefixes,
-            "placeholders": self.placeholders,
-            "normalization": self.normalization,
-            "encoder_pad_ids": self.encoder_pad_ids,
-            "model_max_length": self.model_max_length,
-        }
-
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs: Any
     ) -> tuple[str, ...]:
@@ -193,10 +164,16 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
 
         Returns:
             The paths of the files written.
+
+        Raises:
+            ValueError: `filename_prefix` or `legacy_format`, or the folder is a file.
         """
         from transformers.dynamic_module_utils import custom_object_save
 
         folder = Path(save_directory)
+        for option in ("filename_prefix", "legacy_format"):
+            if kwargs.pop(option, None):
+                raise ValueError(f"save_pretrained has one format and no option {option!r}.")
         if folder.is_file():
             raise ValueError(f"{folder} is a file; save_pretrained needs a folder.")
         settings = self._settings() | {
@@ -250,6 +227,8 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         hub = {key: value for key, value in hub.items() if value is not None}
         for key in _PRIVATE_OPTIONS:
             kwargs.pop(key, None)
+        if kwargs.pop("_from_pipeline", None):  # which passes on the options of the model, too
+            kwargs = {key: value for key, value in kwargs.items() if key in SETTINGS}
         location = str(pretrained_model_name_or_path)
 
         def fetch(name: str) -> str:
@@ -336,6 +315,8 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         strategy = TruncationStrategy(
             "longest_first" if truncation is True else truncation or "do_not_truncate"
         )
+        if strategy == TruncationStrategy.ONLY_SECOND:
+            raise ValueError("truncation='only_second' has no meaning: texts are single.")
         no_limit = strategy == TruncationStrategy.DO_NOT_TRUNCATE
         if max_length and pad_to_multiple_of and not no_limit and max_length % pad_to_multiple_of:
             raise ValueError(
@@ -373,6 +354,7 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
         max_length: int | None = None,
         pad_to_multiple_of: int | None = None,
         return_tensors: str | None = None,
+        return_attention_mask: bool | None = None,
         **kwargs: Any,
     ) -> BatchEncoding:
         """Pad encodings of single texts to one batch, as collators ask for.
@@ -384,12 +366,13 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
             max_length: the length for "max_length"; by default `model_max_length`.
             pad_to_multiple_of: pad the sequence to a multiple of this.
             return_tensors: "pt", "np" or None for lists.
+            return_attention_mask: False leaves it out; True refuses encodings without one.
             **kwargs: what other tokenizers take; refused unless it asks for nothing.
 
         Raises:
             ValueError: encodings of another tokenizer, or an option that a stack cannot honor.
         """
-        check_options(kwargs, "return_attention_mask")
+        check_options(kwargs)
         limit = self.model_max_length if max_length is None else max_length
         batch = pad_encodings(
             encoded_inputs,
@@ -400,6 +383,13 @@ class StackedEmotionTokenizer(StackedVocabulary, PreTrainedTokenizerBase):
             pad_to_multiple_of,
             as_lists=not return_tensors,
         )
+        if return_attention_mask and "attention_mask" not in batch:
+            raise ValueError(
+                "These encodings have no attention_mask, which cannot be made from input_ids: "
+                "encode the texts without return_attention_mask=False."
+            )
+        if return_attention_mask is False:
+            batch.pop("attention_mask", None)
         return BatchEncoding(batch, tensor_type=return_tensors)
 
     def word_offsets(self, text: str, max_length: int | None = None) -> list[WordSpan]:

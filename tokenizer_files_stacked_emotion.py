@@ -138,9 +138,9 @@ def take_backend(name: str, tokenizer: Any) -> tuple[tokenizers.Tokenizer, int]:
 
 
 def write_tokenizers(
-    folder: Path, settings: Mapping[str, Any], backends: Mapping[str, tokenizers.Tokenizer]
+    folder: Path, settings: Mapping[str, Any] | None, backends: Mapping[str, tokenizers.Tokenizer]
 ) -> list[Path]:
-    """Write `tokenizers/<name>/tokenizer.json` of each encoder and the settings.
+    """Write `tokenizers/<name>/tokenizer.json` of each encoder and the settings, if given.
 
     Returns:
         The paths of the files written.
@@ -149,7 +149,9 @@ def write_tokenizers(
         ValueError: a link in the folder leads out of it.
     """
     contents = {_file_of(name): backend.to_str() for name, backend in backends.items()}
-    contents[SETTINGS] = json.dumps(settings, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    if settings is not None:
+        text = json.dumps(settings, indent=2, ensure_ascii=False, sort_keys=True)
+        contents[SETTINGS] = f"{text}\n"
     for name, content in contents.items():
         target = folder / name
         if not target.resolve().is_relative_to(folder.resolve()):

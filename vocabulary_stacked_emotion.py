@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 import tokenizers
 
 from .alignment_stacked_emotion import AlignedBatchEncoder
+from .padding_stacked_emotion import check_options, check_setting
+from .tokenizer_files_stacked_emotion import check_settings, write_tokenizers
 from .words_stacked_emotion import WordSpan
+
+SETTINGS = (
+    "encoder_names", "encoder_prefixes", "placeholders", "normalization", "encoder_pad_ids",
+    "model_max_length",
+)  # fmt: skip
 
 
 class StackedVocabulary:
@@ -23,6 +31,49 @@ class StackedVocabulary:
     backends: dict[str, tokenizers.Tokenizer]
     encoder_pad_ids: dict[str, int]
     _encoder: AlignedBatchEncoder
+    _special_tokens_map: dict[str, Any]
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        """A setting acts at once; one that a stack cannot honor is refused.
+
+        Raises:
+            ValueError: names the setting.
+        """
+        if "_encoder" not in self.__dict__:
+            super().__setattr__(key, value)
+        elif key in ("encoder_names", "backends"):
+            raise ValueError(f"{key} cannot be changed: build a new one with from_tokenizers.")
+        elif key in ("pad_token", "pad_token_id"):
+            pad_id = self._id_of_padding(value)
+            self.encoder_pad_ids = self.encoder_pad_ids | {self.encoder_names[0]: pad_id}
+        elif key in SETTINGS:
+            self._use(check_settings(self._settings() | {key: value}))
+        else:
+            check_setting(key, value)
+            super().__setattr__(key, value)
+
+    def _id_of_padding(self, token: Any) -> int:
+        """The id of what is to be the first encoder's padding token, given by itself or its id."""
+        number = isinstance(token, int) and not isinstance(token, bool)
+        pad_id = token if number else self._first.token_to_id(str(token))
+        if pad_id is None or pad_id < 0 or self._first.id_to_token(pad_id) is None:
+            raise ValueError(
+                f"pad_token {token!r} is not in the vocabulary of the first encoder, "
+                f"{self.encoder_names[0]!r}; every encoder pads with a token of its own, see "
+                "encoder_pad_ids."
+            )
+        return pad_id
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in SETTINGS}
+
+    def _use(self, settings: Mapping[str, Any]) -> None:
+        """Take checked settings."""
+        self.__dict__.update(settings)
+        self.__dict__["_encoder"] = AlignedBatchEncoder.from_settings(settings, self.backends)
+        pad_token = self._first.id_to_token(self.pad_token_id)
+        self._special_tokens_map["pad_token"] = pad_token or "[PAD]"
+        self.__dict__["init_kwargs"] = self._settings() | {"pad_token": pad_token}
 
     def word_offsets(self, text: str, max_length: int | None = None) -> list[WordSpan]:
         """The words of a text that the model sees, as `(start, end)` characters of it."""
@@ -52,19 +103,15 @@ class StackedVocabulary:
 
     @property
     def vocab_size(self) -> int:
-        """Number of tokens of all tokenizers together."""
-        return sum(self.vocab_sizes.values())
+        """Number of tokens of the first encoder's tokenizer; see `vocab_sizes` for all."""
+        return self._first.get_vocab_size()
 
     def __len__(self) -> int:
         return self.vocab_size
 
     def get_vocab(self) -> dict[str, int]:
-        """All tokens as `name/token`, with the id each has in its own tokenizer."""
-        return {
-            f"{name}/{token}": index
-            for name, backend in self.backends.items()
-            for token, index in backend.get_vocab().items()
-        }
+        """The tokens of the first encoder's tokenizer; `backends[name].get_vocab()` for others."""
+        return self._first.get_vocab()
 
     @property
     def pad_token_id(self) -> int:
@@ -84,8 +131,17 @@ class StackedVocabulary:
     def save_vocabulary(
         self, save_directory: str, filename_prefix: str | None = None
     ) -> tuple[str, ...]:
-        """Nothing beyond what `save_pretrained` writes."""
-        return ()
+        """Write `tokenizers/<name>/tokenizer.json` of each encoder.
+
+        Returns:
+            The paths of the files written.
+
+        Raises:
+            ValueError: a `filename_prefix`.
+        """
+        if filename_prefix:
+            raise ValueError("save_vocabulary has no filename_prefix: every encoder has a folder.")
+        return tuple(map(str, write_tokenizers(Path(save_directory), None, self.backends)))
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """Special tokens that an encoder's tokenizer adds to a text, at most."""
@@ -93,11 +149,29 @@ class StackedVocabulary:
             raise ValueError("StackedEmotionTokenizer takes single texts, not pairs.")
         return max(self._encoder.specials)
 
-    def tokenize(self, text: str, pair: str | None = None, **kwargs: Any) -> list[str]:
-        """The words of the text; sub-words differ by encoder, see `encoder_tokens`."""
-        if pair is not None:
-            raise ValueError("StackedEmotionTokenizer takes single texts, not pairs.")
-        return [text[start:end] for start, end in self.word_offsets(text)]
+    def tokenize(
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs: Any
+    ) -> list[str]:
+        """The sub-words the first encoder reads; see `encoder_tokens` for all encoders.
+
+        Args:
+            text: the text.
+            pair: refused; texts are single.
+            add_special_tokens: the special tokens of the encoder, too.
+            **kwargs: options of a call, such as `max_length`.
+
+        Raises:
+            ValueError: a pair, something that is not one text, or an option without a meaning.
+        """
+        if pair is not None or not isinstance(text, str):
+            raise ValueError("StackedEmotionTokenizer.tokenize takes a single text, no pairs.")
+        options = {**kwargs, "return_attention_mask": True}
+        encoding = self(text, add_special_tokens=add_special_tokens, **options)  # type: ignore[operator]
+        ids, mask = (
+            np.asarray(encoding[key]).reshape(-1, len(self.encoder_names))[:, 0]
+            for key in ("input_ids", "attention_mask")
+        )
+        return self.convert_ids_to_tokens(ids[mask == 1])
 
     def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> Any:
         """Id of a token (or ids of a list) in the first encoder's tokenizer; None if unknown."""
@@ -127,32 +201,40 @@ class StackedVocabulary:
         decoder = self._first.decoder
         return " ".join(tokens) if decoder is None else decoder.decode(list(tokens))
 
-    def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> Any:
+    def decode(
+        self,
+        token_ids: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """The text as the first encoder reads it.
 
         Args:
             token_ids: an id or (sequence,) ids of the first encoder, (sequence, encoders) ids of
                 all, or a list or array of several (sequence, encoders).
             skip_special_tokens: leave them out.
-            **kwargs: ignored, as the text is not cleaned up.
+            clean_up_tokenization_spaces: take the space away that stands before punctuation.
+            **kwargs: what other tokenizers take; refused unless it asks for nothing.
 
         Returns:
             A text, or a list of texts for several.
 
         Raises:
-            ValueError: the ids have another shape.
+            ValueError: the ids have another shape, or an option that a stack cannot honor.
         """
+        check_options(kwargs)
+        options = (skip_special_tokens, clean_up_tokenization_spaces)
         if _depth(token_ids) == 3:
-            return [self.decode(ids, skip_special_tokens) for ids in token_ids]
+            return [self.decode(ids, *options) for ids in token_ids]
         column = self._first_column(token_ids)
         ids = [column] if isinstance(column, int) else column
-        return self._first.decode(ids, skip_special_tokens=skip_special_tokens)
+        text = self._first.decode(ids, skip_special_tokens=skip_special_tokens)
+        return self.clean_up_tokenization(text) if clean_up_tokenization_spaces else text  # type: ignore[attr-defined]
 
-    def batch_decode(
-        self, sequences: Any, skip_special_tokens: bool = False, **kwargs: Any
-    ) -> list[str]:
-        """`decode` of each of several (sequence, encoders) ids."""
-        return [self.decode(ids, skip_special_tokens) for ids in sequences]
+    def batch_decode(self, sequences: Any, *args: Any, **kwargs: Any) -> list[str]:
+        """`decode` of each of several (sequence, encoders) ids, with the same options."""
+        return [self.decode(ids, *args, **kwargs) for ids in sequences]
 
     def _first_column(self, ids: Any) -> int | list[int]:
         """Ids of the first encoder; one for a single id."""
@@ -184,7 +266,10 @@ class StackedVocabulary:
         )
 
     def add_special_tokens(self, special_tokens_dict: Any, **kwargs: Any) -> int:
-        """Refused, as `add_tokens`."""
+        """Refused, as `add_tokens`; but `{"pad_token": token}` sets the first encoder's padding."""
+        if set(special_tokens_dict) == {"pad_token"}:
+            self.pad_token = special_tokens_dict["pad_token"]
+            return 0
         return self.add_tokens(special_tokens_dict, special_tokens=True)
 
     def apply_chat_template(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -192,7 +277,7 @@ class StackedVocabulary:
         raise NotImplementedError("A stack reads single texts: call the tokenizer with a message.")
 
     def get_special_tokens_mask(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: `word_index` tells it."""
+        """Refused: see `word_index`."""
         raise NotImplementedError(
             "Call the tokenizer and use word_index: it is 0 for special tokens, padding and prefix."
         )
@@ -201,7 +286,7 @@ class StackedVocabulary:
 def _depth(ids: Any) -> int:
     """Number of axes of ids, which may be ragged lists."""
     depth = 0
-    while not np.isscalar(ids) and (not hasattr(ids, "ndim") or ids.ndim):
+    while ids is not None and not np.isscalar(ids) and (not hasattr(ids, "ndim") or ids.ndim):
         depth += 1
         if not len(ids):
             break

@@ -30,7 +30,7 @@ from stacked_emotion.trainer.features.cache import CacheLayout, FeatureCache
 from stacked_emotion.trainer.features.writer import FeatureCacheWriter
 from stacked_emotion.trainer.parameter_groups import top_parameters
 from stacked_emotion.trainer.running.processes import prepare_process
-from stacked_emotion.trainer.stages.detached_encoders import encoders_aside
+from stacked_emotion.trainer.stages.cached_training import encoders_aside
 
 LABELS = [f"label_{index}" for index in range(11)]
 NAMES = ["first", "second", "third"]

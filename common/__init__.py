@@ -10,9 +10,7 @@ from typing import Any
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     """The `__getattr__` of a package that imports its names on first use, so that it loads fast.
 
-    Args:
-        package: its `__name__`.
-        homes: name to the module that defines it, relative to the package.
+    `homes` has, by name, the module that defines it, relative to the package.
     """
 
     def load(name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import re
 import sys
 import tempfile
 import textwrap
@@ -16,12 +17,12 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from yaml import YAMLError
 
 from .errors import UserError, did_you_mean
+from .inert_text import inert_output
 from .settings import (
     Whole,
     convert,
     extra_types_of,
-    help_of,
-    hints_of,
+    keys_of,
     locate,
     nested,
     parse_yaml,
@@ -33,22 +34,64 @@ USER_MISTAKE = 2
 INTERRUPTED = 130
 _WIDTH = 120
 _LONG_CHOICES = 16
+_METAVARS = {
+    "file": "FILE", "input": "FILE", "output": "FILE", "dir": "DIR", "scores": "DIR",
+    "column": "NAME", "columns": "NAME", "names": "NAME", "name": "NAME", "split": "NAME",
+    "sheet": "NAME", "label": "NAME", "encoding": "NAME", "delimiter": "SIGN", "separator": "SIGN",
+    "model": "MODEL", "student": "MODEL", "revision": "REVISION", "digest": "DIGEST",
+    "language": "CODE", "host": "HOST", "branch": "NAME", "link": "URL", "license": "ID",
+}  # fmt: skip
+"""What stands for the value of an option in the help, by the last word of its name."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 class _Format(argparse.HelpFormatter):
-    """One line per option."""
+    """One line per option, the same look in every command."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=38, width=_WIDTH)
 
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):  # argparse forgets their indentation
+            self._action_max_length += self._indent_increment
+
+    def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any) -> str:
+        if usage is None:
+            needed = [one for one in actions if one.required or not one.option_strings]
+            needed.sort(key=lambda one: bool(one.option_strings))
+            words = [" ".join((*one.option_strings[:1], self._usage_args(one))) for one in needed]
+            usage = " ".join(["%(prog)s", *words, "[options]"])
+        return super()._format_usage(usage, actions, groups, prefix)
+
+    def _usage_args(self, action: argparse.Action) -> str:
+        default = self._get_default_metavar_for_optional(action)
+        return self._format_args(action, default if action.option_strings else action.dest)
+
     def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
         found = super()._format_args(action, default_metavar)
-        return found if action.nargs != "+" else f"{action.metavar or default_metavar} …"
+        (name,) = self._metavar_formatter(action, default_metavar)(1)
+        return {"+": f"{name} …", "*": f"[{name} …]"}.get(str(action.nargs), found)
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        if action.choices is not None:
+            return _choice(list(action.choices))
+        if action.type in (int, float):
+            return "N" if action.type is int else "X"
+        return _word(action.dest)
+
+    def _metavar_formatter(self, action: argparse.Action, default_metavar: str) -> Any:
+        name = action.metavar or default_metavar
+        return lambda size: name if isinstance(name, tuple) else (name,) * size
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        text = super()._expand_help(action)
+        known = action.choices is not None and action.metavar is None and action.option_strings
+        return _with_choices(text, list(action.choices or ())) if known else text
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser in which `--repo-id` and `--repo_id` are the same option.
+    """A parser in which `--repo_id` and `--repo-id` are the same option; the help shows the first.
 
     Every parser has `--debug`. A word that is not an option is refused with the nearest one.
     """
@@ -104,37 +147,53 @@ class Parser(argparse.ArgumentParser):
         self.paths.add(path)
 
 
-def add_settings(parser: Parser, kind: type, sections: Iterable[str] = ()) -> None:
+Commands = dict[str, tuple[str, Callable[[Parser], None]]]
+"""By the name of a command its line of help, and what declares its options."""
+
+
+def add_settings(
+    parser: Parser,
+    kind: type,
+    sections: Iterable[str] = (),
+    only: Iterable[str] | None = None,
+    heading: str = "options",
+) -> None:
     """Add the keys of a dataclass as options, grouped by their headings.
 
     Args:
         parser: gets an option per key, and takes those of sections by their path.
         kind: the dataclass of the settings.
         sections: sections whose keys the help lists.
+        only: the keys, in the order of the help; by default all.
+        heading: of keys without one of their own.
     """
     parser.settings = kind
     groups: dict[str, Any] = {}
-    about, hints = help_of(kind), hints_of(kind)
-    entries = [(name, hints[name], about[name], "options") for name in hints]
-    entries = [entry for entry in entries if not _is_section(entry[1])]
+    known = keys_of(kind)
+    entries = {name: (heading, *known[name]) for name in only or known}
     for name in sections:
-        for key, hint in hints_of(hints[name]).items():
-            if get_origin(hint) is list and section_of(hint):
-                continue
-            entry = help_of(hints[name])[key]
-            entries.append((f"{name}.{key}", hint, entry, about[name]["help"]))
-    for path, hint, entry, heading in entries:
-        title = entry.get("group", heading)
+        section, about = known[name]
+        entries |= {f"{name}.{k}": (about["help"], *v) for k, v in keys_of(section).items()}
+    for path, (default_title, hint, entry) in entries.items():
+        if section_of(hint) is hint and not hasattr(hint, "shorthand"):
+            continue  # a section without a shorthand, which no single option can set
+        if "." in path and get_origin(hint) is list and section_of(hint):
+            continue  # listed once, at the top level
+        title = entry.get("group", default_title)
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
-        text = str(entry.get("help", "")).split(". ")[0].removesuffix(".")
-        if _metavar(hint) == "KIND":
-            text = f"{', '.join(_choices(hint))}: {text}"
         groups[title].add_argument(
-            f"--{path}", dest=path, metavar=entry.get("metavar", _metavar(hint)), **_arity(hint),
-            help=textwrap.shorten(text, 80, placeholder=" …").replace("%", "%%"),
+            f"--{path}", dest=path, metavar=entry.get("metavar", _metavar(path, hint)),
+            **_arity(hint),
+            help=_with_choices(one_line(str(entry.get("help", ""))), _choices(hint)),
         )  # fmt: skip
         parser.paths.add(path)
+
+
+def one_line(text: str) -> str:
+    """The first sentence of a help text, for `--help`."""
+    first = text.split(". ")[0].removesuffix(".")
+    return textwrap.shorten(first, 80, placeholder=" …").replace("%", "%%")
 
 
 def settings_given(parser: Parser, options: argparse.Namespace) -> dict[str, Any]:
@@ -199,44 +258,54 @@ def _arity(hint: Any) -> dict[str, Any]:
     return options | ({"nargs": "+"} if names or _takes(hint, list) else {})
 
 
-def _is_section(hint: Any) -> bool:
-    """Whether it is a section without a shorthand, which no single option can set."""
-    return section_of(hint) is hint and not hasattr(hint, "shorthand")
-
-
 def _choices(hint: Any) -> list[str]:
     """The values of a Literal, or of one in a union."""
     literal = next((one for one in (hint, *get_args(hint)) if get_origin(one) is Literal), None)
     return [str(value) for value in get_args(literal)]
 
 
-def _metavar(hint: Any) -> str:
+def _choice(values: Sequence[Any]) -> str:
+    """How the help shows a choice: its values, or KIND if they are long."""
+    shown = "|".join(map(str, values))
+    return shown if len(shown) <= _LONG_CHOICES else "KIND"
+
+
+def _with_choices(text: str, values: Sequence[Any]) -> str:
+    """The help of a choice, with its values if they are not in its metavar."""
+    return f"{text} ({', '.join(map(str, values))})" if _choice(values) == "KIND" else text
+
+
+def _word(name: str) -> str:
+    """What stands for the value of an option that takes text."""
+    return _METAVARS.get(re.split(r"[._-]", name)[-1], "TEXT")
+
+
+def _metavar(name: str, hint: Any) -> str:
     members = [hint, *get_args(hint)]
-    if choices := "|".join(_choices(hint)):
-        return choices if len(choices) <= _LONG_CHOICES else "KIND"
+    if choices := _choices(hint):
+        return _choice(choices)
     if bool in members:
         return "true|false"
     for kind, word in ((int, "N"), (float, "X")):
         if kind in members:
             return word
-    return "TEXT"
+    return _word(name)
 
 
 def run_command(command: Callable[[], Any], words: Sequence[str], name: str) -> int:
-    """Run a command and return its exit code.
+    """Run a command and return its exit code: its own, 2 for a `UserError`, 1 for a bug, 130 if
+    interrupted.
 
-    A `UserError` is printed as one line. Anything else is a bug of this package: its traceback goes
-    to a file that the message names.
-
-    Args:
-        command: returns an exit code, or None for success.
-        words: those of the command; with `--debug` among them the traceback is printed too.
-        name: the command's, for the file's name.
-
-    Returns:
-        What the command returns, 2 for a `UserError`, 1 for a bug, 130 when interrupted.
+    A `UserError` is printed as it is, anything printed without the control characters of foreign
+    texts. Any other error is a bug of this package: its traceback goes to a file that the message
+    names. With `--debug` among the words it is printed too.
     """
     debug = "--debug" in words
+    with inert_output():
+        return _run(command, debug, name)
+
+
+def _run(command: Callable[[], Any], debug: bool, name: str) -> int:
     try:
         return int(command() or 0)
     except KeyboardInterrupt:

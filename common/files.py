@@ -55,7 +55,7 @@ def replace_file(path: Path, write: Callable[[Path], Any], sync: bool = False) -
 
     Args:
         path: the place.
-        write: writes the path it is given, a partial file beside the place.
+        write: writes the partial file beside it.
         sync: wait until the disk has the content, so that a power cut cannot lose it.
     """
     partial = path.with_name(f"{path.name}.partial")
@@ -82,14 +82,9 @@ def discard(folder: Path) -> None:
 
 
 def replace_folder(partial: Path, folder: Path, sign: str | None = None) -> None:
-    """Put a finished folder in the place of another one.
+    """Put a finished folder in the place of an earlier one, which has the file `sign`.
 
     A folder that holds the same files already stays, with everything else in it.
-
-    Args:
-        partial: the finished folder.
-        folder: its place.
-        sign: a file that every earlier version has.
 
     Raises:
         UserError: something else than an earlier version is in the place.

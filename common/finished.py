@@ -107,12 +107,7 @@ def finish(
 
 
 def find(folder: Path, key: str | None, name: str = RECORD) -> tuple[Finished | None, str | None]:
-    """Look for finished work.
-
-    Args:
-        folder: the folder of the work.
-        key: fingerprint of everything it depends on; None for any key.
-        name: of the record's file.
+    """Look for finished work with this key; None for any key.
 
     Returns:
         The work, or None and what is wrong with it, in words that follow its name. Both are None

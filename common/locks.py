@@ -29,12 +29,9 @@ _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 def output_folder(folder: Path, option: str = "--output_dir") -> Iterator[None]:
     """Work in an output folder: make it, lock it, and explain a disk that is full or read-only.
 
-    Args:
-        folder: the folder; made if it is missing.
-        option: what chooses it, for messages.
-
     Raises:
-        UserError: another process works there, or nothing can be written there.
+        UserError: another process works there, or nothing can be written there; `option` is what
+            chooses the folder.
     """
     with disk_errors(folder, option):
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,18 +41,13 @@ def output_folder(folder: Path, option: str = "--output_dir") -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path, output: Path, option: str = "--output_dir") -> Iterator[None]:
-    """Hold a lock file, and remove it at the end.
+    """Hold a lock file that protects an output, and remove it at the end.
 
     The system frees the lock when its process dies, however that happens, and the next process
     takes the file over.
 
-    Args:
-        path: the lock file.
-        output: what it protects, for the message.
-        option: what chooses the output, for the message.
-
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it; `option` is what chooses the output.
     """
     holder = _read_holder(path)
     with ExitStack() as stack:

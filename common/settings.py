@@ -33,12 +33,9 @@ _WORDS = dict.fromkeys(_YES, True) | dict.fromkeys(_NO, False)
 
 
 def option(default: Any, text: str, **more: Any) -> Any:
-    """A dataclass field with a help text.
+    """A dataclass field with a line of help; a default that is a list, dict or section is copied.
 
-    Args:
-        default: its value when nothing is given; lists, dicts and sections are copied.
-        text: one line of help.
-        **more: further metadata: `metavar`, or `group`, the heading in `--help`.
+    `more` is further metadata: `metavar`, or `group`, the heading in `--help`.
     """
     metadata = {"help": text} | more
     if isinstance(default, (list, dict)):
@@ -122,29 +119,23 @@ def dump_yaml(values: Mapping[str, Any]) -> str:
 
 
 @cache
-def hints_of(kind: type) -> dict[str, Any]:
-    """The keys of a section and their types; keys of flat fields are among them."""
+def keys_of(kind: type) -> dict[str, tuple[Any, Mapping[str, Any]]]:
+    """Type and metadata of the keys of a section; a flat field adds its own, under its heading."""
     known = get_type_hints(kind)
-    hints: dict[str, Any] = {}
+    found: dict[str, tuple[Any, Mapping[str, Any]]] = {}
     for entry in fields(kind):
-        if entry.metadata.get("flat"):
-            hints |= hints_of(known[entry.name])
-        elif not {"extra", "hidden"} & set(entry.metadata):
-            hints[entry.name] = known[entry.name]
-    return hints
-
-
-def help_of(kind: type) -> dict[str, Mapping[str, Any]]:
-    """The metadata of each key, with the heading of its flat field as `group`."""
-    known = get_type_hints(kind)
-    found: dict[str, Mapping[str, Any]] = {}
-    for entry in fields(kind):
-        if entry.metadata.get("flat"):
-            heading = {"group": entry.metadata["help"]}
-            found |= {k: {**heading, **v} for k, v in help_of(known[entry.name]).items()}
-        elif not {"extra", "hidden"} & set(entry.metadata):
-            found[entry.name] = entry.metadata
+        hint, about = known[entry.name], entry.metadata
+        if about.get("flat"):
+            inner = keys_of(hint).items()
+            found |= {name: (its, {"group": about["help"], **more}) for name, (its, more) in inner}
+        elif not {"extra", "hidden"} & set(about):
+            found[entry.name] = hint, about
     return found
+
+
+def hints_of(kind: type) -> dict[str, Any]:
+    """The type of each key of a section."""
+    return {name: hint for name, (hint, _) in keys_of(kind).items()}
 
 
 def section_of(hint: Any) -> Any:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+
+_BAR = re.compile(r"(?<!\\)\|")
 
 
 def markdown_table(
     header: Sequence[str], rows: Iterable[Sequence[object]], aligned: bool = False
 ) -> str:
-    """A table in Markdown. Bars and line breaks in a cell are escaped.
+    """A table in Markdown. Bars and line breaks in a cell are escaped; foreign text
+    needs `inert_text.in_markdown`.
 
     Args:
         header: titles of the columns.
@@ -31,4 +35,4 @@ def markdown_table(
 
 
 def _cell(value: object) -> str:
-    return " ".join(str(value).replace("|", "\\|").splitlines())
+    return " ".join(_BAR.sub(r"\\|", str(value)).splitlines())

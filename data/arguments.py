@@ -1,14 +1,16 @@
 """Options that say where the labeled texts are and how they are read, the same everywhere."""
 
+# ruff: noqa: RUF009  (option makes a dataclass field)
+
 from __future__ import annotations
 
-import argparse
 import codecs
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 from ..common.errors import DataError, quoted, shorten
+from ..common.settings import option
 from .names import clean_name, why_no_name
 
 FILE_OPTIONS = ("column_names", "delimiter", "quoting", "encoding", "sheet")
@@ -21,12 +23,17 @@ LABEL_OPTIONS = (
 READING_OPTIONS = ("text_column", "id_column", *LABEL_OPTIONS, *FILE_OPTIONS, "on_bad_rows")
 """All options of reading, which train, distill, ablate, tune, evaluate and inspect share."""
 
-_FORMATS = ".csv, .tsv, .txt (tabs, no quotes), .jsonl, .json, .parquet or .xlsx"
-_CHOICES = {
-    "on_bad_rows": ("error", "skip"),
-    "quoting": ("auto", "csv", "none"),
-    "label_format": ("names", "multi_hot", "ids", "columns"),
+DATASET_OPTIONS = {
+    "dataset_config_name": "configuration of the data set",
+    "dataset_split": "split of the data set; default: the only one",
+    "dataset_revision": "commit, tag or branch of the data set",
 }
+"""Options of the commands that read one split of a data set, with their help."""
+
+LabelFormat = Literal["names", "multi_hot", "ids", "columns"]
+Quoting = Literal["auto", "csv", "none"]
+OnBadRows = Literal["error", "skip"]
+_CHOICES = {"label_format": LabelFormat, "quoting": Quoting, "on_bad_rows": OnBadRows}
 _SIGNS = {"tab": "\t", "\\t": "\t", "newline": "\n", "\\n": "\n"}
 
 
@@ -45,144 +52,98 @@ class DataArguments:
         DataError: Two options contradict each other, or a value is out of range.
     """
 
-    dataset_name: str | None = field(
-        default=None,
-        metadata={"help": "Data set on the Hub, or a folder that datasets can load. Folders "
-                  "written by save_to_disk work too."},
-    )  # fmt: skip
-    dataset_config_name: str | None = field(
-        default=None, metadata={"help": "Configuration of the data set, such as subtask5.arabic."}
+    dataset_name: str | None = option(
+        None, "data set on the Hub, or a folder that datasets can load or has saved"
     )
-    dataset_revision: str | None = field(
-        default=None,
-        metadata={"help": "Branch, tag or commit of the data set. The commit that was read is "
-                  "recorded."},
-    )  # fmt: skip
-    train_file: str | None = field(
-        default=None, metadata={"help": f"Training texts. Formats: {_FORMATS}."}
+    dataset_config_name: str | None = option(
+        None, "configuration of the data set, such as subtask5.arabic"
     )
-    validation_file: str | None = field(
-        default=None, metadata={"help": "Validation texts, in one of the same formats."}
+    dataset_revision: str | None = option(
+        None, "branch, tag or commit of the data set; the commit that was read is recorded"
     )
-    test_file: str | None = field(
-        default=None, metadata={"help": "Test texts, in one of the same formats."}
+    train_file: str | None = option(
+        None, "training texts: .csv, .tsv, .txt (tabs), .jsonl, .json, .parquet or .xlsx"
     )
-    train_split: str = field(
-        default="train", metadata={"help": "Split of the data set to train on."}
+    validation_file: str | None = option(None, "validation texts, in one of the same formats")
+    test_file: str | None = option(None, "test texts, in one of the same formats")
+    train_split: str = option("train", "split of the data set to train on")
+    validation_split: str = option(
+        "validation", "split of the data set to validate on; may be absent if not set"
     )
-    validation_split: str = field(
-        default="validation",
-        metadata={"help": "Split of the data set to validate on; may be absent if not set."},
+    test_split: str = option("test", "split of the data set to test on; as above")
+    text_column: str | None = option(
+        None, "column of texts; default: the one called text, Tweet, …, or of strings"
     )
-    test_split: str = field(
-        default="test", metadata={"help": "Split of the data set to test on; as above."}
+    label_columns: list[str] | None = option(
+        None, "columns of 0 and 1, one per label; default: all such columns", metavar="NAME"
     )
-    text_column: str | None = field(
-        default=None,
-        metadata={"help": "Column of texts. Default: the one called text, Tweet, sentence, …, or "
-                  "the only column of strings."},
-    )  # fmt: skip
-    label_columns: list[str] | None = field(
-        default=None,
-        metadata={"help": "Columns of 0 and 1, one per label. Default: all such columns."},
+    labels_column: str | None = option(
+        None, "one column of labels; default: the one called labels, label or emotions"
     )
-    labels_column: str | None = field(
-        default=None,
-        metadata={"help": "One column of labels: names, vectors of 0 and 1, or class numbers. "
-                  "Default: the one called labels, label, emotions or emotion."},
-    )  # fmt: skip
-    label_format: Literal["names", "multi_hot", "ids", "columns"] | None = field(
-        default=None,
-        metadata={"help": "What the labels are. names or ids (class numbers from 0) in one column, "
-                  "multi_hot (vectors of 0 and 1) in one column, or columns of 0 and 1. Default: "
-                  "the one kind that fits every cell."},
-    )  # fmt: skip
-    label_separator: str | None = field(
-        default=None,
-        metadata={"help": "Separator between two names in the column of labels. Also 'tab', "
-                  "'newline' or a space. Default: the one of , ; | / tab and newline that occurs."},
-    )  # fmt: skip
-    label_names: list[str] | None = field(
-        default=None,
-        metadata={"help": "The labels and their order. Default: those of the training texts, in "
-                  "the order of their columns, or sorted if they are names in one column."},
-    )  # fmt: skip
-    positive_from: float | None = field(
-        default=None,
-        metadata={"help": "For intensities: the lowest number that means the label is given. "
-                  "For example 1 where labels are rated 0 to 3."},
-    )  # fmt: skip
-    ignore_columns: list[str] | None = field(
-        default=None, metadata={"help": "Columns that are neither text nor labels."}
+    label_format: LabelFormat | None = option(None, "their kind; default: the one that fits")
+    label_separator: str | None = option(
+        None, "sign between two names, also tab, newline or ' '; default: found in the column"
     )
-    id_column: str | None = field(
-        default=None,
-        metadata={"help": "Column of identifiers. Default: the one called id, if any."},
+    label_names: list[str] | None = option(
+        None, "the labels and their order; default: those of the training texts", metavar="NAME"
     )
-    column_names: list[str] | None = field(
-        default=None,
-        metadata={"help": "Names of all columns, in order, for a file without a header."},
+    positive_from: float | None = option(
+        None, "for intensities: the lowest number that means the label is given"
     )
-    delimiter: str | None = field(
-        default=None,
-        metadata={"help": "Character between two fields, or 'tab'. Default: found in the file."},
+    ignore_columns: list[str] | None = option(
+        None, "columns that are neither text nor labels", metavar="NAME"
     )
-    quoting: Literal["auto", "csv", "none"] = field(
-        default="auto",
-        metadata={"help": "csv: fields may have double quotes; none: quotation marks are part "
-                  "of the text. Default: csv in .csv, none in .tsv and .txt."},
-    )  # fmt: skip
-    encoding: str | None = field(
-        default=None,
-        metadata={"help": "Encoding of text files, such as WINDOWS-1256. Default: UTF-8, or "
-                  "UTF-16 if the file has its byte order mark."},
-    )  # fmt: skip
-    sheet: str | None = field(
-        default=None, metadata={"help": "Sheet of an Excel file. Default: the only one."}
+    id_column: str | None = option(
+        None, "column of identifiers; default: the one called id, if any"
     )
-    max_train_samples: int | None = field(
-        default=None, metadata={"help": "Use only the first training texts, for a quick trial."}
+    column_names: list[str] | None = option(
+        None, "names of all columns, in order, for a file without a header", metavar="NAME"
     )
-    max_validation_samples: int | None = field(
-        default=None, metadata={"help": "Use only the first validation texts, for a quick trial."}
+    delimiter: str | None = option(
+        None, "character between two fields, or tab; default: found in the file"
     )
-    on_bad_rows: Literal["error", "skip"] = field(
-        default="error",
-        metadata={"help": "Stop at rows that cannot be used (error) or leave them out (skip). "
-                  "Left-out rows are reported, and more than half of all rows are refused."},
-    )  # fmt: skip
-    drop_leaked: bool = field(
-        default=False,
-        metadata={"help": "Leave out validation and test texts that also occur in an earlier "
-                  "split. Default: keep them and mark the figures as leaked."},
-    )  # fmt: skip
-    validation_fraction: float | None = field(
-        default=None,
-        metadata={"help": "Share of the training texts to hold out if no validation texts are "
-                  "given. Chosen by a hash of each text: always the same texts, and equal texts "
-                  "stay together. Default: nothing is held out."},
-    )  # fmt: skip
+    quoting: Quoting = option(
+        "auto", "csv: fields may be in double quotes; auto: csv in .csv, none in .tsv and .txt"
+    )
+    encoding: str | None = option(
+        None, "of text files, such as WINDOWS-1256; default: UTF-8, or UTF-16 by its mark"
+    )
+    sheet: str | None = option(None, "sheet of an Excel file; default: the only one")
+    max_train_samples: int | None = option(
+        None, "use only the first training texts, for a quick trial"
+    )
+    max_validation_samples: int | None = option(
+        None, "use only the first validation texts, for a quick trial"
+    )
+    on_bad_rows: OnBadRows = option(
+        "error", "stop at rows that cannot be used, or leave out and report up to half of all"
+    )
+    drop_leaked: bool = option(
+        False, "leave out texts that an earlier split has; else they are marked as leaked"
+    )
+    validation_fraction: float | None = option(
+        None, "share of the training texts to validate on, by hash, where no others are given"
+    )
 
     def __post_init__(self) -> None:
-        for option in ("label_columns", "label_names", "column_names", "ignore_columns"):
-            value = getattr(self, option)
+        for name in ("label_columns", "label_names", "column_names", "ignore_columns"):
+            value = getattr(self, name)
             if value is not None:
-                check_names(option, value)
-                cleaned = [clean_name(name) for name in value]
-                check_names(option, cleaned)
-                setattr(self, option, cleaned)
-        for option in ("text_column", "labels_column", "id_column"):
-            if getattr(self, option) is not None:
-                setattr(self, option, clean_name(getattr(self, option)))
+                check_names(name, value)
+                cleaned = [clean_name(entry) for entry in value]
+                check_names(name, cleaned)
+                setattr(self, name, cleaned)
+        for name in ("text_column", "labels_column", "id_column"):
+            if getattr(self, name) is not None:
+                setattr(self, name, clean_name(getattr(self, name)))
         self._check_labels()
-        for option, allowed in _CHOICES.items():
-            given = getattr(self, option)
-            if given not in allowed and not (given is None and option == "label_format"):
-                raise DataError(f"--{option} is {given!r}. Use one of {', '.join(allowed)}.")
-        for known in fields(self):
-            value = getattr(self, known.name)
-            if known.name.startswith("max_") and value is not None and value < 1:
-                raise DataError(f"--{known.name} is {value}. Give a number of texts from 1 up.")
+        for name, kind in _CHOICES.items():
+            given, allowed = getattr(self, name), get_args(kind)
+            if given not in allowed and not (given is None and name == "label_format"):
+                raise DataError(f"--{name} is {given!r}. Use one of {', '.join(allowed)}.")
+        for name in ("max_train_samples", "max_validation_samples"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise DataError(f"--{name} is {value}. Give a number of texts from 1 up.")
         if self.validation_fraction is not None and not 0 < self.validation_fraction < 1:
             raise DataError(
                 f"--validation_fraction is {self.validation_fraction}. Use 0 < number < 1."
@@ -237,34 +198,6 @@ class DataArguments:
         ]  # fmt: skip
         options = {name: getattr(self, name) for name in FILE_OPTIONS}
         return options | {"named": [name for name in named if name]}
-
-
-def add_reading_options(parser: Any, names: Iterable[str] = READING_OPTIONS) -> None:
-    """Declare options of `DataArguments` on an argparse parser or a group of it.
-
-    Args:
-        parser: The parser or group.
-        names: Which options.
-    """
-    known = {entry.name: entry for entry in fields(DataArguments)}
-    for name in names:
-        entry = known[name]
-        spellings = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
-        settings: dict[str, Any] = {"default": entry.default, "help": entry.metadata["help"]}
-        if name in _CHOICES:
-            settings["choices"] = _CHOICES[name]
-        elif "list" in str(entry.type):
-            settings |= {"nargs": "+", "metavar": "NAME"}
-        elif "bool" in str(entry.type):
-            settings["action"] = "store_true"
-        elif "float" in str(entry.type):
-            settings["type"] = float
-        parser.add_argument(*spellings, **settings)
-
-
-def reading_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the values of the options that `add_reading_options` declared."""
-    return {name: getattr(options, name) for name in READING_OPTIONS if hasattr(options, name)}
 
 
 def check_delimiter(delimiter: str) -> str:

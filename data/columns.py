@@ -1,15 +1,15 @@
-"""Which columns of a table hold texts, labels and identifiers, and which are left out."""
+"""Which columns of a table hold texts, labels and identifiers, and columns of 0 and 1 read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..common.errors import DataError, did_you_mean, quoted, shorten
 from .arguments import DataArguments
-from .label_cells import CELL_FORMATS, binary_value, number
+from .label_cells import CELL_FORMATS, binary_value, first_positive, number
 from .names import (
     ID_COLUMNS,
     INDEX_COLUMNS,
@@ -23,8 +23,8 @@ from .names import (
 )
 from .tables import Table
 
-_HEADER_HINT = " (is the first line a header? If not, name the columns by --column_names)"
 _MOST_INTENSE = 5  # of a column of whole numbers that may be strengths; else it is a count
+_MANY = 0.01  # share of cells above 1 from which they are intensities rather than typing errors
 _MOST_GIVEN = 100  # where the user says by --positive_from that there are strengths
 
 
@@ -61,10 +61,9 @@ def find_column(table: Table, column: str, option: str) -> str:
         DataError: The table has no such column.
     """
     if column not in table.columns:
-        raise DataError(
-            f"{table.source}: there is no column {column!r}"
-            f"{did_you_mean(column, table.columns)}. The columns are {quoted(table.columns)}. "
-            f"Set --{option} to one of them."
+        raise table.error(
+            f"there is no column {column!r}{did_you_mean(column, table.columns)}. The columns are "
+            f"{quoted(table.columns)}. Set --{option} to one of them."
         )
     return column
 
@@ -72,10 +71,7 @@ def find_column(table: Table, column: str, option: str) -> str:
 def find_text_column(table: Table, text_column: str | None, reserved: Sequence[str] = ()) -> str:
     """Return the column of texts: as named, else by its name, else the only column of strings.
 
-    Args:
-        table: The file.
-        text_column: The column that the user named, if any.
-        reserved: Columns that hold labels or are ignored.
+    `reserved` are columns that hold labels or are ignored.
 
     Raises:
         DataError: There is no such column, or more than one.
@@ -87,8 +83,7 @@ def find_text_column(table: Table, text_column: str | None, reserved: Sequence[s
         name for name in columns_ending_in(free, TEXT_COLUMNS) if _has_strings(table, name)
     ]
     if not candidates:
-        known = INDEX_COLUMNS | LABELS_COLUMNS
-        named = columns_called(free, known)
+        named = columns_called(free, INDEX_COLUMNS | LABELS_COLUMNS)
         candidates = [
             name
             for name in free
@@ -98,9 +93,9 @@ def find_text_column(table: Table, text_column: str | None, reserved: Sequence[s
     if len(candidates) == 1:
         return candidates[0]
     found = f"columns {quoted(candidates)} may all" if candidates else "no column seems to"
-    raise DataError(
-        f"{table.source}: {found} hold the texts. The columns are {quoted(table.columns)}"
-        f"{_HEADER_HINT if table.may_lack_header else ''}. Set --text_column to the right one."
+    raise table.error(
+        f"{found} hold the texts. The columns are {quoted(table.columns)}{table.header_hint}. Set "
+        "--text_column to the right one."
     )
 
 
@@ -133,11 +128,8 @@ def find_columns(
         column = find_column(table, arguments.id_column, "id_column")
     if column in (*columns.labels, columns.names):
         column = None
-    metadata = tuple(name for name in columns.labels if looks_like_metadata(name))
-    return Columns(
-        text, columns.labels, columns.names, columns.inferred, column,
-        metadata if columns.inferred else (),
-    )  # fmt: skip
+    doubted = tuple(name for name in columns.labels if looks_like_metadata(name))
+    return replace(columns, id=column, metadata=doubted if columns.inferred else ())
 
 
 def _label_columns(
@@ -169,8 +161,8 @@ def _check_present(table: Table, names: Sequence[str], option: str) -> None:
         return
     if len(missing) == len(names) and not _binary_columns(table, set()):
         raise unlabeled_error(table, f"none of the columns {quoted(names)} is there")
-    raise DataError(
-        f"{table.source}: label columns are missing: "
+    raise table.error(
+        "label columns are missing: "
         + "; ".join(f"{name!r}{did_you_mean(name, table.columns)}" for name in missing)
         + f". The columns are {quoted(table.columns)}. Add or rename columns, or fix --{option}."
     )
@@ -178,11 +170,11 @@ def _check_present(table: Table, names: Sequence[str], option: str) -> None:
 
 def unlabeled_error(table: Table, reason: str) -> DataError:
     """Return the error for a file that has texts and no labels at all."""
-    return DataError(
-        f"{table.source}: the texts have no labels ({reason}); the columns are "
-        f"{quoted(table.columns)}. Training and evaluation need labels: add them, or name their "
-        "columns by --label_columns or --labels_column. To label texts with a finished model use "
-        "`stacked-emotion predict --model DIR --input FILE --output FILE`."
+    return table.error(
+        f"the texts have no labels ({reason}); the columns are {quoted(table.columns)}. Training "
+        "and evaluation need labels: add them, or name their columns by --label_columns or "
+        "--labels_column. To label texts with a finished model use `stacked-emotion predict "
+        "--model DIR --input FILE --output FILE`."
     )
 
 
@@ -210,9 +202,9 @@ def _is_binary(table: Table, column: str) -> bool:
 
 def _only_cell_column(table: Table, candidates: list[str]) -> str:
     if len(candidates) > 1:
-        raise DataError(
-            f"{table.source}: columns {quoted(candidates)} may all hold the label names. "
-            "Set --labels_column to the right one."
+        raise table.error(
+            f"columns {quoted(candidates)} may all hold the label names. Set --labels_column to "
+            "the right one."
         )
     return candidates[0]
 
@@ -261,8 +253,8 @@ def _infer_labels(table: Table, arguments: DataArguments, skipped: set[str], tex
     if lists and doubted and not by_name:  # a column such as `topic_label` beside 0/1 columns
         lists = []
     if lists and doubted:
-        raise DataError(
-            f"{table.source}: the labels may be the column{'s' if len(lists) > 1 else ''} of "
+        raise table.error(
+            f"the labels may be the column{'s' if len(lists) > 1 else ''} of "
             f"names {quoted(lists)}, or the 0/1 columns {quoted(binary)}. "
             "Set --labels_column or --label_columns."
         )
@@ -270,8 +262,8 @@ def _infer_labels(table: Table, arguments: DataArguments, skipped: set[str], tex
         return Columns(text, names=_only_cell_column(table, lists))
     single = columns_called(binary, LABELS_COLUMNS | MORE_LABELS_COLUMNS)
     if single and single == binary + strengths and label_format != "columns":
-        raise DataError(
-            f"{table.source}: column {single[0]!r} holds 0 and 1 only and is ambiguous: it can be "
+        raise table.error(
+            f"column {single[0]!r} holds 0 and 1 only and is ambiguous: it can be "
             f"one label of its own (--label_columns {single[0]}), or class numbers, which need "
             f"the names of the labels (--labels_column {single[0]} --label_names …)."
         )
@@ -283,15 +275,14 @@ def _infer_labels(table: Table, arguments: DataArguments, skipped: set[str], tex
         raise DataError(f"{error}{hint}")
     for name in labels:
         if reason := why_no_name(name):
-            raise DataError(
-                f"{table.source}: the column {name!r} holds 0 and 1, but {reason}. Rename the "
-                "columns, leave this one out by --ignore_columns, or name the labels by "
-                "--label_columns."
+            raise table.error(
+                f"the column {name!r} holds 0 and 1, but {reason}. Rename the columns, leave this "
+                "one out by --ignore_columns, or name the labels by --label_columns."
             )
     if unused:
-        table.problems.notes.append(
-            f"{table.source}: not read as labels, because they do not hold 0 and 1: "
-            f"{'; '.join(unused)}. If they are labels, fix them and set --label_columns."
+        table.note(
+            f"not read as labels, because they do not hold 0 and 1: {'; '.join(unused)}. If they "
+            "are labels, fix them and set --label_columns."
         )
     return Columns(text, labels=tuple(labels), inferred=True)
 
@@ -312,11 +303,76 @@ def _check_no_further_label(table: Table, skipped: set[str], label_names: Sequen
     for name in _binary_columns(table, skipped | set(_cell_columns(table, skipped))):
         if name not in label_names:
             row = int(np.argmax(table.binary(name) == 1))
-            raise DataError(
-                f"{table.source}: column {name!r} holds 0 and 1 and is not a label of the training "
-                f"set, which has {quoted(label_names)} ({table.problems.unit} "
-                f"{table.row_numbers[row]}, column {name!r}: value "
+            raise table.error(
+                f"column {name!r} holds 0 and 1 and is not a label of the training set, which has "
+                f"{quoted(label_names)} ({table.row(row)}, column {name!r}: value "
                 f"{shorten(table.columns[name][row])}). Remove the column, add it to the training "
                 "file, leave it out by --ignore_columns, or set --label_columns to the columns "
                 "that are labels."
             )
+
+
+def read_label_columns(
+    table: Table, columns: Columns, positive_from: float | None = None
+) -> np.ndarray:
+    """Return the 0/1 columns as (rows, labels) int8; other values become problems.
+
+    With `positive_from`, numbers from there up are 1, lower ones 0.
+
+    Raises:
+        DataError: No cell at all is 0 or 1, or the columns hold intensities.
+    """
+    if positive_from is not None:
+        labels = np.full((len(table), len(columns.labels)), -1, np.int8)
+        for position, name in enumerate(columns.labels):
+            for index, value in enumerate(table.columns[name]):
+                level = number(value) if (bit := binary_value(value)) is None else bit
+                if level is not None:
+                    labels[index, position] = level >= positive_from
+    else:
+        labels = np.stack([table.binary(name) for name in columns.labels], axis=1)
+        _refuse_intensities(table, columns, labels)
+    if len(table) and (labels < 0).all():
+        first = shorten(table.columns[columns.labels[0]][0])
+        reason = f"no value of {quoted(columns.labels)} is 0 or 1, the first is {first}"
+        raise unlabeled_error(table, reason)
+    hint = ""
+    if columns.inferred:
+        hint = "; if the column is not a label, name those that are by --label_columns"
+    for position, name in enumerate(columns.labels):
+        values = table.columns[name]
+        for index in np.flatnonzero(labels[:, position] < 0).tolist():
+            value = values[index]
+            shown = "the value is missing (null), which" if value is None else shorten(value)
+            level = number(value)
+            above = (
+                ", or, if it is an intensity, set --positive_from 1" if level and level > 1 else ""
+            )
+            table.problems.add(
+                table.row_numbers[index], f"{shown} is not 0 or 1{hint}{above}", name,
+                kind="label that is not 0 or 1",
+            )  # fmt: skip
+    return labels
+
+
+def _refuse_intensities(table: Table, columns: Columns, labels: np.ndarray) -> None:
+    found: dict[str, list[tuple[int, int | float]]] = {}
+    for position, name in enumerate(columns.labels):
+        for index in np.flatnonzero(labels[:, position] < 0):
+            level = number(table.columns[name][index])
+            if level is not None and level > 0:
+                found.setdefault(name, []).append((int(index), level))
+    count = sum(map(len, found.values()))
+    if count < max(2, _MANY * len(table)):
+        return
+    numbers = [number(value) for name in found for value in table.columns[name]]
+    levels = [level for level in numbers if level is not None and level >= 0]
+    name, ((first, level), *_) = next(iter(found.items()))
+    most = max(levels)
+    span = f"{min(levels):g} to {most:g}" if most > 1 else "between 0 and 1"
+    raise table.error(
+        f"the columns {quoted(found)} hold intensities {span}, not 0 and 1 ({count:,} cells, such "
+        f"as {level:g} in {table.row(first)}, column {name!r}). {first_positive(levels)} If they "
+        "are not labels, name the labels by --label_columns or leave columns out by "
+        "--ignore_columns."
+    )

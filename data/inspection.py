@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..common.command_line import Parser, add_settings
 from ..common.errors import DataError, UserError, shorten
-from .arguments import DataArguments, add_reading_options, reading_options
+from .arguments import DATASET_OPTIONS, READING_OPTIONS, DataArguments
 from .files.opening import FORMATS
 
 if TYPE_CHECKING:  # numpy is imported when a file is read, not for --help
@@ -124,19 +125,16 @@ def _table(given: Any, arguments: DataArguments, dataset: dict[str, Any]) -> Tab
     return read_table(given, arguments)
 
 
-def add_inspect_options(parser: argparse.ArgumentParser) -> None:
+def add_inspect_options(parser: Parser) -> None:
     """Declare the options of `inspect`."""
     parser.add_argument(
         "files", nargs="+", metavar="FILE",
-        help=f"a table ({', '.join(FORMATS)}), a folder of a data set, or the ID of one on the Hub",
+        help="tables, folders of data sets, or IDs of data sets on the Hub",
     )  # fmt: skip
-    reading = parser.add_argument_group("reading")
-    add_reading_options(reading)
+    add_settings(parser, DataArguments, only=READING_OPTIONS, heading="reading")
     hub = parser.add_argument_group("data sets")
-    for name, text in (("config_name", "configuration"), ("split", "split; default: the only one"),
-                       ("revision", "commit, tag or branch")):  # fmt: skip
-        option = f"--dataset_{name}"
-        hub.add_argument(option, option.replace("_", "-"), help=f"{text} of the data set")
+    for option, text in DATASET_OPTIONS.items():
+        hub.add_argument(f"--{option}", help=text)
     encoders = parser.add_argument_group("encoders")
     encoders.add_argument(
         "--encoders", nargs="+", metavar="NAME=SOURCE",
@@ -148,19 +146,19 @@ def add_inspect_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--json", action="store_true",
-        help="print one JSON object; several files give a list `files` of them",
+        help="print one JSON object; several files give a list, `files`",
     )  # fmt: skip
 
 
-def inspect_files(options: argparse.Namespace) -> list[Inspection]:
-    """Return what the files of a command line are read as."""
+def inspect_files(options: argparse.Namespace, reading: dict[str, Any]) -> list[Inspection]:
+    """Return what the files of a command line are read as; `reading` are its `DataArguments`."""
     dataset = {
         "config": options.dataset_config_name,
         "split": options.dataset_split,
         "revision": options.dataset_revision,
     }
     try:
-        arguments = DataArguments(**reading_options(options))
+        arguments = DataArguments(**reading)
         found = [inspect_table(file, arguments, dataset) for file in options.files]
     except DataError as error:
         found = [Inspection(file, problems=[str(error)]) for file in options.files]

@@ -58,9 +58,7 @@ class Inventory:
         """Count the texts that are used, and their labels, (texts, labels) of 0 and 1."""
         self.texts = len(texts)
         self.duplicate_texts = len(texts) - len({plain_text(text) for text in texts})
-        counts = (
-            labels.sum(axis=0, dtype=np.int64).tolist() if len(texts) else [0] * len(label_names)
-        )
+        counts = labels.sum(axis=0, dtype=np.int64).tolist()
         self.labels = dict(zip(label_names, counts, strict=True))
 
     def count_folds(self, labels: np.ndarray, fold_of_row: np.ndarray) -> None:

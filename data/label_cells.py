@@ -1,4 +1,7 @@
-"""What one label cell says: an explicit grammar of names, vectors of 0 and 1, and class numbers."""
+"""What label cells say: an explicit grammar of names, vectors of 0 and 1, and class numbers.
+
+Names without brackets are split at the one sign that their column uses.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,15 @@ import ast
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from ..common.errors import shorten
-from .names import clean_name, is_missing, why_no_name
+from ..common.errors import quoted, shorten
+from .names import NUMBER, NUMBERS, clean_name, is_missing, why_no_name
 
-LabelFormat = Literal["names", "multi_hot", "ids", "columns"]
+if TYPE_CHECKING:
+    from .tables import Table
+
 CELL_FORMATS = ("names", "multi_hot", "ids")
 FORMAT_NAMES = {
     "names": "label names", "multi_hot": "vectors of 0 and 1", "ids": "class numbers",
@@ -20,8 +25,6 @@ FORMAT_NAMES = {
 }  # fmt: skip
 
 Token = str | int | float | bool
-_NUMBER = re.compile(r"[+-]?\d+(?:[.٫]\d*)?")
-_NUMBERS = re.compile(rf"\s*{_NUMBER.pattern}(?:\s*[,;|/،؛\s]\s*{_NUMBER.pattern})*\s*")
 _WORDS = {"true": 1, "yes": 1, "نعم": 1, "false": 0, "no": 0, "لا": 0}
 _CLOSING = {"[": "]", "(": ")", "{": "}"}
 _CALL = re.compile(
@@ -32,6 +35,14 @@ _CALL = re.compile(
 _SCALAR = re.compile(r"(?:np|numpy)\.(?!array)\w+\(([^()]*)\)|(?:np|numpy)\.(True|False)_")
 _QUOTED = re.compile(r"""[uU]?('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""", re.DOTALL)
 _CHOICES = ("choices", "labels", "label")
+
+SEPARATORS = (",،，、", ";؛；", "|", "/", "\t", "\n", "#")
+"""What may stand between two names; the characters of one entry count as the same."""
+
+_LETTER = r"[\w\u064b-\u0652\u0670]"
+_BETWEEN = {"#": re.compile(rf"{_LETTER}#{_LETTER}")}  # as doccano joins names; not in "#joy"
+_JOINED = re.compile(r"\s+(?:and|or|و|أو)\s+|\s+و|[^\w\u064b-\u0652\u0670]+|_+")
+_ODD_SIGN = re.compile(rf"{_LETTER} *(&|\+|·|•|~|=|::?|--|<br */?>) *(?={_LETTER})")
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,7 @@ class Cell:
         bare: The text of a cell of names without brackets, to be split at the separator.
         bits: The digits of a cell such as `010`, which may be a vector.
         declared: All keys of a dictionary of 0 and 1: labels, whether they are on or not.
-        vector: Numbers by name, of a dictionary whose values are not 0 and 1.
+        scores: Numbers by name, of a dictionary whose values are not 0 and 1.
     """
 
     tokens: tuple[Token, ...] = ()
@@ -68,7 +79,7 @@ def number(value: Any) -> int | float | None:
         return value
     if isinstance(value, float):
         return int(value) if value == value and value.is_integer() else value
-    if isinstance(value, str) and _NUMBER.fullmatch(stripped := value.strip()):
+    if isinstance(value, str) and NUMBER.fullmatch(stripped := value.strip()):
         found = float(stripped.replace("٫", "."))
         return int(found) if found.is_integer() else found
     return None
@@ -114,10 +125,8 @@ def first_positive(levels: Iterable[float]) -> str:
 
 
 def read_cell(value: Any) -> Cell:
-    """Read one label cell, without a look at the others.
-
-    Args:
-        value: A text, a number, a boolean, a list, a set, a dictionary, or None.
+    """Read one label cell, without a look at the others: a text, number, boolean, list, set,
+    dictionary, or None.
     """
     if hasattr(value, "tolist"):
         value = value.tolist()
@@ -147,15 +156,15 @@ def _read_text(text: str) -> Cell:
         return Cell() if not inner else _read_text(inner)
     if is_missing(stripped):
         return Cell(error=str(why_no_name(stripped)))
-    if _NUMBERS.fullmatch(stripped):
-        found = _NUMBER.findall(stripped)
+    if NUMBERS.fullmatch(stripped):
+        found = NUMBER.findall(stripped)
         tokens = tuple(number(part) for part in found)
         digits = [int(character) for character in stripped] if stripped.isdigit() else []
         bits = tuple(digits) if len(digits) > 1 and set(digits) <= {0, 1} else ()
         return Cell(tokens, bits=bits)  # type: ignore[arg-type]
     if stripped[0] in _CLOSING or (stripped[-1] in "])}" and not is_balanced(stripped)):
         return _read_container(stripped)
-    if _NUMBERS.fullmatch(re.sub(r"(?i)\b(true|false)\b", "1", stripped)):
+    if NUMBERS.fullmatch(re.sub(r"(?i)\b(true|false)\b", "1", stripped)):
         return Cell(tuple(name_or_number(part) for part in re.split(r"[,;|/،؛\s]+", stripped)))
     if (stripped[0] == "<" and stripped[-1] == ">") or "dtype:" in stripped:
         return not_a_list(stripped)
@@ -295,3 +304,118 @@ def is_balanced(text: str) -> bool:
         if depth < 0:
             return False
     return depth == 0
+
+
+def split_bare(
+    table: Table, column: str, cells: list[Cell], separator: str | None,
+    label_names: Sequence[str] | None,
+) -> list[Cell]:  # fmt: skip
+    """Split cells without brackets at the one separator that the column uses.
+
+    A cell that is one of `label_names` stays whole. The table gets a note of a separator other
+    than the comma.
+
+    Raises:
+        DataError: Several signs may separate the names.
+    """
+    texts = list(dict.fromkeys(cell.bare for cell in cells if cell.bare))
+    signs = separator or _find_separator(table, column, texts, label_names)
+    if separator:
+        signs = next((family for family in SEPARATORS if family[0] == separator), separator)
+    whole = set(label_names or ())
+    split = {
+        text: split_names(text, signs) if signs and clean_name(text) not in whole
+        else (clean_name(text),) for text in texts
+    }  # fmt: skip
+    broken = {
+        text for text, tokens in split.items()
+        if any(isinstance(token, str) and not is_balanced(token) for token in tokens)
+    }  # fmt: skip
+    return [not_a_list(cell.bare) if cell.bare in broken else
+            replace(cell, tokens=split[cell.bare], bare=None) if cell.bare else cell
+            for cell in cells]  # fmt: skip
+
+
+def split_names(text: str, separators: str) -> tuple[Token, ...]:
+    """Return the parts of a cell without brackets.
+
+    `separators` is one entry of `SEPARATORS`, or the separator that the user named.
+    """
+    if separators == " ":
+        pattern = r"\s+"
+    elif separators in SEPARATORS:
+        pattern = f"[{re.escape(separators)}]"
+    else:
+        pattern = re.escape(separators)
+    parts = (_unquoted(part) for part in re.split(pattern, text))
+    return tuple(name_or_number(name) for part in parts if (name := clean_name(part)))
+
+
+def note_joined_names(table: Table, column: str, names: Sequence[str]) -> None:
+    """Note a label that seems to be several: put together from others, or with an odd sign."""
+    known = set(names)
+    for name in names:
+        parts = [part for part in _JOINED.split(name) if part]
+        if len(parts) > 1 and known.issuperset(parts):
+            table.note(
+                f"the label {name!r} of column {column!r} is put together from the labels "
+                f"{quoted(parts)}. If they are separate, set --label_separator to the sign between "
+                "them."
+            )
+            return
+    for name in names:
+        if found := _ODD_SIGN.search(name):
+            table.note(
+                f"{name!r} of column {column!r} is read as one label. If it is several, set "
+                f"--label_separator {found[1]!r}."
+            )
+            return
+
+
+def _find_separator(
+    table: Table, column: str, texts: list[str], label_names: Sequence[str] | None
+) -> str:
+    known = set(label_names or ())
+    found = _separators_in(text for text in texts if clean_name(text) not in known)
+    if len(found) > 1 and known:
+        fitting = [
+            signs
+            for signs in found
+            if all(set(split_names(text, signs)) <= known or text in known for text in texts)
+        ]
+        found = {signs: found[signs] for signs in fitting} if len(fitting) == 1 else found
+    if len(found) > 1:
+        shown = "; ".join(f"{signs[0]!r} in {shorten(text)}" for signs, text in found.items())
+        raise table.error(
+            f"column {column!r} holds more than one sign that may separate labels ({shown}). Set "
+            "--label_separator to the one that does; the others are then part of the names."
+        )
+    for signs, text in found.items():
+        if signs[0] != ",":
+            sign = next(sign for sign in signs if sign in text)
+            table.note(
+                f"the labels of column {column!r} are split at {sign!r}, such as {shorten(text)}. "
+                f"--label_separator {sign!r} says so without this note; another separator makes "
+                "the sign part of a name."
+            )
+    return next(iter(found), "")
+
+
+def _separators_in(texts: Iterable[str]) -> dict[str, str]:
+    """Return the separators that occur, each with the first text that holds it."""
+    found: dict[str, str] = {}
+    for text in texts:
+        for signs in SEPARATORS:
+            between = _BETWEEN.get(signs)
+            if signs not in found and (
+                between.search(text) if between else any(sign in text for sign in signs)
+            ):
+                found[signs] = text
+    return found
+
+
+def _unquoted(text: str) -> str:
+    stripped = text.strip()
+    if len(stripped) > 1 and stripped[0] == stripped[-1] and stripped[0] in "'\"":
+        return stripped[1:-1]
+    return stripped

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.errors import DataError, did_you_mean, quoted, shorten
+from ..common.errors import did_you_mean, quoted, shorten
 from .arguments import DataArguments
 from .columns import unlabeled_error
 from .label_cells import (
@@ -17,10 +17,11 @@ from .label_cells import (
     Cell,
     binary_value,
     first_positive,
+    note_joined_names,
     number,
     read_cell,
+    split_bare,
 )
-from .label_separators import note_joined_names, split_bare
 from .names import clean_name, has_invisible, why_no_name
 from .tables import Table
 
@@ -35,14 +36,8 @@ def read_label_cells(
 
     The cells are names, vectors of 0 and 1, or class numbers: the kind that fits every cell that
     is not empty, or the one that the user named. An empty cell is a text without labels, except
-    among vectors.
-
-    Args:
-        table: The file.
-        column: The column of label cells.
-        arguments: The options of reading.
-        label_names: The label set; by default the class names of the data set, else every name
-            that occurs, sorted.
+    among vectors. Without `label_names`, the labels are the class names of the data set, else every
+    name that occurs, sorted.
 
     Raises:
         DataError: No kind fits every cell, or several do; the texts have no label at all, or far
@@ -66,21 +61,31 @@ def read_label_cells(
         return _vectors(table, column, cells, label_names), list(label_names or ()), kind
     if kind == "ids" and not numbered:
         index = next(i for i, cell in enumerate(cells) if cell.tokens)
-        raise DataError(
-            f"{table.source}: {table.problems.unit} {table.row_numbers[index]}, column {column!r}: "
-            f"{shorten(values[index])} is a number, not a label name. Give the names of the "
-            "labels, in the order of their numbers, by --label_names."
+        raise table.error(
+            f"{table.row(index)}, column {column!r}: {shorten(values[index])} is a number, not a "
+            "label name. Give the names of the labels, in the order of their numbers, by "
+            "--label_names."
         )
     if kind == "ids" and arguments.label_format is None:
         _refuse_levels(table, column, cells, len(numbered or ()), mostly=False)
         _refuse_ids_from_1(table, column, cells, numbered or ())
     if label_names is None:
-        label_names = numbered if kind == "ids" else _names_found(cells, column)
-        _check_label_set(table, column, label_names or ())
-    labels = _marked(table, column, cells, list(label_names or ()), numbered, kind)
+        found = {token for cell in cells for token in (*cell.tokens, *cell.declared)}
+        texts = sorted(token for token in found if isinstance(token, str))
+        usable = [name for name in texts if why_no_name(name, column) is None]
+        label_names = list(numbered or ()) if kind == "ids" else usable
+        if len(label_names) > MAX_LABELS:
+            raise table.error(
+                f"column {column!r} holds {len(label_names):,} different labels, such as "
+                f"{quoted(label_names, 3)}; more than {MAX_LABELS} look like a mistake. Check "
+                "--labels_column and --label_separator, or give the set by --label_names."
+            )
+        note_joined_names(table, column, label_names)
+    label_names = list(label_names)
+    labels = _marked(table, column, cells, label_names, numbered, kind)
     if len(values) and not labels.any() and not table.problems:
         raise unlabeled_error(table, f"column {column!r} names no label in any row")
-    return labels, list(label_names or ()), kind
+    return labels, label_names, kind
 
 
 def _class_names(table: Table, column: str, label_names: Sequence[str] | None) -> list[str] | None:
@@ -88,8 +93,8 @@ def _class_names(table: Table, column: str, label_names: Sequence[str] | None) -
     classes = table.class_names.get(column)
     reasons = [reason for name in classes or () if (reason := why_no_name(clean_name(name)))]
     if reasons and label_names is None:
-        raise DataError(
-            f"{table.source}: the classes of column {column!r} are {quoted(classes or ())}, but "
+        raise table.error(
+            f"the classes of column {column!r} are {quoted(classes or ())}, but "
             f"{reasons[0]}. Give the names of the labels, in this order, by --label_names."
         )
     return None if reasons else classes
@@ -97,30 +102,22 @@ def _class_names(table: Table, column: str, label_names: Sequence[str] | None) -
 
 def _note_invisible(table: Table, column: str) -> None:
     """Note cells that hold characters without a shape, which are removed from the labels."""
-    shown = [
-        (row, value)
-        for row, value in zip(table.row_numbers, table.columns[column], strict=True)
+    found = [
+        index
+        for index, value in enumerate(table.columns[column])
         if isinstance(value, str) and not value.isascii() and has_invisible(value)
     ]
-    if shown:
-        table.problems.notes.append(
-            f"{table.source}: invisible characters were removed from the labels in {len(shown):,} "
-            f"cell{'s' * (len(shown) > 1)} of column {column!r}, such as {shorten(shown[0][1])} in "
-            f"{table.problems.unit} {shown[0][0]}."
+    if found:
+        table.note(
+            f"invisible characters were removed from the labels in {len(found):,} "
+            f"cell{'s' * (len(found) > 1)} of column {column!r}, such as "
+            f"{table.cell(found[0], column)}."
         )
 
 
 def _read_cells(values: Sequence[Any]) -> list[Cell]:
-    memory: dict[str, Cell] = {}
-    cells = []
-    for value in values:
-        if not isinstance(value, str):
-            cells.append(read_cell(value))
-            continue
-        if value not in memory:
-            memory[value] = read_cell(value)
-        cells.append(memory[value])
-    return cells
+    texts = {value: read_cell(value) for value in {v for v in values if isinstance(v, str)}}
+    return [texts[v] if isinstance(v, str) else read_cell(v) for v in values]
 
 
 def _binarized(cell: Cell, positive_from: float) -> Cell:
@@ -188,15 +185,20 @@ def _decide(table: Table, column: str, cells: list[Cell], label_names: Sequence[
         if width != len(label_names) and len(everywhere) > 1 and not {(0, 1), (1, 0)} <= orders:
             everywhere.discard("multi_hot")
     if len(everywhere) == 1:
+        (kind,) = everywhere
         deciding = [index for index in told if len(fits[index]) == 1]
         if len(deciding) == 1 < len(told):
-            _note_deciding(table, column, deciding[0], everywhere)
-        return everywhere.pop()
+            table.note(
+                f"column {column!r} is read as {FORMAT_NAMES[kind]}, decided by one cell: "
+                f"{table.row(deciding[0])}, {shorten(table.columns[column][deciding[0]])}. All "
+                "others could also be of another kind: check the first rows, and set "
+                f"--label_format {kind} or another one."
+            )
+        return kind
     _refuse_levels(table, column, cells, len(label_names or ()))
     if label_names and width != len(label_names):
         fits = {index: _kinds(cells[index], len(label_names)) for index in told}
-    values, unit, rows = table.columns[column], table.problems.unit, table.row_numbers
-    where = f"{table.source}: column {column!r}"
+    values = table.columns[column]
     if everywhere:
         index = next((i for i in told if len(cells[i].tokens) > 1), told[0])
         ways = [
@@ -204,38 +206,29 @@ def _decide(table: Table, column: str, cells: list[Cell], label_names: Sequence[
             f"--label_format {kind}"
             for kind in CELL_FORMATS if kind in everywhere
         ]  # fmt: skip
-        raise DataError(
-            f"{where} is ambiguous. {unit.capitalize()} {rows[index]}, {shorten(values[index])}, "
-            f"can be read as {'; or as '.join(ways)}. Set one of these options."
+        raise table.error(
+            f"column {column!r} is ambiguous. {table.row(index).capitalize()}, "
+            f"{shorten(values[index])}, can be read as {'; or as '.join(ways)}. Set one of these "
+            "options."
         )
     counts = Counter(kind for kinds in fits.values() for kind in kinds)
     best = max(CELL_FORMATS, key=lambda kind: counts[kind])
     first = next((index for index in told if best in fits[index]), told[0])
     odd = [index for index in told if best not in fits[index]]
     misfits = "; ".join(
-        f"{unit} {rows[i]}: {shorten(values[i])}"
+        f"{table.row(i)}: {shorten(values[i])}"
         + (f" ({' or '.join(FORMAT_NAMES[kind] for kind in sorted(fits[i]))})" if fits[i] else "")
         for i in odd[:_SHOWN]
     )
     more = f" and {len(odd) - _SHOWN:,} more" if len(odd) > _SHOWN else ""
     if any(n not in (0, 1) for index in told for n in _numbers(cells[index])):
         more += " (if the numbers are intensities, set --positive_from 1)"
-    raise DataError(
-        f"{where} holds label cells of more than one kind. {counts[best]:,} of {len(told):,} can "
-        f"be read as {FORMAT_NAMES[best]}, such as {unit} {rows[first]}: "
+    raise table.error(
+        f"column {column!r} holds label cells of more than one kind. {counts[best]:,} of "
+        f"{len(told):,} can be read as {FORMAT_NAMES[best]}, such as {table.row(first)}: "
         f"{shorten(values[first])}; not so {misfits}{more}. Fix these rows, or set --label_format "
         f"{best}: they are then bad rows, which --on_bad_rows skip leaves out. The other values "
         f"of --label_format are {', '.join(kind for kind in CELL_FORMATS if kind != best)}."
-    )
-
-
-def _note_deciding(table: Table, column: str, index: int, kinds: set[str]) -> None:
-    (kind,) = kinds
-    table.problems.notes.append(
-        f"{table.source}: column {column!r} is read as {FORMAT_NAMES[kind]}, decided by one cell: "
-        f"{table.problems.unit} {table.row_numbers[index]}, "
-        f"{shorten(table.columns[column][index])}. All others could also be of another kind: check "
-        f"the first rows, and set --label_format {kind} or another one."
     )
 
 
@@ -275,10 +268,9 @@ def _refuse_levels(
     levels = [level for row in rows.values() for level in row]
     index = next(iter(rows))
     start = first_positive([number for cell in cells for number in _numbers(cell)] or levels)
-    raise DataError(
-        f"{table.source}: column {column!r} holds intensities, not 0 and 1, such as "
-        f"{shorten(table.columns[column][index])} in {table.problems.unit} "
-        f"{table.row_numbers[index]}. {start}"
+    raise table.error(
+        f"column {column!r} holds intensities, not 0 and 1, such as {table.cell(index, column)}. "
+        f"{start}"
     )
 
 
@@ -296,10 +288,9 @@ def _vectors(
     if width != names and width:
         index = next(i for i, cell in enumerate(cells) if _bits(cell, width) is not None)
         given = f"there are {names}" if label_names else "none is given"
-        raise DataError(
-            f"{table.source}: column {column!r} holds vectors of {width} zeros and ones, such as "
-            f"{shorten(table.columns[column][index])} in {table.problems.unit} "
-            f"{table.row_numbers[index]}; they need {width} label names and {given}. Give the "
+        raise table.error(
+            f"column {column!r} holds vectors of {width} zeros and ones, such as "
+            f"{table.cell(index, column)}; they need {width} label names and {given}. Give the "
             "names in order by --label_names."
         )
     labels = np.zeros((len(cells), names), np.int8)
@@ -320,13 +311,6 @@ def _vectors(
 
 def _add(table: Table, index: int, reason: str, column: str) -> None:
     table.problems.add(table.row_numbers[index], reason, column, kind="label cell")
-
-
-def _names_found(cells: Sequence[Cell], column: str) -> list[str]:
-    found = {token for cell in cells for token in (*cell.tokens, *cell.declared)}
-    return sorted(
-        name for name in found if isinstance(name, str) and why_no_name(name, column) is None
-    )
 
 
 def _marked(
@@ -364,11 +348,11 @@ def _refuse_ids_from_1(
     """Refuse class numbers that are counted from 1: each would be taken for the next label."""
     found = {n for cell in cells for token in cell.tokens if isinstance(n := number(token), int)}
     if min(found, default=0) == 1 and max(found) == len(numbered):
-        raise DataError(
-            f"{table.source}: the class numbers of column {column!r} seem to be counted from 1: 0 "
-            f"does not occur, and {len(numbered)} is one more than the last of the "
-            f"{len(numbered)} labels. They are counted from 0: subtract 1 from each, or, if "
-            f"{len(numbered)} is a mistake, set --label_format ids."
+        raise table.error(
+            f"the class numbers of column {column!r} seem to be counted from 1: 0 does not occur, "
+            f"and {len(numbered)} is one more than the last of the {len(numbered)} labels. They "
+            f"are counted from 0: subtract 1 from each, or, if {len(numbered)} is a mistake, set "
+            "--label_format ids."
         )
 
 
@@ -390,13 +374,3 @@ def _place(
         return reason
     near = did_you_mean(token, index_of) if isinstance(token, str) else ""
     return f"{shorten(token)} is outside the label set{near}; the labels are {quoted(index_of)}"
-
-
-def _check_label_set(table: Table, column: str, names: Sequence[str]) -> None:
-    if len(names) > MAX_LABELS:
-        raise DataError(
-            f"{table.source}: column {column!r} holds {len(names):,} different labels, such as "
-            f"{quoted(names, 3)}; more than {MAX_LABELS} look like a mistake. "
-            "Check --labels_column and --label_separator, or give the set by --label_names."
-        )
-    note_joined_names(table, column, names)

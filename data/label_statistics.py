@@ -16,18 +16,10 @@ ClassWeightMethod = Literal["none", "inverse", "sqrt_inverse", "effective_number
 CLASS_WEIGHT_METHODS: tuple[str, ...] = get_args(ClassWeightMethod)
 
 
-def check_binary_labels(
-    labels: Any, label_names: Sequence[str] | None = None, *, what: str = "labels"
-) -> np.ndarray:
-    """Return multi-label annotations as 0/1 integers, or say which entry is wrong.
+def check_binary_labels(labels: Any, label_names: Sequence[str] | None = None) -> np.ndarray:
+    """Return `(rows, labels)` annotations of 0 and 1 as int64, or say which entry is wrong.
 
-    Args:
-        labels: `(rows, labels)` array of 0/1 values (bool, int or float).
-        label_names: names of the columns, for the message and the expected width.
-        what: how the message calls the array.
-
-    Returns:
-        `(rows, labels)` int64 array.
+    The names of the columns are for the message and the expected width.
 
     Raises:
         ValueError: wrong shape, no rows or labels, NaN, or a value other than 0 and 1.
@@ -35,39 +27,33 @@ def check_binary_labels(
     array = np.asarray(labels)
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(
-            f"{what} must be a (rows, labels) table with at least one row and one label, "
+            f"labels must be a (rows, labels) table with at least one row and one label, "
             f"got shape {array.shape}."
         )
     if label_names is not None and array.shape[1] != len(label_names):
         raise ValueError(
-            f"{what} have {array.shape[1]} columns, but there are {len(label_names)} label names: "
+            f"labels have {array.shape[1]} columns, but there are {len(label_names)} label names: "
             f"{', '.join(label_names)}."
         )
     if array.dtype.kind not in "biuf":
-        raise ValueError(f"{what} must be numbers 0 and 1, got values of type {array.dtype}.")
+        raise ValueError(f"labels must be numbers 0 and 1, got values of type {array.dtype}.")
     wrong = np.argwhere((array != 0) & (array != 1))
     if len(wrong):
         row, column = (int(index) for index in wrong[0])
         label = repr(label_names[column]) if label_names is not None else str(column)
         raise ValueError(
-            f"{what}: row {row}, label {label} is {array[row, column]!s}, but every entry must be "
+            f"labels: row {row}, label {label} is {array[row, column]!s}, but every entry must be "
             f"0 or 1 ({len(wrong)} such {'entry' if len(wrong) == 1 else 'entries'} in all)."
         )
     return array.astype(np.int64)
 
 
 def phi_matrix(labels: np.ndarray) -> np.ndarray:
-    """Phi coefficients (Pearson correlation of binary variables) of all label pairs.
+    """Phi coefficients (Pearson correlation of binary variables) of all pairs of `(rows, labels)`.
 
     `phi_ij = (n·n_ij − n_i·n_j) / sqrt(n_i(n − n_i)·n_j(n − n_j))`. A label that is on in no row
     or in every row has no correlation: 0 with every other label, 1 with itself, never NaN. The
-    matrix is positive semi-definite.
-
-    Args:
-        labels: `(rows, labels)` 0/1 array.
-
-    Returns:
-        `(labels, labels)` float64, symmetric, diagonal 1.
+    `(labels, labels)` float64 matrix is symmetric and positive semi-definite, its diagonal 1.
     """
     table = np.asarray(labels, dtype=np.float64)
     rows = table.shape[0]
@@ -82,17 +68,10 @@ def phi_matrix(labels: np.ndarray) -> np.ndarray:
 
 
 def shrink_correlation(correlation: np.ndarray, shrinkage: float) -> np.ndarray:
-    """Shrink a correlation matrix uniformly toward the identity.
+    """Shrink a `(labels, labels)` correlation matrix uniformly toward the identity.
 
-    `(1 − s)·R + s·I`: the diagonal stays 1, and a positive semi-definite matrix stays so, because
-    its eigenvalues become `(1 − s)·λ + s`.
-
-    Args:
-        correlation: `(labels, labels)` matrix.
-        shrinkage: `s` in [0, 1]; 0 keeps the matrix, 1 gives the identity.
-
-    Returns:
-        `(labels, labels)` float64.
+    `(1 − s)·R + s·I`, with the shrinkage s in [0, 1]: the diagonal stays 1, and a positive
+    semi-definite matrix stays so, because its eigenvalues become `(1 − s)·λ + s`.
 
     Raises:
         ValueError: `correlation` is not square or `shrinkage` is outside [0, 1].
@@ -197,14 +176,7 @@ class LabelStatistics:
 
     @classmethod
     def from_labels(cls, labels: Any, label_names: Sequence[str]) -> LabelStatistics:
-        """Count the labels of a training split.
-
-        Args:
-            labels: `(rows, labels)` array of 0/1.
-            label_names: names of the columns.
-
-        Returns:
-            The statistics of these rows.
+        """Count the labels of a training split, `(rows, labels)` of 0/1 with a name per column.
 
         Raises:
             ValueError: wrong shape, NaN or a value other than 0 and 1, naming row and label; or

@@ -1,4 +1,4 @@
-"""Labeled texts from a data set or from files, checked row by row."""
+"""Labeled texts from a data set or from files, checked row by row, and the splits of a run."""
 
 from __future__ import annotations
 
@@ -7,27 +7,19 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
-from ..common.errors import DataError, quoted, shorten
+from ..common.errors import DataError, UserError, quoted, shorten
 from .arguments import DataArguments, check_names, check_same_set
-from .columns import find_columns
+from .columns import find_columns, read_label_columns
 from .inventory import Inventory, metadata_message, plain_text
-from .label_columns import read_label_columns
 from .label_kinds import read_label_cells
+from .label_statistics import LabelStatistics
 from .names import clean_name, near_equal_names
 from .tables import Table, read_table, table_from_arrow
-
-__all__ = [
-    "DataArguments",
-    "LabeledTexts",
-    "Split",
-    "labeled_table",
-    "load_labeled_texts",
-    "warn_about_overlap",
-]
 
 logger = logging.getLogger(__name__)
 
@@ -111,12 +103,9 @@ def load_labeled_texts(
         label_names: The label set that the texts must have, that of the training texts or of a
             finished model, and its order.
 
-    Returns:
-        The texts, or None for `validation` and `test` if neither a file nor a split is there.
-
     Raises:
-        DataError: Something is wrong with a file, a column, a row or a value; the message says
-            what, where and how to fix it.
+        DataError: Something is wrong with a file, a column, a row or a value, or there are no
+            training texts; the message says what, where and how to fix it.
 
     Example:
         >>> rows = [{"text": "فرحان", "labels": ["joy"]}, {"text": "خايف", "labels": ["fear"]}]
@@ -150,9 +139,8 @@ def load_labeled_texts(
         held_out = _held_out(texts, arguments.validation_fraction or 0.0)
         texts = texts.select(held_out if split == "validation" else ~held_out)
         texts.source += f" ({'held out' if split == 'validation' else 'without the held-out'} rows)"
-    limit = {"train": arguments.max_train_samples, "validation": arguments.max_validation_samples}
-    if limit.get(split) is not None:
-        texts = texts.select(range(min(len(texts), limit[split] or 0)))
+    if (limit := getattr(arguments, f"max_{split}_samples", None)) is not None:
+        texts = texts.select(range(min(len(texts), limit)))
     if split == "train" and texts.inventory:
         texts.notes += texts.inventory.warnings()
     for note in texts.notes:
@@ -168,13 +156,8 @@ def labeled_table(
 ) -> LabeledTexts:
     """Return the texts and labels of a table, with the inventory of what was read.
 
-    Columns that look like metadata are read as labels here, and named in the inventory.
-
-    Args:
-        table: The table.
-        arguments: How it is read.
-        label_names: The label set, if it is known.
-        closed_set: Whether a further 0/1 column is an error, where the columns are inferred.
+    Columns that look like metadata are read as labels here, and named in the inventory. With
+    `closed_set` a further 0/1 column is an error, where the columns are inferred.
 
     Raises:
         DataError: See `load_labeled_texts`.
@@ -189,9 +172,9 @@ def labeled_table(
     inferred = not (arguments.label_names or arguments.label_columns or arguments.labels_column)
     for name in arguments.ignore_columns or ():
         if name not in table.columns and label_names is None:
-            raise DataError(
-                f"{table.source}: there is no column {name!r}. The columns are "
-                f"{quoted(table.columns)}. Fix --ignore_columns."
+            raise table.error(
+                f"there is no column {name!r}. The columns are {quoted(table.columns)}. Fix "
+                "--ignore_columns."
             )
     columns = find_columns(table, arguments, label_names, closed_set and inferred)
     values, empty = _check_texts(table, columns.text)
@@ -221,12 +204,7 @@ def labeled_table(
 def warn_about_overlap(train: LabeledTexts, other: LabeledTexts, name: str = "train") -> np.ndarray:
     """Warn if texts of `other` are texts of an earlier split too, white space aside.
 
-    The number is noted in the inventory of `other`.
-
-    Args:
-        train: The earlier split.
-        other: The split that is scored.
-        name: The name of the earlier split, for the inventory.
+    The number is noted in the inventory of `other`, by the `name` of the earlier split.
 
     Returns:
         A mask (rows of `other`,) of the texts that occur in `train`.
@@ -298,9 +276,9 @@ def _check_texts(table: Table, column: str) -> tuple[list[str], int]:
         texts.append(value)
     if replaced:
         shown = ", ".join(str(table.row_numbers[index]) for index in replaced[:5])
-        table.problems.notes.append(
-            f"{table.source}: unpaired surrogates (half an emoji) were replaced by U+FFFD in "
-            f"{len(replaced):,} texts, column {column!r}, {table.problems.unit}s {shown}"
+        table.note(
+            f"unpaired surrogates (half an emoji) were replaced by U+FFFD in {len(replaced):,} "
+            f"texts, column {column!r}, {table.problems.unit}s {shown}"
             f"{' …' if len(replaced) > 5 else ''}."
         )
     return texts, empty
@@ -363,3 +341,76 @@ def _held_out(texts: LabeledTexts, fraction: float) -> np.ndarray:
     count = min(max(1, round(fraction * len(distinct))), len(distinct) - 1)
     last = distinct[count - 1]
     return np.array([digest <= last for digest in hashes], dtype=bool)
+
+
+@dataclass
+class DataSplits:
+    """What is known of the splits themselves.
+
+    Attributes:
+        splits: labeled texts by split: train, and validation and test where they are given.
+    """
+
+    splits: dict[str, LabeledTexts]
+
+    @property
+    def label_names(self) -> list[str]:
+        """The labels, in the order of the logits."""
+        return self.splits["train"].label_names
+
+    @property
+    def held_out_splits(self) -> list[str]:
+        """The splits that are only scored."""
+        return [split for split in ("validation", "test") if split in self.splits]
+
+    @property
+    def report(self) -> str:
+        """What each split was read as, for people."""
+        found = [texts.inventory for texts in self.splits.values() if texts.inventory]
+        return "\n".join(inventory.to_text() for inventory in found)
+
+    @cached_property
+    def statistics(self) -> LabelStatistics:
+        """Label statistics of the training split."""
+        train = self.splits["train"]
+        return LabelStatistics.from_labels(train.labels, train.label_names)
+
+
+def load_splits(
+    arguments: DataArguments, label_names: Sequence[str] | None = None
+) -> dict[str, LabeledTexts]:
+    """Read and check every split, and count the texts that occur in an earlier one.
+
+    With `arguments.drop_leaked` these texts are left out; else the inventories note them. Without
+    `label_names` the labels are those of the training split.
+
+    Raises:
+        UserError: no training texts, or a row that cannot be used.
+    """
+    train = load_labeled_texts(arguments, "train", label_names)
+    assert train is not None
+    splits = {"train": train}
+    for split in ("validation", "test"):
+        texts = load_labeled_texts(arguments, split, label_names or train.label_names)
+        if texts is None:
+            continue
+        leaked = np.zeros(len(texts), dtype=bool)
+        for earlier, known in splits.items():
+            leaked |= warn_about_overlap(known, texts, earlier)
+        if arguments.drop_leaked and leaked.any():
+            if leaked.all():
+                raise UserError(
+                    f"{texts.source}: every text also occurs in an earlier split, so "
+                    "--drop_leaked leaves none. Give other texts."
+                )
+            texts = texts.select(~leaked)
+            assert texts.inventory is not None
+            texts.inventory.leaked = {}
+            texts.notes.append(
+                f"{texts.source}: {leaked.sum():,} texts that occur in an earlier split were left "
+                "out (--drop_leaked)."
+            )
+        elif texts.inventory is not None:
+            texts.inventory.leaked_texts = int(leaked.sum())
+        splits[split] = texts
+    return splits

@@ -50,8 +50,8 @@ _METADATA_WORDS = frozenset(_METADATA.split())
 _WORD = re.compile(r"[^\W_]+")
 _STEM = re.compile(r"^(?:is|has|was)(?=...)|\d+$")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_NUMBER = r"[+-]?\d+(?:[.٫]\d*)?"
-_NUMBERS = re.compile(rf"\s*{_NUMBER}(?:[\s,;|/،]+{_NUMBER})*\s*")
+NUMBER = re.compile(r"[+-]?\d+(?:[.٫]\d*)?")
+NUMBERS = re.compile(rf"\s*{NUMBER.pattern}(?:\s*[,;|/،؛\s]\s*{NUMBER.pattern})*\s*")
 _BOOLEAN = frozenset({"true", "false", "yes", "no"})
 _WORDS_OF_A_SENTENCE = 5
 _LONG = 60
@@ -97,11 +97,9 @@ def is_missing(name: str) -> bool:
 
 
 def why_no_name(name: str, column: str | None = None) -> str | None:
-    """Return why `name` cannot be a label, or None if it can.
+    """Return why a cleaned name cannot be a label, or None if it can.
 
-    Args:
-        name: A cleaned name.
-        column: The column that it stands in: its name is not a label.
+    The name of the `column` that it stands in is not a label either.
     """
     if not name:
         return "an empty name is not a label name"
@@ -182,9 +180,9 @@ def check_header(
         source: The file, for the message.
         header: The cells of its first line.
         rows: Some of the rows after it.
-        line: The line of the header.
-        unit: What `line` counts.
+        line: The line of the header, counted in `unit`.
         named: Columns that the user named: one of them in the header proves that it is one.
+        unit: What `line` counts.
 
     Raises:
         DataError: The header looks like data.
@@ -226,7 +224,7 @@ def _data_in(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None
 
 
 def _is_value(cell: str) -> bool:
-    return bool(_NUMBERS.fullmatch(cell)) or cell.strip().lower() in _BOOLEAN
+    return bool(NUMBERS.fullmatch(cell)) or cell.strip().lower() in _BOOLEAN
 
 
 def _is_sentence(cell: str) -> bool:

@@ -15,7 +15,6 @@ import numpy as np
 from ..common.errors import DataError, RowProblems, shorten
 from .files.delimited import DelimitedRows
 from .files.excel import ExcelRows
-from .files.json_rows import JsonLines
 from .files.opening import DELIMITED, EXCEL, Rows, open_rows
 from .files.text import UNDECODABLE, check_columns, encoding_error
 from .label_cells import binary_value
@@ -52,22 +51,36 @@ class Table:
     def __len__(self) -> int:
         return len(self.row_numbers)
 
+    def error(self, text: str) -> DataError:
+        """Return the error that something is wrong with the table, to be raised."""
+        return DataError(f"{self.source}: {text}")
+
+    def note(self, text: str) -> None:
+        """Keep a remark on the table that stops nothing."""
+        self.problems.notes.append(f"{self.source}: {text}")
+
+    def row(self, index: int) -> str:
+        """Return where a row is, such as `line 3`."""
+        return f"{self.problems.unit} {self.row_numbers[index]}"
+
+    def cell(self, index: int, column: str) -> str:
+        """Return what a cell holds and where it is, such as `'joy' in line 3`."""
+        return f"{shorten(self.columns[column][index])} in {self.row(index)}"
+
     @property
-    def may_lack_header(self) -> bool:
-        """Whether it comes from a file that need not name its columns."""
-        return self.facts.get("format") in {suffix[1:] for suffix in (*DELIMITED, *EXCEL)}
+    def header_hint(self) -> str:
+        """What to try with a file that need not name its columns; empty for others."""
+        if self.facts.get("format") not in {suffix[1:] for suffix in (*DELIMITED, *EXCEL)}:
+            return ""
+        return " (is the first line a header? If not, name the columns by --column_names)"
 
     def binary(self, column: str) -> np.ndarray:
         """Return a column as 0 and 1, shape (rows,) int8, with -1 for every other value."""
         if column not in self._binary:
-            memory: dict[str, int] = {}
-            numbers = np.empty(len(self), np.int8)
-            for index, value in enumerate(self.columns[column]):
-                key = value if isinstance(value, str) else None
-                found = memory.get(key) if key is not None else binary_value(value)
-                if key is not None and found is None:
-                    found = memory[key] = -1 if (bit := binary_value(key)) is None else bit
-                numbers[index] = -1 if found is None else found
+            values = self.columns[column]
+            texts = {text: binary_value(text) for text in {v for v in values if isinstance(v, str)}}
+            bits = [texts[v] if isinstance(v, str) else binary_value(v) for v in values]
+            numbers = np.array([-1 if bit is None else bit for bit in bits], np.int8)
             if (numbers < 0).all():
                 numbers = self._answers(column, numbers)
             self._binary[column] = numbers
@@ -83,11 +96,7 @@ class Table:
 
 
 def read_table(given: Any, arguments: DataArguments) -> Table:
-    """Read a file or a table in memory into columns.
-
-    Args:
-        given: See `open_rows`.
-        arguments: The options of reading.
+    """Read a file or a table in memory into columns; see `open_rows`.
 
     Raises:
         DataError: The file is missing, empty or of another format or encoding, or its header is
@@ -109,19 +118,13 @@ def read_table(given: Any, arguments: DataArguments) -> Table:
             table = _gathered(rows)
         except UnicodeError:
             path = Path(given).expanduser()
-            raise encoding_error(path, _encoding_of(rows)) from None
+            raise encoding_error(path, rows.encoding) from None
         except OSError as error:
             reason = error.strerror or error
             raise DataError(f"{given}: the file cannot be read ({reason}).") from error
     if not len(table) and not table.problems:
         raise DataError(f"{table.source}: the file has no rows. Give at least one text.")
     return table
-
-
-def _encoding_of(rows: Rows) -> str:
-    if isinstance(rows, DelimitedRows):
-        return rows.dialect.encoding
-    return rows.encoding if isinstance(rows, JsonLines) else "utf-8-sig"
 
 
 def _gathered(rows: Rows) -> Table:
@@ -135,7 +138,7 @@ def _gathered(rows: Rows) -> Table:
     for row in rows.rows():
         if row.values is None:
             if UNDECODABLE.search(row.raw) and row.problem.startswith("not "):
-                raise encoding_error(Path(rows.name).expanduser(), _encoding_of(rows))
+                raise encoding_error(Path(rows.name).expanduser(), rows.encoding)
             problems.add(row.number, row.problem, kind="unreadable row")
             continue
         if width is not None:

@@ -10,7 +10,9 @@ _HOMES = {
     "CardContent": "card.content",
     "Publication": "publishing",
     "RunRecord": "run_record",
+    "CheckReport": "checking.report",
     "card_content": "card.content",
+    "check_model": "checking.check",
     "demo_app": "space.publishing",
     "plot_run": "plots",
     "publish": "publishing",
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from .card.content import CardContent as CardContent
     from .card.content import card_content as card_content
     from .card.terms import terms_of as terms_of
+    from .checking.check import check_model as check_model
+    from .checking.report import CheckReport as CheckReport
     from .metric_publishing import publish_metric as publish_metric
     from .plots import plot_run as plot_run
     from .publishing import Publication as Publication

@@ -6,36 +6,32 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common.command_line import pairs
+from ..common.command_line import Commands, Parser, pairs
 
 if TYPE_CHECKING:
     from .publishing import Publication
 
 
-def add_publishing_commands(commands: Any) -> None:
-    """Add the parsers to what `ArgumentParser.add_subparsers` returned."""
-    publish = commands.add_parser(
-        "publish", help="put the model of a run on the Hub, with its card, plots and code"
-    )
+def _add_publish(publish: Parser) -> None:
     publish.add_argument(
         "folder", type=Path, metavar="RUN", help="the --output_dir of a training or a distillation"
     )
     publish.add_argument(
-        "--repo-id", required=True, metavar="USER/NAME", help="the repository on the Hub"
+        "--repo_id", required=True, metavar="USER/NAME", help="the repository on the Hub"
     )
     publish.add_argument(
-        "--license", help="license of the weights, required; without it you see the terms of "
-        "base models and data",
+        "--license",
+        help="license of the weights; without it you see the terms of base models and data",
     )  # fmt: skip
-    publish.add_argument("--license-name", help="name of a license called other")
-    publish.add_argument("--license-link", help="address of its text")
+    publish.add_argument("--license_name", help="name of a license called other")
+    publish.add_argument("--license_link", help="address of its text")
     publish.add_argument(
         "--private", action="store_true", help="make the repository private, if it is new"
     )
     publish.add_argument(
-        "--dry-run", action="store_true", help="gather, draw, check and list; upload nothing"
+        "--dry_run", action="store_true", help="gather, draw, check and list; upload nothing"
     )
-    publish.add_argument("--revision-tag", metavar="TAG", help="a tag for this version, such as v1")
+    publish.add_argument("--revision_tag", metavar="TAG", help="a tag for this version, such as v1")
     publish.add_argument("--branch", default="main", help="the branch to commit to")
     publish.add_argument(
         "--language", action="append", metavar="CODE",
@@ -48,7 +44,7 @@ def add_publishing_commands(commands: Any) -> None:
         "--example", action="append", metavar="TEXT", help="a text for the card; may be repeated"
     )
     publish.add_argument(
-        "--base-model", action="append", default=[], metavar="ENCODER=USER/NAME",
+        "--base_model", action="append", default=[], metavar="ENCODER=USER/NAME",
         help="Hub ID of an encoder that was trained from a local copy; may be repeated",
     )  # fmt: skip
     publish.add_argument(
@@ -58,28 +54,28 @@ def add_publishing_commands(commands: Any) -> None:
         "--student", metavar="USER/NAME", help="for a stack: the student distilled from it"
     )
     publish.add_argument(
-        "--responsible-use", type=Path, metavar="FILE",
+        "--responsible_use", type=Path, metavar="FILE",
         help="Markdown that replaces the card's section on responsible use",
     )  # fmt: skip
     publish.add_argument(
-        "--no-plots", action="store_true", help="draw no pictures (needs no matplotlib)"
+        "--no_plots", action="store_true", help="draw no pictures (needs no matplotlib)"
     )
     publish.set_defaults(run=_publish)
 
-    metric = commands.add_parser("publish-metric", help="put the metric on the Hub, for evaluate")
+
+def _add_publish_metric(metric: Parser) -> None:
     metric.add_argument(
-        "--repo-id", required=True, metavar="USER/NAME", help="the repository on the Hub"
+        "--repo_id", required=True, metavar="USER/NAME", help="the repository on the Hub"
     )
     metric.add_argument(
         "--private", action="store_true", help="make the repository private, if it is new"
     )
-    metric.add_argument("--dry-run", action="store_true", help="check and list; upload nothing")
-    metric.add_argument("--revision-tag", metavar="TAG", help="a tag for this version, such as v1")
+    metric.add_argument("--dry_run", action="store_true", help="check and list; upload nothing")
+    metric.add_argument("--revision_tag", metavar="TAG", help="a tag for this version, such as v1")
     metric.set_defaults(run=_publish_metric)
 
-    verify = commands.add_parser(
-        "verify", help="download a repository if its code and weights are unchanged"
-    )
+
+def _add_verify(verify: Parser) -> None:
     verify.add_argument("repo_id", metavar="USER/NAME", help="the repository on the Hub")
     verify.add_argument("--revision", required=True, help="the 40-hex commit")
     verify.add_argument(
@@ -88,10 +84,17 @@ def add_publishing_commands(commands: Any) -> None:
     verify.set_defaults(run=_verify)
 
 
+PUBLISHING_COMMANDS: Commands = {
+    "publish": ("put the model of a run on the Hub, with its card, plots and code", _add_publish),
+    "publish-metric": ("put the metric on the Hub, for evaluate", _add_publish_metric),
+    "verify": ("download a repository if its code and weights are unchanged", _add_verify),
+}
+
+
 def _publish(options: argparse.Namespace) -> int:
     from .publishing import choose_license, publish
 
-    base_models = pairs("base-model", options.base_model, "ENCODER=USER/NAME")
+    base_models = pairs("base_model", options.base_model, "ENCODER=USER/NAME")
     definitions = _definitions(options.definitions) if options.definitions else None
     use = options.responsible_use
     publication = publish(

@@ -10,10 +10,11 @@ A request is `{"inputs": "…" | ["…", …], "parameters": {…}}`. All parame
 * `function_to_apply`: `"sigmoid"`, the only function that fits several labels per text.
 
 The answer has one list per text, of `{"label": …, "score": …}`, as a text-classification pipeline
-gives for a list of texts. A bad request raises `ValueError`; the endpoint answers it with status
-400 and the message.
+gives for a list of texts. A bad request, or one beyond `EndpointHandler.limits`, raises
+`ValueError`; the endpoint answers it with status 400 and the message.
 
-An endpoint does not have the package, so words are left out here as `inference.explanations` does.
+An endpoint does not have the package, so words are left out here as `inference.explanations` does,
+and `limits.py` lies beside this file.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-MAX_TEXTS = 1024
-"""Most texts per request."""
-MAX_EXPLAINED = 32
-"""Most texts per request with `explain`, which runs every text once more for each word."""
+try:
+    from ..inference.limits import Limits
+except ImportError:  # published: the repository's folder is on the path
+    from limits import Limits  # type: ignore[import-not-found, no-redef]
+
 BATCH_TEXTS = 64
 """Texts per batch."""
 WAIT_S = 0.005
@@ -59,7 +61,13 @@ class EndpointHandler:
 
     Args:
         path: the folder of the repository.
+
+    Attributes:
+        limits: how much one request may ask for. For a larger machine or model change it here, in
+            the published file: `limits = Limits(texts=64)`.
     """
+
+    limits = Limits()
 
     def __init__(self, path: str = "") -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -87,8 +95,11 @@ class EndpointHandler:
         """
         texts = _texts(data)
         options = _options(data.get("parameters"))
-        if options.explain and len(texts) > MAX_EXPLAINED:
-            raise ValueError(f'"explain" takes at most {MAX_EXPLAINED} texts at once.')
+        self.limits.check(texts)
+        if options.explain:
+            self.limits.check_explained(
+                sum(len(self.tokenizer.word_offsets(text)) for text in texts)
+            )
         job = _Job(texts, options.explain)
         self._jobs.put(job)
         return [self._listed(row, options) for row in job.answer.result()]
@@ -160,7 +171,8 @@ class EndpointHandler:
         inputs = {name: value.to(self.model.device) for name, value in batch.items()}
         with torch.inference_mode():
             output = self.model(**inputs, output_gates=explain)
-        given = self.model.decide(output.logits).tolist()
+        has_words = inputs["word_index"].amax((1, 2)) > 0
+        given = self.model.decide(output.logits, has_words).tolist()
         scores = torch.sigmoid(output.logits.float()).tolist()
         rows = [
             {"scores": score, "given": chosen, "words": []}
@@ -211,8 +223,6 @@ def _texts(data: Any) -> list[str]:
     texts = [inputs] if isinstance(inputs, str) else inputs
     if not isinstance(texts, list) or not texts:
         raise ValueError('"inputs" must be a text or a list of at least one text.')
-    if len(texts) > MAX_TEXTS:
-        raise ValueError(f'"inputs" has {len(texts)} texts; send at most {MAX_TEXTS} at once.')
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise ValueError(
@@ -226,16 +236,25 @@ def _options(parameters: Any) -> Options:
     if not isinstance(parameters, dict):
         raise ValueError('"parameters" must be a JSON object.')
     if unknown := sorted(set(parameters) - set(_PARAMETERS)):
-        raise ValueError(f'"parameters" has {unknown}; known are {list(_PARAMETERS)}.')
+        raise ValueError(f'"parameters" has {_short(unknown)}; known are {list(_PARAMETERS)}.')
     top_k, threshold = parameters.get("top_k"), parameters.get("threshold")
     explain, function = parameters.get("explain"), parameters.get("function_to_apply")
     if top_k is not None and (type(top_k) is not int or top_k < 1):
-        raise ValueError(f'"top_k" is {top_k!r}; it must be a whole number from 1 up.')
+        raise ValueError(f'"top_k" is {_short(top_k)}; it must be a whole number from 1 up.')
     number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
     if not (threshold is None or threshold == "stored" or (number and 0 <= threshold <= 1)):
-        raise ValueError(f'"threshold" is {threshold!r}; it must be in 0..1, or "stored".')
+        raise ValueError(f'"threshold" is {_short(threshold)}; it must be in 0..1, or "stored".')
     if not (explain is None or isinstance(explain, bool)):
-        raise ValueError(f'"explain" is {explain!r}; it must be true or false.')
+        raise ValueError(f'"explain" is {_short(explain)}; it must be true or false.')
     if function not in (None, "sigmoid"):
-        raise ValueError(f'"function_to_apply" is {function!r}; only "sigmoid" fits this model.')
+        raise ValueError(f'"function_to_apply" is {_short(function)}; only "sigmoid" fits.')
     return Options(top_k, threshold, bool(explain))
+
+
+def _short(value: Any) -> str:
+    """A value for a message: in ASCII, so that it does nothing where it is shown, and cut."""
+    try:
+        text = ascii(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number that is too long"
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard, get_token
 
 from ..common.environment import git_state
 from ..common.errors import UserError
@@ -20,12 +20,21 @@ from .card.terms import Term, terms_of
 from .hub_errors import hub_errors, hub_problem
 from .packaged_files import PACKAGE
 from .privacy import refuse_secrets
-from .repository import RepositoryFile, digest_of, gather, list_files, outdated
+from .repository import (
+    RepositoryFile,
+    digest_of,
+    gather,
+    list_files,
+    onnx_files,
+    outdated,
+    weight_files,
+)
 from .run_model import RunModel
 from .run_record import RunRecord
 from .verification import check_loads
 
 STAGING = "repository"
+_NO_TOKEN = "You are not logged in: run `hf auth login`, or set HF_TOKEN."
 
 
 @dataclass(frozen=True)
@@ -113,12 +122,20 @@ def publish(
         >>> publish("runs/mine", "user/name", license="apache-2.0")  # doctest: +SKIP
     """
     say = report or (lambda line: None)
-    record = RunRecord.from_folder(run, base_models)
+    try:
+        record, wrong = RunRecord.from_folder(run, base_models), []
+    except UserError as error:
+        if not base_models:
+            raise
+        record, wrong = RunRecord.from_folder(run), [str(error)]  # raises what is not about them
     terms = terms_of(record, token)
     missing = [
+        *wrong,
+        *_unusable_files(record),
         *_wrong_names(record, repo_id, teacher, student),
         *_missing_license(terms, license, license_name, license_link),
         *_missing_words(record, languages, label_definitions, plots),
+        *([] if dry_run or token or get_token() else [_NO_TOKEN]),
     ]
     if missing:
         raise UserError(_listed([*missing, *_unnamed(record)]))
@@ -242,6 +259,17 @@ def _check_account(api: HfApi, repo_id: str, revision_tag: str | None, branch: s
         raise hub_problem(error, repo_id, "asking about") from error
 
 
+def _unusable_files(record: RunRecord) -> list[str]:
+    """Why the weights or the exported graphs cannot be published."""
+    found = []
+    for check in (lambda: weight_files(record.model_folder), lambda: onnx_files(record)):
+        try:
+            check()
+        except UserError as error:
+            found.append(str(error))
+    return found
+
+
 def _wrong_names(
     record: RunRecord, repo_id: str, teacher: str | None, student: str | None
 ) -> list[str]:
@@ -262,7 +290,7 @@ def _missing_license(
     if not license:
         return [_license_question(terms)]
     if license == "other" and not (name and link):
-        return ["--license other needs --license-name and --license-link."]
+        return ["--license other needs --license_name and --license_link."]
     return []
 
 
@@ -284,7 +312,7 @@ def _missing_words(
             found.append(str(error))
     if plots and find_spec("matplotlib") is None:
         found.append(
-            "The plots need matplotlib: pip install 'stacked_emotion[plots]', or use --no-plots."
+            "The plots need matplotlib: pip install 'stacked_emotion[plots]', or use --no_plots."
         )
     return found
 
@@ -294,7 +322,7 @@ def _unnamed(record: RunRecord) -> list[str]:
     names = [] if record.synthetic else record.unnamed_encoders
     if not names:
         return []
-    options = " ".join(f"--base-model {name}=USER/NAME" for name in names)
+    options = " ".join(f"--base_model {name}=USER/NAME" for name in names)
     advice = f"If they are copies of Hub models, name them: {options}"
     return [f"These encoders came from local folders: {', '.join(names)}. {advice}"]
 
@@ -312,8 +340,8 @@ def _license_question(terms: Sequence[Term]) -> str:
         "There is no default license for weights. They were made from:\n"
         f"{lines}\n"
         "Read these terms, choose a license that they allow, and give its identifier with "
-        "--license (license=… in Python), such as cc-by-nc-4.0, or other with --license-name and "
-        "--license-link."
+        "--license (license=… in Python), such as cc-by-nc-4.0, or other with --license_name and "
+        "--license_link."
     )
 
 

@@ -32,7 +32,7 @@ _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _ONNX = re.compile(r"[\w.-]+\.(onnx|onnx\.data|onnx_data|json)")
 _OURS = re.compile(
     r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json"
-    r"|[a-z_]+_stacked_emotion\.py|handler\.py|tokenizers/[^/]+/tokenizer\.json"
+    r"|[a-z_]+_stacked_emotion\.py|(handler|limits)\.py|tokenizers/[^/]+/tokenizer\.json"
     r"|plots/[^/]+\.(png|svg)|onnx/.+"
 )
 _REPORTS = re.compile(r"README\.md|results\.json|training_args\.json|\.gitattributes|plots/.+")

@@ -14,6 +14,7 @@ from ..common.errors import UserError
 from ..common.files import read_json
 from ..common.settings import by_path
 from ..inference.decisions import Decision
+from ..trainer.arguments import DESCRIBED
 from .privacy import LOCAL, is_hub_id, public_values
 
 FORMAT = 1
@@ -62,7 +63,10 @@ class RunRecord:
             UserError: the model or `results.json` is missing, damaged or of another format, or the
                 two are of different labels.
         """
-        run = Path(folder)
+        run = Path(folder).expanduser()
+        if not run.is_dir():
+            what = "is a file" if run.is_file() else "is not there"
+            raise UserError(f"{folder} {what}. Give the --output_dir of a finished training.")
         if (run / "config.json").is_file() and (run.resolve().parent / "results.json").is_file():
             run = run.resolve().parent
         model = run / "model"
@@ -141,6 +145,20 @@ class RunRecord:
         return list(self.config["encoder_names"])
 
     @property
+    def single(self) -> bool:
+        """Whether it is a stack of one encoder."""
+        return self.kind == "stack" and len(self.encoder_names) == 1
+
+    def title_of(self, system: str) -> str:
+        """What tables and pictures call a system; one encoder is not called a stack."""
+        return "this model" if self.single and system == self.published_system else system
+
+    @property
+    def published_title(self) -> str:
+        """What tables and pictures call the published system."""
+        return self.title_of(str(self.published_system))
+
+    @property
     def encoder_sources(self) -> dict[str, str]:
         """Where each encoder came from: a Hub ID, or that it was a local folder."""
         hub = self.base_models
@@ -211,7 +229,12 @@ class RunRecord:
     def setting(self, name: str) -> Any:
         """A setting of the recipe, at its top or in one of its groups; None where there is none."""
         recipe = self.results.get("recipe") or {}
-        for group in (recipe, *(group for group in recipe.values() if isinstance(group, Mapping))):
+        groups = [
+            group
+            for key, group in recipe.items()
+            if isinstance(group, Mapping) and key not in DESCRIBED
+        ]
+        for group in (recipe, *groups):
             if group.get(name) is not None:
                 return group[name]
         return None
@@ -244,7 +267,11 @@ class RunRecord:
     @property
     def synthetic(self) -> bool:
         """Whether it was trained on the bundled synthetic sample."""
-        return Path(self.setting("train_file") or "").parts[-3:-1] == ("recipes", "sample")
+        return self.synthetic_file("train")
+
+    def synthetic_file(self, split: str) -> bool:
+        """Whether a split was read from the bundled synthetic sample."""
+        return Path(self.setting(f"{split}_file") or "").parts[-3:-1] == ("recipes", "sample")
 
     @property
     def splits(self) -> list[str]:
@@ -301,13 +328,14 @@ class RunRecord:
     def public_settings(self) -> dict[str, Any]:
         """The same by paths such as `head.learning_rate`.
 
-        Of an encoder's settings only those that differ from `encoder_defaults`.
+        Of an encoder's settings only those that differ from `encoder_defaults`; without what the
+        card says elsewhere.
         """
         settings = by_path(self.public_training_args())
         return {
             key: value
             for key, value in settings.items()
-            if not key.startswith("encoders.")
+            if (key.split(".")[0] not in DESCRIBED and not key.startswith("encoders."))
             or (
                 not key.endswith(".pretraining")  # sections, which the card shows elsewhere
                 and value != settings.get(re.sub(r"^encoders\.\w+", "encoder_defaults", key))

@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ..common.errors import UserError
+from .checking.process import Loaded, measured
 from .hub_errors import hub_errors, hub_problem
 from .repository import digest_of, list_files
 
 TOLERANCE = 1e-4
-_LOAD = """
-import json, sys
-sys.modules["stacked_emotion"] = None  # an import of the package fails here
-import torch
-from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, pipeline
-folder, remote_code, threads, texts = json.loads(sys.stdin.read())
-torch.set_num_threads(threads)
-options = {"trust_remote_code": True} if remote_code else {}
-tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-model = AutoModelForSequenceClassification.from_pretrained(folder, dtype="float32", **options)
-AutoModel.from_pretrained(folder, dtype="float32", **options)
-with torch.no_grad():
-    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-    logits = model(**batch).logits
-classify = pipeline("text-classification", model=folder, top_k=None, dtype="float32", **options)
-scores = [{s["label"]: s["score"] for s in row} for row in classify(texts)]
-labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
-found = torch.tensor([[row[label] for label in labels] for row in scores])
-assert torch.allclose(found, torch.sigmoid(logits), atol=1e-4), "the pipeline gives other scores"
-print(json.dumps(logits.tolist()))
-"""
 
 
 def check_loads(
@@ -55,35 +29,24 @@ def check_loads(
     Raises:
         UserError: it does not load, or gives other logits.
     """
-    with tempfile.TemporaryDirectory() as home:
-        environment = os.environ | {"HF_HOME": home, "HF_HUB_OFFLINE": "1"}
-        environment.pop("HF_MODULES_CACHE", None)
-        given = [str(folder.resolve()), remote_code, torch.get_num_threads(), list(texts)]
-        answer = subprocess.run(
-            [sys.executable, "-c", _LOAD],
-            input=json.dumps(given),
-            capture_output=True,
-            text=True,
-            cwd=home,
-            env=environment,
-            check=False,
-        )
-    if answer.returncode:
-        lines = answer.stderr.strip().splitlines() or ["no message"]
-        raise UserError(
-            f"Nothing was published: {folder} does not load without this package: {lines[-1]} "
-            "Train or save the model again with this version."
-        )
-    found = np.array(json.loads(answer.stdout.strip().splitlines()[-1]))
+    place = Loaded(folder, str(folder.resolve()), None, remote_code)
+    answers = measured(place, texts, ("load", "pipelines")).steps
+    for answer in answers.values():
+        if "error" in answer:
+            raise UserError(
+                f"Nothing was published: {folder} does not load without this package: "
+                f"{answer['error']} Train or save the model again with this version."
+            )
+    found = np.array(answers["load"]["logits"])
     if found.shape != logits.shape or not np.isfinite(found).all():
         raise UserError(
             f"Nothing was published: {folder} loads, but gives logits of the shape {found.shape} "
             f"that are not all finite or not {logits.shape}."
         )
-    difference = float(np.abs(found - logits).max())
+    difference = max(float(np.abs(found - logits).max()), answers["pipelines"]["scores"])
     if difference > TOLERANCE:
         raise UserError(
-            f"Nothing was published: {folder} loads, but its logits are up to {difference:.2g} "
+            f"Nothing was published: {folder} loads, but its answers are up to {difference:.2g} "
             "away from those of the model in the run. Save model and tokenizer again."
         )
 

@@ -11,7 +11,7 @@ _HOMES = {
     "Prediction": "predictions",
     "Predictions": "predictions",
     "TextScores": "predictions",
-    "check_request": "limits",
+    "Limits": "limits",
     "OnnxEmotionPredictor": "backends.onnx",
     "export_onnx": "backends.export",
     "StackedEmotionPredictor": "predictor",
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .explanations.explanation import Explanation as Explanation
     from .explanations.explanation import WordExplanation as WordExplanation
     from .explanations.rendering import html_page as html_page
-    from .limits import check_request as check_request
+    from .limits import Limits as Limits
     from .model_files import ModelError as ModelError
     from .partitions import PartitionPredictor as PartitionPredictor
     from .predictions import Prediction as Prediction

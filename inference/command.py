@@ -5,16 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
+from typing import Any
 
-from ..data.arguments import FILE_OPTIONS, add_reading_options
+from ..common.command_line import Parser, add_settings, settings_given
+from ..common.errors import UserError
+from ..data.arguments import DATASET_OPTIONS, FILE_OPTIONS, DataArguments
 
 _READ_AHEAD = 4096
 _EXPLANATION_FORMATS = ("auto", "bars", "jsonl", "html")
 
 
-def add_predict_options(parser: argparse.ArgumentParser) -> None:
+def add_predict_options(parser: Parser) -> None:
     """Declare the options of `predict`; nothing heavy is imported."""
+    parser.set_defaults(run=partial(run_predict, parser))
     parser.add_argument(
         "texts", nargs="*", metavar="TEXT", help="texts; default: the lines of standard input"
     )
@@ -22,16 +27,15 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     parser.add_argument(
         "--dtype", choices=("auto", "float32", "bfloat16", "float16", "int8"), default="auto",
-        help="precision of the weights; auto: that of the backend, in torch bfloat16 where the CPU "
-        "computes in it",
+        help="precision of the weights",
     )  # fmt: skip
     parser.add_argument(
         "--backend", choices=("auto", "torch", "onnx", "openvino"), default="auto",
-        help="runtime; auto: the fastest one that is installed and exact enough",
+        help="runtime; auto: the fastest that is exact enough",
     )  # fmt: skip
     parser.add_argument(
         "--format", choices=_EXPLANATION_FORMATS, default="auto",
-        help="bars on a terminal, JSON lines elsewhere; html (with --explain): a page",
+        help="auto: bars on a terminal, else JSON lines",
     )  # fmt: skip
     parser.add_argument(
         "--long_texts", choices=("truncate", "window"), default="truncate",
@@ -45,44 +49,46 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
     why.add_argument("--label", help="label that --explain explains; default: the most likely one")
     why.add_argument(
         "--explain_by", choices=("occlusion", "gradient"), default="occlusion",
-        help="occlusion: change of the score without the word; gradient: gradient x input",
+        help="change of the score without the word, or gradient x input",
     )  # fmt: skip
     bulk = parser.add_argument_group("files and data sets")
     bulk.add_argument(
         "--input",
-        help="a .csv, .tsv, .txt, .jsonl, .json, .parquet or .xlsx file, a folder of a data set, "
-        "or the ID of one on the Hub",
+        help="a table of any format, the folder of a data set, or its ID on the Hub",
     )
     bulk.add_argument(
         "--output",
         help="a .csv, .tsv, .jsonl or .parquet file; run the same command again to resume",
     )
     bulk.add_argument("--overwrite", action="store_true", help="replace an existing output")
-    bulk.add_argument("--text_column", help="the column of texts of --input")
+    bulk.add_argument(
+        "--spreadsheet_safe", action="store_true",
+        help="CSV and TSV: put an apostrophe before cells that a spreadsheet would run as formulas",
+    )  # fmt: skip
     bulk.add_argument("--prefix", default="", help="prefix of the names of the new columns")
     bulk.add_argument(
         "--part_rows", type=int, help="rows per part; a finished part survives an interruption"
     )
-    add_reading_options(bulk, FILE_OPTIONS)
-    bulk.add_argument("--dataset_config_name", help="configuration of the data set")
-    bulk.add_argument("--dataset_split", help="split of the data set; default: the only one")
-    bulk.add_argument("--dataset_revision", help="commit, tag or branch of the data set")
+    for option, text in DATASET_OPTIONS.items():
+        bulk.add_argument(f"--{option}", help=text)
+    add_settings(parser, DataArguments, only=("text_column", *FILE_OPTIONS), heading="reading")
 
 
-def run_predict(options: argparse.Namespace) -> int:
+def run_predict(parser: Parser, options: argparse.Namespace) -> int:
     """Run `predict` and return its exit code.
 
     Raises:
         UserError: options that do not fit together, or nothing to predict.
     """
-    from ..common.errors import UserError
+    from .model_files import local_folder
 
+    local_folder(options.model, options.revision)  # a wrong path is told before anything is loaded
     if options.input or options.output:
         if options.texts or options.explain or not (options.input and options.output):
             raise UserError(
                 "Give --input and --output together, without --explain and without texts."
             )
-        return _predict_file(options)
+        return _predict_file(options, settings_given(parser, options))
     if options.format == "html" and not options.explain:
         raise UserError("--format html shows explanations: add --explain.")
     if options.label is not None and not options.explain:
@@ -95,20 +101,20 @@ def run_predict(options: argparse.Namespace) -> int:
     return _explain(options, texts) if options.explain else _predict_texts(options, texts)
 
 
-def _predict_file(options: argparse.Namespace) -> int:
+def _predict_file(options: argparse.Namespace, reading: dict[str, Any]) -> int:
     from .bulk import PART_ROWS, predict_file
 
-    source_options = (*FILE_OPTIONS, "dataset_config_name", "dataset_split", "dataset_revision")
     report = predict_file(
         options.model,
         options.input,
         options.output,
-        text_column=options.text_column,
+        text_column=reading.pop("text_column", None),
         revision=options.revision,
         part_rows=PART_ROWS if options.part_rows is None else options.part_rows,
         prefix=options.prefix,
         overwrite=options.overwrite,
-        source_options={name: getattr(options, name) for name in source_options},
+        spreadsheet_safe=options.spreadsheet_safe,
+        source_options=reading | {name: getattr(options, name) for name in DATASET_OPTIONS},
         dtype=options.dtype,
         backend=options.backend,
         long_texts=options.long_texts,
@@ -120,22 +126,16 @@ def _predict_file(options: argparse.Namespace) -> int:
 
 def _texts(given: list[str]) -> Iterator[str]:
     """The texts of the command line, or the lines of standard input; at least one."""
-    from ..common.errors import UserError
-
     texts = iter(given) if given else (line.rstrip("\r\n") for line in sys.stdin)
     first = next(texts, None)
     if first is None:
         raise UserError("There is nothing to predict: give texts, --input, or lines on stdin.")
 
-    def chained() -> Iterator[str]:
-        yield first
-        yield from texts
-
-    return chained()
+    return chain([first], texts)
 
 
 def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
-    from ..common.terminal import printable
+    from ..common.inert_text import printable
     from .predictions import prediction_line
     from .predictor import StackedEmotionPredictor
     from .score_bars import bars
@@ -169,7 +169,7 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
 
 
 def _explain(options: argparse.Namespace, texts: Iterable[str]) -> int:
-    from ..common.terminal import json_line
+    from ..common.inert_text import json_line
     from .explanations.explain import explain
     from .explanations.rendering import html_page
     from .predictor import StackedEmotionPredictor

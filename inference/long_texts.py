@@ -81,12 +81,7 @@ class _Reading:
 def further_windows(
     encoder: AlignedBatchEncoder, texts: Sequence[str], words_read: Sequence[int]
 ) -> tuple[list[str], np.ndarray]:
-    """The windows of texts after the first one, which is the truncated text.
-
-    Args:
-        encoder: the encoder; `max_length` is the size of a window.
-        texts: texts that are truncated.
-        words_read: how many words of each the first window has.
+    """The windows of truncated texts after the first one, of which they have read so many words.
 
     Returns:
         The windows as texts, and (windows,) int64 which text each belongs to.
@@ -105,16 +100,13 @@ def further_windows(
 
 
 def pooled(first: np.ndarray, further: np.ndarray, owners: np.ndarray, pooling: str) -> np.ndarray:
-    """Logits of texts from those of their windows.
+    """(texts, labels) float32 logits of texts from those of their windows, by "mean" or "max".
 
     Args:
         first: (texts, labels) of the first windows.
         further: (windows, labels) of the others.
         owners: (windows,) which text each of the others belongs to.
-        pooling: "mean" or "max".
-
-    Returns:
-        (texts, labels) float32.
+        pooling: how.
     """
     result = first.astype(np.float64)
     if pooling == "max":

@@ -28,6 +28,7 @@ MAX_SIZE = 10_000_000
 """The largest vocabulary, width or number of positions that is taken for sane."""
 _SIZE_FIELD = re.compile(r"(size|dim|layers|heads|embeddings|positions)$")
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _FILE_NAME = re.compile(r"[\w-][\w.-]*")
 
 
@@ -60,9 +61,15 @@ class ModelFiles:
         self.location = str(path_or_id if self.folder is None else self.folder)
         self.options: dict[str, Any] = {"revision": revision or "main", **hub_options}
         if self.folder is None:
-            snapshot = Path(self._download(CONFIG)).parent  # one try; it fails at once
+            snapshot = Path(self._download(CONFIG)).parent
             if snapshot.parent.name == "snapshots":
                 self.options["revision"] = snapshot.name
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of a Hub ID; None for a folder, and where the Hub's cache has none."""
+        revision = str(self.options["revision"])
+        return revision if self.folder is None and _COMMIT.fullmatch(revision) else None
 
     def __call__(self, name: str) -> str:
         """The path of a file on this machine; a Hub file is downloaded.
@@ -89,19 +96,7 @@ class ModelFiles:
             raise ModelError(
                 f"There is no folder {self.location}. To load a Hub ID, install huggingface_hub."
             )
-        from huggingface_hub import hf_hub_download
-
-        try:
-            return str(hf_hub_download(self.location, name, **self.options))
-        except (OSError, ValueError) as error:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            where = f"{self.location}@{self.options['revision']}"
-            raise ModelError(
-                f"There is no folder {self.location}, and {name} of {where} cannot be fetched from "
-                f"the Hub: {first}"
-                if name == CONFIG
-                else f"{name} of {where} cannot be fetched from the Hub: {first}"
-            ) from error
+        return hub_file(self.location, name, **self.options)
 
     def find(self, name: str) -> str | None:
         """As the call, but None where there is no such file."""
@@ -286,6 +281,40 @@ def local_folder(path_or_id: str | Path, revision: str | None = None) -> Path | 
     if isinstance(path_or_id, Path) or beside or not _HUB_ID.fullmatch(text):
         raise ModelError(f"There is no such folder: {text or repr(text)}.")
     return None
+
+
+def hub_file(repo_id: str, name: str, revision: str | None = None, **hub_options: Any) -> str:
+    """The path of a file of the Hub on this machine.
+
+    A file that is not in the cache is asked for once; `hf_hub_download` by itself tries six times,
+    for more than a minute, where there is no network.
+
+    Args:
+        repo_id: the Hub ID.
+        name: of the file.
+        revision: commit, tag or branch.
+        **hub_options: `token`, `cache_dir`, `local_files_only`.
+
+    Raises:
+        ModelError: it cannot be fetched.
+    """
+    import huggingface_hub as hub
+
+    revision = revision or "main"
+    try:
+        known = hub.try_to_load_from_cache(
+            repo_id, name, cache_dir=hub_options.get("cache_dir"), revision=revision
+        )
+        if not (isinstance(known, str) or hub_options.get("local_files_only")):
+            url = hub.hf_hub_url(repo_id, name, revision=revision)
+            hub.get_hf_file_metadata(url, token=hub_options.get("token"))
+        return str(hub.hf_hub_download(repo_id, name, revision=revision, **hub_options))
+    except Exception as error:  # the HTTP client has errors of its own, which changed with versions
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        missing = f"There is no folder {repo_id}, and " if name == CONFIG else ""
+        raise ModelError(
+            f"{missing}{name} of {repo_id}@{revision} cannot be fetched from the Hub: {first}"
+        ) from error
 
 
 def export_command(files: ModelFiles) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow
 
 from ..common.errors import UserError, did_you_mean, quoted
+from ..data.files.arrow_rows import python_values
 from .bulk.predictions import Answers, Columns, answer
-from .bulk.rows import python_values
 from .model_files import ModelFiles
 from .predictor import StackedEmotionPredictor
 
@@ -100,11 +100,7 @@ class PartitionPredictor:
             yield self(batch)
 
     def spark_schema(self, schema: Any) -> Any:
-        """A Spark schema with the new columns; the model's config is read, its weights are not.
-
-        Args:
-            schema: `StructType` of the frame.
-        """
+        """The `StructType` of a frame with the new columns; only the model's config is read."""
         from pyspark.sql.types import ArrayType, FloatType, StringType, StructField, StructType
 
         columns = Columns.of(ModelFiles(self.model, self.revision).decision().labels, self.prefix)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..common.inert_text import in_html, json_line
 from ..common.numerics import sigmoid
-from ..common.terminal import json_line
 from .decisions import Decision
 
 _SHOWN = 20
@@ -131,8 +130,8 @@ class Predictions(list[Prediction]):
             given = ", ".join(f"{name} {answer.scores[name]:.2f}" for name in answer.labels)
             note = given or ("none" if answer.has_words else "no words")
             rows.append(
-                f'<tr><td dir="auto">{html.escape(text[:200])}</td>'
-                f"<td><bdi>{html.escape(note)}</bdi></td></tr>"
+                f'<tr><td dir="auto">{in_html(text[:200])}</td>'
+                f"<td><bdi>{in_html(note)}</bdi></td></tr>"
             )
         if (left := len(self) - _SHOWN) > 0:
             rows.append(f'<tr><td colspan="2">and {left:,} more</td></tr>')

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..common.terminal import printable
+from ..common.inert_text import printable
 
 
 def bars(scores: Mapping[str, float], labels: Sequence[str], width: int = 30) -> str:
-    """Scores as bars, most likely first; `*` marks the labels that are given.
+    """Scores by label as bars, most likely first; `*` marks the labels that are given.
 
-    Args:
-        scores: probability by label; control characters in names are shown as escapes.
-        labels: the labels given.
-        width: characters of a bar of 1.
+    A bar of 1 has `width` characters. Control characters in names are shown as escapes.
     """
     names = {label: printable(label) for label in scores}
     longest = max(map(len, names.values()))

@@ -13,6 +13,7 @@ from ..alignment_stacked_emotion import AlignedBatch, AlignedBatchEncoder
 from ..common.batching import batches_by_length
 from ..common.errors import UserError
 from .decisions import Decision
+from .limits import Limits
 from .long_texts import LONG_TEXTS, POOLINGS, further_windows, pooled
 from .predictions import Prediction, Predictions, TextScores
 from .texts import checked, texts_of
@@ -61,9 +62,15 @@ class TextPredictor:
         pooling: how the logits of windows become those of a text, "mean" or "max".
         source: where the model came from, for `repr`.
 
+    Attributes:
+        limits: how much one call of `predict`, `predict_proba` or `score` may ask for, such as
+            `Limits()` in a service; None, the default, for no limit.
+
     Raises:
         UserError: an unknown value of `long_texts` or `pooling`.
     """
+
+    limits: Limits | None = None
 
     def __init__(
         self,
@@ -108,9 +115,7 @@ class TextPredictor:
     def decide(self, scores: np.ndarray, has_words: np.ndarray | None = None) -> np.ndarray:
         """The labels given for (texts, labels) probabilities, as the model's config says.
 
-        Args:
-            scores: probabilities.
-            has_words: (texts,) bool; a text without words gets no label. None if all have words.
+        A text without words, where (texts,) `has_words` is false, gets no label.
         """
         return self.decision.of_probabilities(scores, has_words)
 
@@ -135,7 +140,8 @@ class TextPredictor:
             DataFrame of it.
 
         Raises:
-            UserError: something that is not a text, with its position.
+            UserError: something that is not a text, with its position, or more than `limits`
+                allows.
         """
         found, index = texts_of(texts, text)
         answers = self.score(found, batch_tokens, progress)
@@ -160,6 +166,11 @@ class TextPredictor:
     ) -> TextScores:
         """Logits, probabilities and labels of texts as arrays, in their order; see `predict`."""
         found, _ = texts_of(texts, text)
+        if self.limits is not None:
+            try:
+                self.limits.check(found)
+            except ValueError as error:
+                raise UserError(str(error)) from None
         if progress is None and len(found) <= CHUNK:
             progress = False
         description = f"{self.backend} on {self.runner.device}"

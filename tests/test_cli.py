@@ -6,6 +6,7 @@ import argparse
 import errno
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,35 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         said = capsys.readouterr().out
         assert said.startswith(f"usage: stacked-emotion {command} ")
         assert "--debug" in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_looks_the_same(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    said = capsys.readouterr().out
+    usage, description, listed = said.split("\n\n", 2)
+    assert usage.endswith(" [options]")
+    assert description[0].isupper()
+    assert description.endswith(".")
+    for line in listed.splitlines():
+        assert len(line) <= 120
+        if not line.startswith("  "):
+            continue
+        shown = re.fullmatch(
+            r"  (-h, --help|--[a-z0-9_.]+|[A-Z/]+)( [^a-z ].*?| [a-z0-9|_]+)?( …)?  +(\S.*)", line
+        )
+        assert shown, line  # one line, one spelling, and a word in capitals or the choices
+        assert not shown[4].endswith("."), line
+        assert not re.match("(?!Hub|Markdown)[A-Z][a-z]+ ", shown[4]), line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_options_are_declared_in_one_spelling(command: str) -> None:
+    for name in subparsers()[command]._option_string_actions:
+        assert name == "-h" or "-" not in name[2:], name
 
 
 @pytest.mark.parametrize("command", ["train", "ablate", "tune", "distill"])
@@ -104,7 +134,7 @@ def test_spellings_and_near_misses(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["publish", "/no/run", spelled, "a/b"]) == 2
         assert "/no/run" in capsys.readouterr().err
     for words, message in (
-        (["publish", "r", "--repoid", "a/b"], "--repo-id"),
+        (["publish", "r", "--repoid", "a/b"], "--repo_id"),
         (["predict", "--modle", "x", "text"], "--model"),
         (["train", "--head-seed", "3"], "--head_seeds"),
         (["trian"], "train"),

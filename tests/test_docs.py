@@ -6,12 +6,18 @@ import argparse
 import ast
 import importlib
 import itertools
+import os
 import re
 import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from browser import DESKTOP, MISSING, PHONE, chromium
 from markdown_it import MarkdownIt
 
 from stacked_emotion.cli import build_parser
@@ -195,3 +201,70 @@ def test_the_recipe_in_the_docs_is_one() -> None:
     assert recipe.head.training_arguments == {"lr_scheduler_type": "cosine"}
     recipe = make_recipe(checked(TrainingRecipe, yaml.safe_load(related), "docs: "), None)
     assert [len(recipe.encoders[name].pretraining) for name in ("e5", "arabert")] == [1, 0]
+
+
+class _NavLoader(yaml.SafeLoader):
+    """Reads mkdocs.yml, in which one value is a Python function."""
+
+
+_NavLoader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
+
+
+def pages_of(nav: Any) -> Iterator[str]:
+    for entry in nav:
+        for inside in entry.values():
+            yield from [inside] if isinstance(inside, str) else pages_of(inside)
+
+
+def test_the_site_lists_every_page() -> None:
+    nav = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), _NavLoader)["nav"]
+    listed = list(pages_of(nav))
+    made = {"index.md", "contributing.md", "security.md", "changelog.md"}
+    in_docs = [page for page in listed if page not in made and not page.startswith("reference/")]
+    assert sorted(in_docs) == [
+        page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")
+    ]
+    assert len(listed) == len(set(listed))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("mkdocstrings", reason="needs the extra docs")
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def test_the_site_builds_and_loads_nothing_from_elsewhere(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > 20
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        loaded = re.findall(r'<(?:script|img|iframe)[^>]*\bsrc="?([^" >]+)', text)
+        loaded += re.findall(r'<link[^>]*\bhref="?([^" >]+)', text)
+        assert [target for target in loaded if re.match(r"(https?:)?//", target)] == [], page
+    runs = (site / "reference/runs.html").read_text(encoding="utf-8")
+    assert 'id="stacked_emotion.train"' in runs
+    start = (site / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r'(href|src)="?docs/', start)
+    assert 'src="images/space_arabic_desktop.png"' in start
+    assert "--train_file FILE" in (site / "reference/command_line.html").read_text("utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+def test_no_page_of_the_site_is_wider_than_the_screen(site: Path) -> None:
+    with chromium() as browser:
+        for size in (PHONE, DESKTOP):
+            page, asked = browser.new_context(**size).new_page(), []
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            for file in sorted(site.rglob("*.html")):
+                page.goto(file.as_uri())
+                wide, screen = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+                assert wide <= screen, f"{file.name} at {screen} px"
+            assert [url for url in asked if not url.startswith("file:")] == []

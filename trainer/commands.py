@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
-from ..common.command_line import Parser, run_command
+from ..common.command_line import Commands, Parser, run_command
 from .distillation.arguments import add_distillation_options, distillation_of
 from .recipe import add_recipe_options, recipe_of
-
-
-def add_training_commands(commands: Any) -> None:
-    """Add the parsers to what `ArgumentParser.add_subparsers` returned."""
-    for name, (text, add) in _COMMANDS.items():
-        parser = commands.add_parser(name, help=text)
-        parser.description = text[0].upper() + text[1:] + "."
-        add(parser)
 
 
 def command_main(name: str, arguments: Sequence[str] | None = None) -> int:
@@ -31,9 +22,9 @@ def command_main(name: str, arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; see `run_command`.
     """
-    text, add = _COMMANDS[name]
+    text, declare = TRAINING_COMMANDS[name]
     parser = Parser(prog=f"stacked-emotion {name}", description=text)
-    add(parser)
+    declare(parser)
     words = sys.argv[1:] if arguments is None else list(arguments)
 
     def command() -> None:
@@ -123,7 +114,7 @@ def _distill(parser: Parser, options: argparse.Namespace) -> None:
     run_distillation_command(arguments)
 
 
-_COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
+TRAINING_COMMANDS: Commands = {
     "train": ("train a stack from a recipe, or resume an interrupted training", _add_train),
     "ablate": ("train and score a stack without each of its parts", _add_ablate),
     "tune": ("search hyper-parameters of the layers on top, out of fold", _add_tune),

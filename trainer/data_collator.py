@@ -16,6 +16,8 @@ from ..alignment_stacked_emotion import INPUTS, pad_rows
 from ..common.batching import batches_by_length
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
 
+_CHUNK = 4096
+_WINDOW = 20
 _DTYPES = {"input_ids": np.int32, "attention_mask": np.int8, "word_index": np.int32}
 
 
@@ -62,14 +64,13 @@ class EncodedTexts(Dataset[dict[str, Any]]):
         tokenizer: StackedEmotionTokenizer,
         texts: Sequence[str],
         labels: np.ndarray | None = None,
-        chunk: int = 4096,
     ) -> EncodedTexts:
         """Encode texts, a chunk at a time."""
         width = len(tokenizer.encoder_names)
         parts = {key: [np.zeros((0, width), kind)] for key, kind in _DTYPES.items()}
         lengths: list[int] = []
-        for start in range(0, len(texts), chunk):
-            batch = tokenizer(list(texts[start : start + chunk]))
+        for start in range(0, len(texts), _CHUNK):
+            batch = tokenizer(list(texts[start : start + _CHUNK]))
             lengths += map(len, batch["input_ids"])
             for key, kind in _DTYPES.items():
                 parts[key].append(np.concatenate([np.asarray(row, kind) for row in batch[key]]))
@@ -118,7 +119,7 @@ class EncodedTextCollator:
             )
             for key in INPUTS
         }
-        return batch | _labels(rows)
+        return batch | label_tensors(rows)
 
 
 @dataclass
@@ -142,19 +143,13 @@ class FeatureCollator:
             "word_mask": torch.from_numpy(mask),
             "encoder_logits": torch.from_numpy(logits),
         }
-        return batch | _labels(rows)
+        return batch | label_tensors(rows)
 
 
 def model_inputs(model: nn.Module, texts: Any, size: int) -> Iterator[tuple[np.ndarray, Any]]:
-    """Batches of texts of similar length, on the model's device and without labels.
+    """Row numbers and inputs of texts of similar length, on the model's device and without labels.
 
-    Args:
-        model: the model, put into evaluation mode.
-        texts: `EncodedTexts` or a `FeatureCache`.
-        size: most texts of a batch.
-
-    Yields:
-        Row numbers and inputs of the model.
+    `texts` are `EncodedTexts` or a `FeatureCache`; the model is put into evaluation mode.
     """
     model.eval()
     collate = EncodedTextCollator() if isinstance(texts, EncodedTexts) else FeatureCollator()
@@ -166,7 +161,7 @@ def model_inputs(model: nn.Module, texts: Any, size: int) -> Iterator[tuple[np.n
         yield rows, {name: value.to(device) for name, value in batch.items()}
 
 
-def _labels(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+def label_tensors(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     """`labels` (batch, labels) and `row_mask` (batch,), where the rows have them."""
     parts: dict[str, Tensor] = {}
     if "labels" in rows[0]:
@@ -178,11 +173,7 @@ def _labels(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
 
 
 class RowsWithMask(Dataset[Any]):
-    """Rows of a map-style data set with `row_mask`: false where the index is `~row`.
-
-    Args:
-        rows: a data set of dicts.
-    """
+    """Rows of a map-style data set of dicts with `row_mask`: false where the index is `~row`."""
 
     def __init__(self, rows: Any) -> None:
         self.rows = rows
@@ -196,14 +187,10 @@ class RowsWithMask(Dataset[Any]):
 
 
 class EvenRowsSampler(Sampler[int]):
-    """Another sampler's rows, filled up to whole batches with the first ones, given as `~row`.
+    """Another sampler's rows, filled up to whole batches of all ranks with the first ones.
 
     accelerate repeats rows to fill the last batch of all ranks; here it finds nothing to fill, and
     `~row` marks the repeated ones.
-
-    Args:
-        sampler: gives at least one row.
-        batch_size: rows per batch over all ranks.
     """
 
     def __init__(self, sampler: Any, batch_size: int) -> None:
@@ -233,9 +220,7 @@ class EvenRowsSampler(Sampler[int]):
 def lengths_of(rows: Any, column: str = "length") -> np.ndarray | None:
     """(rows,) length of each row of a map-style data set, or None if it is unknown.
 
-    Args:
-        rows: with `lengths`, or a column of lengths, or `input_ids` in its rows.
-        column: name of the column of lengths.
+    The rows have `lengths`, or a column of lengths, or `input_ids` in each row.
     """
     if (known := getattr(rows, "lengths", None)) is not None:
         return np.asarray(known)
@@ -252,27 +237,19 @@ def lengths_of(rows: Any, column: str = "length") -> np.ndarray | None:
 class LengthGroupedSampler(Sampler[int]):
     """A permutation whose neighbors have similar lengths, the same for the same seed and epoch.
 
-    Windows of `window` batches are sorted by length and cut into batches; the batches of the whole
+    Windows of 20 batches are sorted by length and cut into batches; the batches of the whole
     epoch are then shuffled.
 
     Args:
         lengths: the length of each row.
         batch_size: rows per batch over all devices.
         seed: of the permutation; `set_epoch` varies it.
-        window: batches sorted together.
     """
 
-    def __init__(
-        self,
-        lengths: Sequence[int] | np.ndarray,
-        batch_size: int,
-        seed: int = 0,
-        window: int = 20,
-    ) -> None:
+    def __init__(self, lengths: Sequence[int] | np.ndarray, batch_size: int, seed: int = 0) -> None:
         self.lengths = np.asarray(lengths)
         self.batch_size = batch_size
         self.seed = seed
-        self.window = window
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -285,7 +262,7 @@ class LengthGroupedSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = np.random.default_rng((self.seed, self.epoch))
         order = generator.permutation(np.arange(len(self.lengths), dtype=np.int32))
-        size = self.batch_size * self.window
+        size = self.batch_size * _WINDOW
         for start in range(0, len(order), size):
             part = order[start : start + size]
             order[start : start + size] = part[np.argsort(self.lengths[part], kind="stable")]

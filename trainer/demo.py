@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ..common.settings import Whole, checked
-from ..data.labeled_texts import DataArguments, LabeledTexts, load_labeled_texts
+from ..data.arguments import DataArguments
+from ..data.labeled_texts import LabeledTexts, load_splits
 from ..inference.score_bars import bars
 from ..recipes import RECIPES
-from .ablation.baselines import constant_system, tfidf_system
+from .ablation.untrained import constant_system, tfidf_system
 from .arguments import TrainingRecipe
 from .recipe import make_recipe
 from .results import systems_table
@@ -49,27 +50,19 @@ print(json.dumps(answers))
 def run_demo(output_dir: Path) -> dict[str, Any]:
     """Train, compare with baselines, and load the finished folder without this package.
 
-    Args:
-        output_dir: where everything goes; what is there already is not done again.
-
-    Returns:
-        The results of the run.
+    Everything goes into `output_dir`; what is there already is not done again. The results of the
+    run are returned.
     """
     prepare_process()
     sample = RECIPES / "sample"
-    files = {split: str(sample / f"{split}.jsonl") for split in ("train", "validation")}
-    data = DataArguments(train_file=files["train"], validation_file=files["validation"])
-    texts = load_labeled_texts(data, "train")
-    assert texts is not None
-    encoders = make_tiny_encoders(output_dir / "tiny_encoders", texts.texts)
-    settings = {
-        "train_file": files["train"],
-        "validation_file": files["validation"],
-        "output_dir": output_dir,
-        "encoders": Whole(encoders),
+    files: dict[str, Any] = {
+        f"{s}_file": str(sample / f"{s}.jsonl") for s in ("train", "validation")
     }
+    splits = load_splits(DataArguments(**files))
+    encoders = make_tiny_encoders(output_dir / "tiny_encoders", splits["train"].texts)
+    settings = files | {"output_dir": output_dir, "encoders": Whole(encoders)}
     results = run_training(make_recipe(checked(TrainingRecipe, settings), "demo"))
-    print(demo_table(results, texts, data))
+    print(demo_table(results, splits["train"], splits["validation"]))
     print(f"\n{CAPTION}\n")
     model = output_dir / "model"
     print(f"{model}, loaded by transformers.pipeline in a process that cannot import this package:")
@@ -78,21 +71,14 @@ def run_demo(output_dir: Path) -> dict[str, Any]:
     return results
 
 
-def demo_table(results: dict[str, Any], train_texts: LabeledTexts, data: DataArguments) -> str:
+def demo_table(results: dict[str, Any], train: LabeledTexts, validation: LabeledTexts) -> str:
     """The run's systems beside a constant answer and TF-IDF, as Markdown."""
-    validation = load_labeled_texts(data, "validation", train_texts.label_names)
-    assert validation is not None
-    scored = {"validation": validation}
-    baselines = (
-        constant_system(train_texts, scored),
-        tfidf_system(train_texts, scored, results["recipe"]["decisions"]),
-    )
-    rows = {
-        system.name: system.scores(
-            "validation", validation.labels.astype(int), validation.label_names, []
-        )
-        for system in baselines
-    } | {name: entry["validation"] for name, entry in results["systems"].items()}
+    scored, labels = {"validation": validation}, validation.labels.astype(int)
+    constant = constant_system(train, scored)
+    tfidf = tfidf_system(train, scored, results["recipe"]["decisions"])
+    names = validation.label_names
+    rows = {one.name: one.scores("validation", labels, names, []) for one in (constant, tfidf)}
+    rows |= {name: entry["validation"] for name, entry in results["systems"].items()}
     return systems_table(rows, aligned=True)
 
 

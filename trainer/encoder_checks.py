@@ -18,6 +18,7 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer, Pr
 from transformers.utils import logging as hf_logging
 
 from ..common.errors import UserError
+from ..inference.model_files import CONFIG, ModelError, hub_file, local_folder
 from ..tokenizer_files_stacked_emotion import take_backend
 
 MAX_UNKNOWN = 0.5
@@ -142,6 +143,12 @@ def _check(
     dtype: torch.dtype,
 ) -> EncoderCheck:
     hub = {} if revision is None else {"revision": revision}
+    try:
+        if local_folder(check.source, revision) is None:
+            hub_file(check.source, CONFIG, revision)
+    except ModelError as error:
+        check.problems.append(str(error))
+        return check
     tokenizer = _check_tokenizer(check, hub, texts)
     model = _check_model(check, hub)
     if model is None or tokenizer is None:

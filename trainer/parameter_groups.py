@@ -49,11 +49,7 @@ def parts_of(model: StackedEmotionForSequenceClassification) -> dict[str, list[n
 
 
 def freeze_parts(model: StackedEmotionForSequenceClassification, names: list[str]) -> None:
-    """Leave parts of the stack out of training.
-
-    Args:
-        model: the stack.
-        names: keys of `parts_of`.
+    """Leave parts of the stack, by their names in `parts_of`, out of training.
 
     Raises:
         UserError: an unknown part, or none left to be trained.
@@ -111,12 +107,8 @@ def top_parameter_groups(
 ) -> list[dict[str, Any]]:
     """Optimizer groups of the layers on top of the encoders.
 
-    Args:
-        model: the stack; only parameters that require gradients are taken.
-        learning_rate: of all but the meta-learner's `label_trust`.
-        trust_factor: learning rate of `label_trust` over it. These few numbers, on the scale of
-            log-weights, have a way to go that a rate for matrices would not cover.
-        weight_decay: on matrices; biases, norms and `label_trust` have none.
+    The learning rate of `label_trust` is larger by `trust_factor`: these few numbers, on the scale
+    of log-weights, have a way to go that a rate for matrices would not cover.
     """
     rates = {
         name: learning_rate * (trust_factor if name.endswith(LABEL_TRUST) else 1.0)
@@ -128,12 +120,9 @@ def top_parameter_groups(
 def grouped_parameters(
     model: nn.Module, rates: dict[str, float], weight_decay: float
 ) -> list[dict[str, Any]]:
-    """Optimizer groups of the parameters that are trained.
+    """Optimizer groups of the parameters that are trained, by their learning rates by name.
 
-    Args:
-        model: the model.
-        rates: learning rate by name of parameter.
-        weight_decay: on matrices; biases, norms and `label_trust` have none.
+    The weight decay is on matrices; biases, norms and `label_trust` have none.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from argparse import Namespace
@@ -14,7 +15,8 @@ from ..common.command_line import Parser, add_settings, settings_given
 from ..common.errors import UserError
 from ..common.settings import Whole, build, checked, hints_of, merged, read_yaml
 from ..recipes import RECIPES
-from .arguments import EncoderSettings, FineTuning, TrainingRecipe
+from .arguments import TrainingRecipe
+from .training_sections import EncoderSettings, FineTuning
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 SECTIONS = ("encoder_defaults", "meta", "head", "joint")
@@ -87,6 +89,9 @@ def make_recipe(settings: Mapping[str, Any], config: str | Path | None = None) -
         name: _with_pretraining(merged(shared, dict(given)))
         for name, given in values.get("encoders", {}).items()
     }
+    for given in values["encoders"].values():
+        if str(given.get("source") or "").startswith("~"):
+            given["source"] = os.path.expanduser(given["source"])
     for name, given in values["encoders"].items():
         if not _NAME.fullmatch(name):
             raise UserError(

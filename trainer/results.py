@@ -8,35 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub import try_to_load_from_cache
 
 from ..common.files import file_digest
+from ..common.inert_text import in_markdown
 from ..common.numerics import sigmoid
 from ..common.tables import markdown_table
+from ..inference.model_files import CONFIG, ModelError, hub_file
 from .choosing.decision_rules import Decision
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
 from .metrics.scores import emotion_scores
+from .metrics.titles import TITLES
 
 if TYPE_CHECKING:
-    from ..data.labeled_texts import LabeledTexts
-    from ..data.splits import DataSplits
+    from ..data.labeled_texts import DataSplits, LabeledTexts
 
 _SOURCE_FILES = ("*.json", "*.txt", "*.model", "tokenizers/*/*.json")
-TITLES = {
-    "jaccard": "Jaccard",
-    "micro_f1": "micro-F1",
-    "macro_f1": "macro-F1",
-    "macro_ap": "macro AP",
-    "rare_ap": "rare AP",
-    "hamming_loss": "Hamming",
-}
-MORE_TITLES = {
-    "micro_precision": "micro-P",
-    "micro_recall": "micro-R",
-    "macro_precision": "macro-P",
-    "macro_recall": "macro-R",
-}
+MAIN_METRICS = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "rare_ap", "hamming_loss")
+MORE_METRICS = ("micro_precision", "micro_recall", "macro_precision", "macro_recall")
 
 
 @dataclass
@@ -184,21 +173,22 @@ def compare_columns(
 
 
 def data_record(splits: Mapping[str, LabeledTexts], dataset_name: str | None) -> dict[str, Any]:
-    """Where the texts of each split came from, how many, and the share of each label; no texts."""
-    record: dict[str, Any] = {
-        split: {
-            "source": texts.source,
-            "rows": len(texts),
-            "fingerprint": texts.fingerprint(),
-            "leaked": texts.inventory.leaked_texts if texts.inventory else 0,
-            "inventory": None if texts.inventory is None else texts.inventory.to_dict(),
-            "prevalence": dict(
-                zip(texts.label_names, texts.labels.mean(0).round(4).tolist(), strict=True)
-            ),
-        }
-        for split, texts in splits.items()
+    """`split_record` of each split, and the data set that they are from."""
+    records = {split: split_record(texts) for split, texts in splits.items()}
+    return records | {"dataset_name": dataset_name}
+
+
+def split_record(texts: LabeledTexts) -> dict[str, Any]:
+    """Where the texts came from, how many, and the share of each label; no texts."""
+    shares = texts.labels.mean(0).round(4).tolist()
+    return {
+        "source": texts.source,
+        "rows": len(texts),
+        "fingerprint": texts.fingerprint(),
+        "leaked": texts.inventory.leaked_texts if texts.inventory else 0,
+        "inventory": None if texts.inventory is None else texts.inventory.to_dict(),
+        "prevalence": dict(zip(texts.label_names, shares, strict=True)),
     }
-    return record | {"dataset_name": dataset_name}
 
 
 def source_state(source: str, revision: str | None = None) -> dict[str, Any]:
@@ -216,8 +206,8 @@ def source_state(source: str, revision: str | None = None) -> dict[str, Any]:
     if Path(source).is_dir():
         return {"files": _digests(Path(source))}
     try:
-        config = hf_hub_download(source, "config.json", revision=revision)
-    except (OSError, HFValidationError):
+        config = hub_file(source, CONFIG, revision)
+    except ModelError:
         return {"commit": None}  # the loading of the encoder says what is wrong
     return {"commit": Path(config).parent.name}
 
@@ -263,7 +253,7 @@ def to_markdown(results: dict[str, Any]) -> str:
         lines += [
             f"## {split} ({results['data'][split]['rows']} texts)", "",
             *([f"**{note}**", ""] if note else []),
-            systems_table(systems, TITLES | MORE_TITLES), "",
+            systems_table(systems, MAIN_METRICS + MORE_METRICS), "",
             f"By label, {last}:", "",
             label_table(systems[last], results["labels"], results["thresholds"]), "",
         ]  # fmt: skip
@@ -296,13 +286,13 @@ def to_markdown(results: dict[str, Any]) -> str:
 
 def systems_table(
     systems: Mapping[str, Mapping[str, Any]],
-    titles: Mapping[str, str] = TITLES,
+    metrics: Sequence[str] = MAIN_METRICS,
     aligned: bool = False,
 ) -> str:
-    """One row per system: the scores that the first one has, of those in `titles`."""
-    columns = [metric for metric in titles if metric in next(iter(systems.values()))]
+    """One row per system: the scores that the first one has, of `metrics`."""
+    columns = [metric for metric in metrics if metric in next(iter(systems.values()))]
     rows = [[name, *(score_cell(scores[m]) for m in columns)] for name, scores in systems.items()]
-    return markdown_table(["system", *(titles[m] for m in columns)], rows, aligned)
+    return markdown_table(["system", *(TITLES[m] for m in columns)], rows, aligned)
 
 
 def label_table(
@@ -317,7 +307,7 @@ def label_table(
     """
     kinds = ("precision", "recall", "f1", "ap")
     rows = [
-        [label, int(scores[f"support_{label}"]["mean"]),
+        [in_markdown(label), int(scores[f"support_{label}"]["mean"]),
          *(score_cell(scores[f"{kind}_{label}"]) for kind in kinds), f"{thresholds[label]:.3f}"]
         for label in labels
     ]  # fmt: skip

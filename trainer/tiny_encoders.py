@@ -22,15 +22,10 @@ _ROBERTA_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
 
 
 def make_tiny_encoders(folder: str | Path, texts: Sequence[str], seed: int = 0) -> dict[str, Path]:
-    """Write three encoders, each with a tokenizer trained on these texts.
+    """Write three encoders into folders of their own, each with a tokenizer trained on these texts.
 
     They are an ELECTRA with WordPiece (padding ID 0), a BERT with a Unigram vocabulary and a
     RoBERTa with byte-level BPE (padding ID 1 in both).
-
-    Args:
-        folder: each encoder gets a folder in it.
-        texts: the texts that the tokenizers are trained on.
-        seed: of the random weights.
 
     Returns:
         Folder by encoder name.

@@ -95,24 +95,19 @@ class StackedEmotionTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """The sum of the loss's parts over the batch.
+        """The sum of the loss's parts over the batch, each a mean over its rows.
 
-        Args:
-            model: the model, wrapped or not.
-            inputs: a batch with `labels` (batch, labels) and optionally `row_mask` (batch,), false
-                for rows that only fill the batch.
-            return_outputs: return the model's output beside it.
-            num_items_in_batch: not used; every part is a mean over its rows.
-
-        Returns:
-            The loss, a scalar, and the outputs if asked for.
+        The batch has `labels` (batch, labels) and optionally `row_mask` (batch,), false for rows
+        that only fill the batch, and what else the loss reads.
         """
         labels, row_mask = inputs["labels"], inputs.get("row_mask")
+        wanted = () if self.emotion_loss is None else self.emotion_loss.more_inputs
+        more = {key: inputs[key] for key in wanted if key in inputs}
         plain = self.emotion_loss is None and not self.consistency_weight
         if plain and self.optimized == "logits" and row_mask is None:
             outputs = model(**inputs)
             return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
-        skipped = ("labels", "row_mask")
+        skipped = ("labels", "row_mask", *wanted)
         given = {key: value for key, value in inputs.items() if key not in skipped}
         if self.consistency_weight and model.training:
             outputs = model(**{key: torch.cat([value, value]) for key, value in given.items()})
@@ -120,16 +115,16 @@ class StackedEmotionTrainer(Trainer):
             first, second = outputs[self.optimized][:rows], outputs[self.optimized][rows:]
             embeddings = outputs.get("embedding")
             halves = (None, None) if embeddings is None else embeddings.split(rows)
-            parts, known = self._parts(first, halves[0], labels, row_mask)
-            again, _ = self._parts(second, halves[1], labels, row_mask)
+            parts, known = self._parts(first, halves[0], labels, row_mask, more)
+            again, _ = self._parts(second, halves[1], labels, row_mask, more)
             parts = {name: (part + again[name]) / 2 for name, part in parts.items()}
             if row_mask is not None:
                 first, second = first[row_mask.bool()], second[row_mask.bool()]
             parts["consistency"] = self.consistency_weight * dropout_consistency(first, second)
         else:
             outputs = model(**given)
-            embedding = outputs.get("embedding")
-            parts, known = self._parts(outputs[self.optimized], embedding, labels, row_mask)
+            logits, embedding = outputs[self.optimized], outputs.get("embedding")
+            parts, known = self._parts(logits, embedding, labels, row_mask, more)
         loss = self._total(parts, row_mask, known, logged=model.training and not plain)
         return (loss, outputs) if return_outputs else loss
 
@@ -151,14 +146,15 @@ class StackedEmotionTrainer(Trainer):
         return sum(parts.values())
 
     def _parts(
-        self, logits: Tensor, embedding: Tensor | None, labels: Tensor, row_mask: Tensor | None
-    ) -> tuple[dict[str, Tensor], frozenset[str]]:
+        self, logits: Tensor, embedding: Tensor | None, labels: Tensor, row_mask: Tensor | None,
+        more: dict[str, Tensor],
+    ) -> tuple[dict[str, Tensor], frozenset[str]]:  # fmt: skip
         """The loss's parts, and the names of those that are gathered over ranks."""
         if self.emotion_loss is None:
             return {"bce": _plain_bce(logits, labels, row_mask)}, frozenset()
         if self.emotion_loss.weights_positives:
             logits = logits + torch.log(self.emotion_loss.pos_weight).to(logits.dtype)
-        parts = self.emotion_loss(logits, labels, embedding=embedding, row_mask=row_mask)
+        parts = self.emotion_loss(logits, labels, embedding=embedding, row_mask=row_mask, **more)
         return parts, self.emotion_loss.gathered_components
 
     def _share_of_rows(self, row_mask: Tensor) -> Tensor:
@@ -262,11 +258,7 @@ class StackedEmotionTrainer(Trainer):
         super()._push_from_checkpoint(checkpoint_folder)
 
     def scores_at_best_threshold(self, prediction: EvalPrediction) -> dict[str, float]:
-        """All metrics at the best single global threshold for Jaccard.
-
-        Args:
-            prediction: logits (rows, labels) and labels (rows, labels).
-        """
+        """All metrics at the best single global threshold for Jaccard, of (rows, labels) logits."""
         logits = prediction.predictions
         if isinstance(logits, tuple):
             logits = logits[0]

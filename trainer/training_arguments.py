@@ -12,7 +12,7 @@ from accelerate import PartialState
 from transformers import TrainingArguments
 
 from ..common.errors import UserError
-from .arguments import Optimization
+from .training_sections import Optimization
 
 _OF_THE_RUN = "the run sets it"
 _SEED = "set the run's own seeds instead"
@@ -75,17 +75,11 @@ def training_arguments(
 ) -> TrainingArguments:
     """Arguments for a `Trainer`: linear schedule, batches of texts of like length.
 
-    Args:
-        folder: of checkpoints.
-        settings: batch size, decay, warm-up and passed-on fields, which win over all defaults.
-        where: the section of the settings, for messages.
-        epochs: over the rows.
-        learning_rate: the peak.
-        report_to: trackers; `["none"]` for none.
-        **options: further fields.
+    The settings have batch size, decay, warm-up and passed-on fields, which win over all defaults.
 
     Raises:
-        UserError: a passed-on field has a value that `TrainingArguments` refuses.
+        UserError: a passed-on field has a value that `TrainingArguments` refuses; the message names
+            the section, `where`.
     """
     on_cpu = PartialState().device.type == "cpu"
     known = {entry.name for entry in fields(TrainingArguments)}

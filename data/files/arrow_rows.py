@@ -102,11 +102,8 @@ class MemoryRows:
 class DatasetRows:
     """A data set of the Hub or of a folder, streamed through `datasets`.
 
-    Args:
-        name: Hub ID, or a folder that `datasets` can load.
-        config: Configuration of the data set.
-        split: Split of the data set; by default the only one.
-        revision: Branch, tag or commit; a Hub data set is read at the commit it stands for now.
+    A Hub data set is read at the commit that `revision` stands for now; without `split` the only
+    one is read.
 
     Raises:
         DataError: It cannot be found or loaded, or a split has to be named.
@@ -193,14 +190,10 @@ def load_saved(name: str) -> Any:
 def load_hub_split(
     name: str, config: str | None, split: str, revision: str | None, may_be_absent: bool
 ) -> tuple[ArrowRows, dict[str, Any]] | None:
-    """Load one split through the cache of `datasets`.
+    """Load one split through the cache of `datasets`, or None where it is absent and may be.
 
-    Args:
-        name: Hub ID, a folder of data files, or one written by `save_to_disk`.
-        config: Configuration of the data set.
-        split: The split.
-        revision: Branch, tag or commit. A moving one is resolved to its commit now.
-        may_be_absent: Return None where the data set has no such split.
+    A `revision` that moves, a branch or tag, is resolved to its commit now. `name` is a Hub ID, a
+    folder of data files, or one written by `save_to_disk`.
 
     Returns:
         The rows, and where they come from, with the commit that was read.

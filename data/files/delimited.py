@@ -13,19 +13,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
 
 from ...common.errors import DataError, shorten
-from ..names import check_header, clean_name
+from ..names import clean_name
 from .text import (
     UNDECODABLE,
     Row,
-    check_columns,
     detect_encoding,
     encoding_name,
     file_facts,
     open_text,
     shown,
+    take_header,
 )
 
 DEFAULT_DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
@@ -76,6 +75,7 @@ class DelimitedRows:
     Attributes:
         name: The file, for messages.
         columns: The cleaned names of the columns; a nameless column is "".
+        encoding: Its encoding.
         unit: What `Row.number` counts.
         counting: How it counts, for messages.
     """
@@ -94,6 +94,7 @@ class DelimitedRows:
     ) -> None:
         self.name, self.path = str(path), path
         self.dialect, lines = sniff(path, delimiter, quoting, encoding)
+        self.encoding = self.dialect.encoding
         self._named = column_names
         self.counting = "lines are counted from 1" if column_names else "line 1 is the header"
         sample = list(islice(self._records(iter(lines), None), _SAMPLE_LINES))
@@ -105,48 +106,33 @@ class DelimitedRows:
                 f"{path}: line {first.number}, the header, cannot be read ({first.problem}): "
                 f"{shorten(shown(first.raw))}."
             )
-        header = [clean_name(name) for name in first.values]
-        quoted = all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in header)
+        cells = [clean_name(name) for name in first.values]
+        quoted = all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells)
         if quoted and not self.dialect.quoted and quoting == "auto":
             raise DataError(
                 f"{path}: the header is in double quotes, {shorten(first.raw)}. Set --quoting csv "
                 "if a program quoted the cells, else --quoting none."
             )
         self._first_line = first.number
-        self._skip_first = column_names is None or header == list(column_names)
-        if column_names:
-            self._check_count(column_names, first)
-            self.columns = list(column_names)
-        else:
-            self.columns = header
-            check_header(self.name, header, [row.values for row in sample[1:] if row.values],
-                         first.number, named)  # fmt: skip
-        check_columns(self.columns, self.name)
+        below = [row.values for row in sample[1:] if row.values]
+        self.columns, self._skip_first = take_header(
+            self.name, (first.number, first.values), below, column_names, named, self.unit
+        )
         self.facts = file_facts(path) | {
             "delimiter": self.dialect.delimiter,
             "quoted": self.dialect.quoted,
-            "encoding": self.dialect.encoding,
+            "encoding": self.encoding,
             "column_names": list(column_names) if column_names else None,
         }
 
     def rows(self) -> Iterator[Row]:
         """Every row; those that cannot be read have no values and say why."""
-        with self._open() as stream:
+        with open_text(self.path, self.encoding, self.dialect.newline) as stream:
             lines = islice(enumerate(stream, 1), self._first_line - 1, None)
             records = self._records(lines, len(self.columns))
             if self._skip_first:
                 next(records, None)
             yield from records
-
-    def _open(self) -> TextIO:
-        return open_text(self.path, self.dialect.encoding, self.dialect.newline)
-
-    def _check_count(self, names: Sequence[str], first: Row) -> None:
-        if len(first.values) != len(names):
-            raise DataError(
-                f"{self.name}: --column_names gives {len(names)} names, and line {first.number} "
-                f"has {len(first.values)} fields: {shorten(first.values)}. Name every column."
-            )
 
     def _records(self, lines: Iterator[Line], width: int | None) -> Iterator[Row]:
         if self.dialect.quoted:
@@ -155,7 +141,7 @@ class DelimitedRows:
 
     def _row(self, number: int, fields: list[str], raw: str, width: int | None) -> Row:
         if not raw.isascii() and UNDECODABLE.search(raw):
-            return Row(number, None, raw, f"not {encoding_name(self.dialect.encoding)}")
+            return Row(number, None, raw, f"not {encoding_name(self.encoding)}")
         if width is not None and len(fields) != width:
             return Row(number, None, raw, self._ragged(len(fields), width))
         return Row(number, fields, raw)
@@ -174,7 +160,8 @@ class DelimitedRows:
 
     def _plain_records(self, lines: Iterator[Line], width: int | None) -> Iterator[Row]:
         for number, line in lines:
-            raw = line.rstrip("\r\n") if self.dialect.newline == "\r" else _without_end(line)
+            raw = line.rstrip("\r\n") if self.dialect.newline == "\r" else (
+                line.removesuffix("\n").removesuffix("\r"))  # fmt: skip
             if raw.strip(" ") or width == 1:
                 yield self._row(number, raw.split(self.dialect.delimiter), raw, width)
 
@@ -228,13 +215,8 @@ def sniff(
     """Return how a file is written, and its first lines from the header on.
 
     A line `sep=;` names the delimiter. Otherwise it is a sign of the first line by which the rows
-    have as many cells as that line; a file whose first line has no such sign is one column.
-
-    Args:
-        path: The file.
-        delimiter: As named by the user.
-        quoting: See `DelimitedRows`.
-        encoding: As named by the user.
+    have as many cells as that line; a file whose first line has no such sign is one column. What
+    the user named by options is not looked for; see `DelimitedRows`.
     """
     encoding = encoding or detect_encoding(path)
     quoted_cells = path.suffix.lower() == ".csv" if quoting == "auto" else quoting == "csv"
@@ -298,7 +280,3 @@ def _plain_newline(path: Path, encoding: str) -> str:
     with open_text(path, encoding) as stream:
         head = stream.read(1 << 16)
     return "\r" if "\r" in head and "\n" not in head else "\n"
-
-
-def _without_end(line: str) -> str:
-    return line.removesuffix("\n").removesuffix("\r")

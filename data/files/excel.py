@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...common.errors import DataError, quoted, shorten
-from ..names import check_header, clean_name
-from .text import Row, check_columns, file_facts
+from ...common.errors import DataError, quoted
+from .text import Row, file_facts, take_header
 
 
 class ExcelRows:
@@ -19,7 +18,7 @@ class ExcelRows:
             sheets, or the header cannot be used.
     """
 
-    unit = "row"
+    unit, encoding = "row", "utf-8-sig"
 
     def __init__(
         self, path: Path, sheet: str | None, column_names: Sequence[str] | None,
@@ -30,20 +29,13 @@ class ExcelRows:
         cells = self._cells(sheet)
         if not cells:
             raise DataError(f"{path}: the sheet is empty. Give a sheet with at least one text.")
-        number, first = cells[0]
-        header = [clean_name(cell) for cell in first]
+        number = cells[0][0]
         self.counting = "rows are counted from 1" if column_names else f"row {number} is the header"
-        if column_names and len(column_names) != len(first):
-            raise DataError(
-                f"{path}: --column_names gives {len(column_names)} names, and row {number} has "
-                f"{len(first)} cells: {shorten(first)}. Name every column."
-            )
-        self.columns = list(column_names) if column_names else header
-        self._rows = cells[1:] if not column_names or header == list(column_names) else cells
-        if not column_names:
-            check_header(self.name, header, [row for _, row in cells[1:401]], number, named,
-                         self.unit)  # fmt: skip
-        check_columns(self.columns, self.name)
+        below = [row for _, row in cells[1:401]]
+        self.columns, has_header = take_header(
+            self.name, cells[0], below, column_names, named, self.unit
+        )
+        self._rows = cells[has_header:]
         self.total: int | None = len(self._rows)
 
     def _cells(self, sheet: str | None) -> list[tuple[int, list[str]]]:

@@ -67,7 +67,7 @@ class JsonLines:
 class JsonRecords:
     """A list of records, from a JSON file or from memory."""
 
-    unit, counting = "record", "records are counted from 1"
+    unit, counting, encoding = "record", "records are counted from 1", "utf-8-sig"
 
     def __init__(self, records: Sequence[Any], name: str, facts: dict[str, Any]) -> None:
         self.name, self.facts = name, facts

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from ...common.errors import DataError, did_you_mean, quoted
+from ...common.errors import DataError, did_you_mean, quoted, shorten
+from ..names import check_header, clean_name
 
 UNDECODABLE = re.compile("[\udc80-\udcff]")
 
@@ -80,6 +81,39 @@ def check_columns(names: Sequence[str], source: str) -> None:
             f"{source}: duplicate column names in the header: {listed}. A name may not occur more "
             "than once: rename or remove the others."
         )
+
+
+def take_header(
+    source: str, first: tuple[int, Sequence[str]], below: Sequence[Sequence[str]],
+    column_names: Sequence[str] | None, named: Sequence[str], unit: str,
+) -> tuple[list[str], bool]:  # fmt: skip
+    """Return the columns of a table, and whether its first row, with its number, names them.
+
+    Args:
+        source: The file, for messages.
+        first: Number and cells of the first row.
+        below: Some of the rows after it.
+        column_names: The columns of a table without a header.
+        named: Columns that the user named by other options.
+        unit: What the number counts.
+
+    Raises:
+        DataError: The first row looks like data, or has another number of cells, or a name occurs
+            twice.
+    """
+    number, cells = first
+    columns = [clean_name(cell) for cell in cells]
+    has_header = not column_names or columns == list(column_names)
+    if not column_names:
+        check_header(source, columns, below, number, named, unit)
+    elif len(column_names) != len(cells):
+        raise DataError(
+            f"{source}: --column_names gives {len(column_names)} names, and {unit} {number} has "
+            f"{len(cells)} fields: {shorten(list(cells))}. Name every column."
+        )
+    columns = list(column_names or columns)
+    check_columns(columns, source)
+    return columns, has_header
 
 
 def file_facts(path: Path) -> dict[str, Any]:

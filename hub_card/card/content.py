@@ -13,27 +13,30 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ...common.errors import UserError
-from ..inert_text import in_markdown, one_line
+from ...common.inert_text import in_markdown, one_line
+from ...trainer.arguments import LANGUAGE_CODE
+from ...trainer.metrics.titles import TITLES
 from ..run_record import RunRecord
-from .known_data import EMOTIONS, LANGUAGE_NAMES, definitions, known_data
-from .sections import METRICS, card_sections
+from .known_data import ARABIC, EMOTIONS, LANGUAGE_NAMES, definitions, known_data
+from .sections import card_sections
 from .terms import Term
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 PLOT_TEXTS = {
-    "class_wise_f1": "Bar chart of each label's F1, with its precision, recall and support",
+    "class_wise_f1": "Bar chart of each label's F1 on the {split} split, with its precision, "
+    "recall and support: F1 goes from {f1}",
     "label_correlation": "Two matrices of phi coefficients between labels: in the data, and as "
     "the model gives them",
-    "precision_recall": "One precision-recall curve per label, with its average precision",
-    "encoder_use": "Stacked bars: how much each encoder counts for each label, and box plots of "
-    "how that varies between texts",
+    "precision_recall": "One precision-recall curve per label on the {split} split: the average "
+    "precision goes from {ap}",
+    "encoder_use": "Stacked bars: how much each of {encoders} counts for each label, and box plots "
+    "of how that varies between texts",
     "training_curves": "Line charts of the training losses, and of the out-of-fold objective by "
     "epoch",
 }
 """What each picture shows, for readers who cannot see it."""
 SYNTHETIC_TAG = "synthetic-sample"
 _FIRST_PLOT = "class_wise_f1"
-_LANGUAGE = re.compile(r"[a-z]{2,3}|multilingual")
 
 
 @dataclass
@@ -111,7 +114,7 @@ class CardContent:
                 "multi-label-classification",
                 "stacked-emotion",
                 "custom_code" if record.kind == "stack" else "distillation",
-                *(["arabic"] if "ar" in self.languages else []),
+                *(["arabic"] if self.arabic else []),
                 *([SYNTHETIC_TAG] if record.synthetic else []),
             ],
             model_name=self.repo_id.split("/")[-1],
@@ -138,7 +141,7 @@ class CardContent:
         for split in record.splits if system else []:
             leaked = record.leaked(split)
             mark = f" (leaked: {leaked} texts are in an earlier split)" if leaked else ""
-            for metric, (title, _) in METRICS.items():
+            for metric, title in TITLES.items():
                 score = record.score(str(system), split, metric)
                 if score is None:
                     continue
@@ -163,18 +166,31 @@ class CardContent:
 
     def data_name(self, split: str) -> str:
         """What the texts of a split are called: the data set, or the file they were read from."""
-        known = known_data(self.record).title or self.record.dataset_name
-        return known or one_line(self.record.data_file(split) or "own texts")
+        record = self.record
+        if record.setting(f"{split}_file") and not record.synthetic_file(split):
+            return one_line(record.data_file(split) or "")
+        known = known_data(record).title or record.dataset_name
+        return known or one_line(record.data_file(split) or "own texts")
 
     @property
     def about_emotions(self) -> bool:
         """Whether the labels name emotions that are known here."""
-        return bool(set(self.record.labels) & set(EMOTIONS))
+        return not EMOTIONS.isdisjoint(self.record.labels)
+
+    @property
+    def arabic(self) -> bool:
+        """Whether the texts are Arabic, of any kind."""
+        return not ARABIC.isdisjoint(self.languages)
 
     @property
     def task(self) -> str:
         """What the model does."""
         return f"Multi-label {'emotion' if self.about_emotions else 'text'} classification"
+
+    @property
+    def single(self) -> bool:
+        """Whether it is a stack of one encoder."""
+        return self.record.single
 
     @property
     def first_plots(self) -> list[str]:
@@ -188,7 +204,26 @@ class CardContent:
 
     def plot_text(self, name: str) -> str:
         """What a picture shows."""
-        return PLOT_TEXTS.get(name, name.replace("_", " "))
+        record = self.record
+        text = PLOT_TEXTS.get(name, name.replace("_", " "))
+        return text.format(
+            split=next(iter(record.splits), ""),
+            encoders=", ".join(map(in_markdown, record.encoder_names)),
+            f1=self._range("f1"),
+            ap=self._range("ap"),
+        )
+
+    def _range(self, metric: str) -> str:
+        """A metric of the best and of the worst label, in words."""
+        record, found = self.record, []
+        for split in record.splits[:1]:
+            for label in record.labels:
+                score = record.score(str(record.published_system), split, f"{metric}_{label}")
+                found += [] if score is None else [(score.mean, label)]
+        if not found:
+            return "label to label"
+        (best, highest), (worst, lowest) = max(found), min(found)
+        return f"{best:.2f} ({in_markdown(highest)}) to {worst:.2f} ({in_markdown(lowest)})"
 
     @property
     def license_words(self) -> str:
@@ -236,7 +271,7 @@ def card_languages(record: RunRecord, given: Sequence[str] | None) -> list[str]:
         UserError: none given and none known, or something that is not an ISO 639 code.
     """
     for code in given or ():
-        if not _LANGUAGE.fullmatch(code):
+        if not LANGUAGE_CODE.fullmatch(code):
             raise UserError(f"--language {code!r} is not an ISO 639 code such as ar, en, es.")
     languages = list(given or known_data(record).languages)
     if not languages:

@@ -1,57 +1,39 @@
-"""What is known of the data sets that this package has recipes for.
+"""What is known of the texts and labels of a run: from its recipe, and from the data set it names.
 
-Everything here is about one data set and is used for models trained on it alone; a model of other
-texts and labels gets its words from the publisher.
-
-The label definitions of SemEval-2018 Task 1, E-c, are those given to its annotators (Mohammad et
-al. 2018). The examples were written for this project.
+A model of other texts and labels gets nothing from the data sets of this package.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from ...common.settings import read_yaml
+from ...recipes import RECIPES
+from ...trainer.arguments import DESCRIBED
 
 if TYPE_CHECKING:
     from ..run_record import RunRecord
 
 SEMEVAL = "SemEvalWorkshop/sem_eval_2018_task_1"
 NO_DEFINITION = "as the annotators of the training texts used it; no definition was given"
-LANGUAGE_NAMES = {"ar": "Arabic", "en": "English", "es": "Spanish"}
-EMOTIONS = {
-    "anger": "anger, annoyance or rage",
-    "anticipation": "anticipation, interest or vigilance",
-    "disgust": "disgust, disinterest, dislike or loathing",
-    "fear": "fear, apprehension, anxiety or terror",
-    "joy": "joy, serenity or ecstasy",
-    "love": "love or affection",
-    "optimism": "optimism, hopefulness or confidence",
-    "pessimism": "pessimism, cynicism or lack of confidence",
-    "sadness": "sadness, pensiveness or grief",
-    "surprise": "surprise, distraction or amazement",
-    "trust": "trust, acceptance, liking or admiration",
-}
-_EXAMPLES = {
-    "ar": {
-        "Modern Standard": "ما أجمل هذا الصباح، قلبي مطمئن رغم كل شيء",
-        "Egyptian": "يا لهوي، اتخضيت من الخبر ده ومش عارف أنام 😱",
-        "Levantine": "شو هالخبر الحلو، اشتقتلكن كتير ❤️",
-        "Gulf": "والله إني زعلان، ما توقعتها منك أبد 💔",
-        "Maghrebi": "شنو هاد الخدمة الخايبة؟ عصبتوني بزاف 😡",
-        "Iraqi": "هسه ارتاحيت، چنت خايف ما يوصلون بالسلامة",
-    },
-    "en": {
-        "joy": "I passed the exam and I still cannot believe it 😍",
-        "sadness": "Nobody answered my calls again, I feel so alone tonight.",
-        "anger": "Two hours on hold and then they hang up on me? Unbelievable 😡",
-    },
-    "es": {
-        "joy": "¡Aprobé el examen y todavía no me lo creo! 😍",
-        "sadness": "Otra noche sin dormir, ya no sé qué hacer.",
-        "anger": "Dos horas esperando y me cuelgan, qué vergüenza 😡",
-    },
-}
+LANGUAGE_NAMES = {
+    "ar": "Arabic", "arq": "Algerian Arabic", "ary": "Moroccan Arabic", "arz": "Egyptian Arabic",
+    "de": "German", "en": "English", "es": "Spanish", "fa": "Persian", "fr": "French",
+    "he": "Hebrew", "hi": "Hindi", "id": "Indonesian", "it": "Italian", "pt": "Portuguese",
+    "ru": "Russian", "tr": "Turkish", "ur": "Urdu", "zh": "Chinese",
+}  # fmt: skip
+ARABIC = frozenset({"ar", "arq", "ary", "arz"})
+EMOTIONS = frozenset({
+    "anger", "anticipation", "disgust", "fear", "joy", "love", "optimism", "pessimism", "sadness",
+    "surprise", "trust",
+})  # fmt: skip
+"""Labels that name emotions."""
+_TERMS = (
+    "unknown on the Hub; its README asks to cite the task's paper and forbids passing the data on, "
+    "https://competitions.codalab.org/competitions/17751"
+)
 _CITATION = """@inproceedings{mohammad2018semeval,
   title = {{SemEval}-2018 Task 1: Affect in Tweets},
   author = {Mohammad, Saif and Bravo-Marquez, Felipe and Salameh, Mohammad and
@@ -63,7 +45,7 @@ _CITATION = """@inproceedings{mohammad2018semeval,
 
 @dataclass(frozen=True)
 class KnownData:
-    """A data set that this package has a recipe for.
+    """What is known of texts and labels.
 
     Attributes:
         title: what a text calls it.
@@ -83,32 +65,45 @@ class KnownData:
 
 
 def known_data(record: RunRecord) -> KnownData:
-    """What is known of the data a run was trained on; nothing of somebody's own data.
+    """What the recipe of a run says of its data, and what is known of the data set.
+
+    Where the recipe says nothing, and the run was trained on a data set that a recipe of this
+    package is for, that recipe is asked.
 
     Args:
         record: the run.
     """
+    own, packaged = record.results.get("recipe") or {}, _packaged(record)
+    said = {name: own.get(name) or packaged.get(name) for name in DESCRIBED}
+    language = said["language"] or ()
+    title, license, citation = "", None, ""
     if record.synthetic:
-        return KnownData(
+        title, license = (
             "bundled synthetic sample",
             "apache-2.0 (synthetic, part of stacked_emotion)",
-            ("ar",),
-            EMOTIONS,
-            _EXAMPLES["ar"],
         )
-    if record.dataset_name != SEMEVAL:
-        return KnownData()
-    language = (record.dataset_config or "").rsplit(".", 1)[-1].capitalize()
-    codes = tuple(code for code, name in LANGUAGE_NAMES.items() if name == language)
+    elif record.dataset_name == SEMEVAL:
+        title, license, citation = "SemEval-2018 Task 1, E-c", _TERMS, _CITATION
     return KnownData(
-        "SemEval-2018 Task 1, E-c",
-        "unknown on the Hub; its README asks to cite the task's paper and forbids passing the data "
-        "on, https://competitions.codalab.org/competitions/17751",
-        codes,
-        EMOTIONS,
-        {caption: text for code in codes for caption, text in _EXAMPLES[code].items()},
-        _CITATION,
+        title,
+        license,
+        (language,) if isinstance(language, str) else tuple(language),
+        said["label_definitions"] or {},
+        said["examples"] or {},
+        citation,
     )
+
+
+def _packaged(record: RunRecord) -> dict[str, Any]:
+    """The recipe of this package for the data of a run; empty if there is none."""
+    if record.synthetic:
+        return read_yaml(RECIPES / "demo.yaml")
+    for file in sorted(RECIPES.glob("*.yaml")) if record.dataset_name else ():
+        recipe = read_yaml(file)
+        names = recipe.get("dataset_name"), recipe.get("dataset_config_name")
+        if names == (record.dataset_name, record.dataset_config):
+            return recipe
+    return {}
 
 
 def definitions(

@@ -7,31 +7,10 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+from ...trainer.metrics.titles import METRICS, TITLES
 from ..run_record import RunRecord
 from .known_data import known_data
 
-METRICS = {
-    "jaccard": ("Jaccard", "mean over texts of |y ∩ ŷ| / |y ∪ ŷ|, 1 where both sets are empty"),
-    "micro_f1": ("micro-F1", "F1 of all (text, label) cells together"),
-    "macro_f1": ("macro-F1", "mean over labels of the label's F1, 0 where it is undefined"),
-    "macro_ap": ("macro AP", "mean over labels of the average precision, without any threshold"),
-    "rare_ap": ("rare AP", "the same over labels that under a tenth of the training texts have"),
-    "hamming_loss": ("Hamming loss", "share of wrong (text, label) cells; lower is better"),
-    "subset_accuracy": ("subset accuracy", "share of texts whose whole label set is right"),
-    "micro_precision": ("micro-precision", "precision of all cells together"),
-    "micro_recall": ("micro-recall", "recall of all cells together"),
-    "macro_precision": ("macro-precision", "mean over labels of the label's precision"),
-    "macro_recall": ("macro-recall", "mean over labels of the label's recall"),
-    "brier": ("Brier score", "mean squared difference of probability and label; lower is better"),
-    "ece": (
-        "ECE",
-        (
-            "expected calibration error of the label probabilities, 15 equal-width bins, mean over "
-            "labels; lower is better"
-        ),
-    ),
-}
-"""Title and definition of each overall metric, in the order of the tables."""
 COMPARED = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "hamming_loss")
 CLASS_WISE = ("precision", "recall", "f1", "ap")
 _STAGES = {
@@ -42,6 +21,10 @@ _STAGES = {
     "student": "the student learns from the teacher's scores and from the labels",
     "alone": "the same encoder is trained without a teacher, for comparison",
 }
+_STAGES_OF_ONE = _STAGES | {
+    "encoders": "the encoder is fine-tuned on the labels, with a head of its own",
+    "meta": "the meta-learner learns one more vector of each word",
+}
 _BIBTEX_KEY = re.compile(r"@\w+\{([^,]+),")
 _WEAK_F1 = 0.4
 _WEAK_SHARE = 0.1
@@ -51,7 +34,7 @@ def card_sections(record: RunRecord) -> dict[str, Any]:
     """Every table that the templates show, by name."""
     system = record.published_system
     return {
-        "system": system,
+        "system": record.published_title,
         "overall": {split: _overall(record, split) for split in record.splits},
         "class_wise": {split: _class_wise(record, split) for split in record.splits},
         "comparison": {split: _comparison(record, split) for split in record.splits},
@@ -76,7 +59,7 @@ def card_sections(record: RunRecord) -> dict[str, Any]:
 
 def _overall(record: RunRecord, split: str) -> list[tuple[str, str, str]]:
     rows = []
-    for metric, (title, _) in METRICS.items():
+    for metric, title in TITLES.items():
         score = record.score(str(record.published_system), split, metric)
         if score is not None:
             rows.append((title, str(score), f"{score.values[0]:.3f}"))
@@ -100,8 +83,12 @@ def _class_wise(record: RunRecord, split: str) -> list[list[str]]:
 def _comparison(record: RunRecord, split: str) -> list[list[str]]:
     rows = []
     for system in record.systems:
+        if record.single and system == "average":
+            continue  # of one encoder
         scores = [record.score(system, split, metric) for metric in COMPARED]
-        rows.append([system, *("not computed" if s is None else str(s) for s in scores)])
+        rows.append(
+            [record.title_of(system), *("not computed" if s is None else str(s) for s in scores)]
+        )
     return rows
 
 
@@ -109,12 +96,13 @@ def _intervals(record: RunRecord, split: str) -> list[tuple[str, str, str, str]]
     pairs = (record.results.get("comparisons") or {}).get(split) or {}
     return [
         (
-            pair.replace(" - ", " − "),
-            METRICS.get(metric, (metric, ""))[0],
+            " − ".join(map(record.title_of, pair.split(" - "))),
+            TITLES.get(metric, metric),
             f"{entry['difference']:+.3f}",
             f"[{entry['low']:+.3f}, {entry['high']:+.3f}]",
         )
         for pair, metrics in pairs.items()
+        if not (record.single and pair.endswith(" - average"))
         for metric, entry in metrics.items()
     ]
 
@@ -203,7 +191,7 @@ def _stages(record: RunRecord) -> list[tuple[str, str, str]]:
     done = record.results.get("stages") or {}
     seconds = record.results.get("seconds_by_part") or {}
     rows = []
-    for stage, what in _STAGES.items():
+    for stage, what in (_STAGES_OF_ONE if record.single else _STAGES).items():
         if stage in done:
             took = [
                 value
@@ -220,7 +208,12 @@ def _losses(record: RunRecord) -> list[dict[str, Any]]:
     stages, found = results.get("stages") or {}, []
     own = (record.setting("encoder_defaults") or {}).get("loss")
     if record.kind == "stack" and own:
-        found.append(("the encoders", {"name": own["name"], "config": own["options"]}))
+        found.append(
+            (
+                f"the encoder{'' if record.single else 's'}",
+                {"name": own["name"], "config": own["options"]},
+            )
+        )
     for stage, where in (("meta", "the meta-learner"), ("head", "Bi-LSTM and classifier")):
         if isinstance(stages.get(stage), Mapping) and stages[stage].get("loss"):
             found.append((where, stages[stage]["loss"]))

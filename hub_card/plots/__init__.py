@@ -45,7 +45,7 @@ def plot_run(record: RunRecord, folder: Path) -> list[str]:
     except ImportError as error:
         raise UserError(
             "The plots need matplotlib: pip install 'stacked_emotion[plots]', or go without "
-            "(--no-plots)."
+            "(--no_plots)."
         ) from error
     folder.mkdir(parents=True, exist_ok=True)
     written = []

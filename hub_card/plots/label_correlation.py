@@ -23,7 +23,7 @@ def label_correlation(record: RunRecord) -> Any:
     return correlation_figure(
         {
             f"in the data ({split})": correlation(arrays["labels"].astype(float)),
-            f"as the {shaped(str(record.published_system))} gives them": correlation(
+            f"as the {shaped(record.published_title)} gives them": correlation(
                 decided_labels(record, arrays["probabilities"]).astype(float)
             ),
         },

@@ -58,7 +58,9 @@ def class_wise_f1(record: RunRecord) -> Any:
     axes.set_yticks(places, [shaped(label) for label, _ in rows])
     axes.set(xlim=(0, 1), ylim=(-0.6, len(rows) - 0.4), xlabel="score")
     axes.grid(axis="y", visible=False)
-    axes.set_title(f"Scores by label — {shaped(system)}, {split}", loc="left", pad=26)
+    axes.set_title(
+        f"Scores by label — {shaped(record.published_title)}, {split}", loc="left", pad=26
+    )
     axes.legend(
         ncols=4, loc="lower left", bbox_to_anchor=(-0.01, 0.995), frameon=False, fontsize=9,
         handletextpad=0.4, columnspacing=1.2,
@@ -112,7 +114,7 @@ def precision_recall(record: RunRecord) -> Any:
     figure.supylabel("precision", fontsize=11)
     rule = "" if record.decision == "threshold" else ", by expected Jaccard, so not on the curve"
     figure.suptitle(
-        f"Precision and recall by label — {shaped(str(record.published_system))}, {split}\n"
+        f"Precision and recall by label — {shaped(record.published_title)}, {split}\n"
         f"◆ labels as given{rule};  ····  prevalence",
         fontsize=11, x=0.01, ha="left",
     )  # fmt: skip

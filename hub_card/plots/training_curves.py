@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..inert_text import in_plot
+from ...common.inert_text import in_plot
 from ..run_record import RunRecord
 from .style import DASHES, OKABE_ITO
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+
+from ...common.command_line import Commands, Parser
 
 
-def add_demo_commands(commands: Any) -> None:
-    """Add the parsers to what `ArgumentParser.add_subparsers` returned."""
-    app = commands.add_parser(
-        "demo-app", help="try a model in the browser (needs the extra `space`)"
-    )
+def _add_demo_app(app: Parser) -> None:
     app.add_argument("model", metavar="MODEL", help="folder of a model or run, or Hub ID")
     app.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     app.add_argument("--language", help="language of the texts (ar, en, …); default: the model's")
@@ -20,18 +17,27 @@ def add_demo_commands(commands: Any) -> None:
     )
     app.set_defaults(run=_demo_app)
 
-    space = commands.add_parser(
-        "publish-space", help="put the app for a published model on the Hub"
-    )
-    space.add_argument("--repo-id", required=True, metavar="USER/NAME", help="the Space on the Hub")
+
+def _add_publish_space(space: Parser) -> None:
+    space.add_argument("--repo_id", required=True, metavar="USER/NAME", help="the Space on the Hub")
     space.add_argument("--model", required=True, metavar="USER/NAME", help="Hub ID of the model")
     space.add_argument("--revision", help="commit, tag or branch of the model; pinned as a commit")
     space.add_argument("--title", help="heading; default: the name of the model")
     space.add_argument("--language", help="language of the texts (ar, en, …); default: the model's")
     space.add_argument(
+        "--static", action="store_true",
+        help="run a student in the visitor's browser, without a server (needs npm once)",
+    )  # fmt: skip
+    space.add_argument(
         "--private", action="store_true", help="make the Space private, if it is new"
     )
     space.set_defaults(run=_publish_space)
+
+
+DEMO_COMMANDS: Commands = {
+    "demo-app": ("try a model in the browser (a stack needs the extra `space`)", _add_demo_app),
+    "publish-space": ("put the app for a published model on the Hub", _add_publish_space),
+}
 
 
 def _demo_app(options: argparse.Namespace) -> int:
@@ -46,7 +52,7 @@ def _publish_space(options: argparse.Namespace) -> int:
 
     url = publish_space(
         options.repo_id, options.model, options.revision, options.title, options.language,
-        private=options.private,
+        private=options.private, static=options.static,
     )  # fmt: skip
     print(f"The Space is at {url}.")
     return 0

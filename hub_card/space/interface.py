@@ -9,17 +9,15 @@ from typing import Any
 import torch
 
 from ...common.errors import UserError
+from ...common.inert_text import in_html, one_line
 from ...inference import StackedEmotionPredictor, explain
 from ...inference.explanations.encoder_weights import encoder_weights
-from ..inert_text import in_html, one_line
+from ...inference.limits import Limits
 from . import rendering
 from .uploads import MAX_ROWS, read_upload, with_answers
 
-MAX_CHARACTERS = 2000
-OCCLUDED_WORDS = 60  # longer texts take too many passes: gradients explain their words
 PREVIEW_ROWS = 10
 ROWS_A_STEP = 64
-RIGHT_TO_LEFT = ("ar", "arq", "ary", "arz", "ckb", "fa", "he", "ps", "ur")
 _STYLE = Path(__file__).with_name("style.css")
 _HOUR = 3600
 # The direction of a text follows its first letter; an empty box has the model's direction.
@@ -40,7 +38,12 @@ class DemoApp:
     Args:
         predictor: the model; in float32, so that a word's contribution is not lost in rounding.
         text_column: the column of texts in the model's data, looked for first in files.
+
+    Attributes:
+        limits: how much one text may ask for.
     """
+
+    limits = Limits()
 
     def __init__(self, predictor: StackedEmotionPredictor, text_column: str | None = None) -> None:
         self.predictor, self.text_column = predictor, text_column
@@ -69,7 +72,8 @@ class DemoApp:
             UserError: an empty text, or one that is too long.
         """
         text = self._checked(text)
-        few = len(text.split()) <= OCCLUDED_WORDS
+        # More words take too many passes: gradients explain them in one.
+        few = len(self.predictor.tokenizer.word_offsets(text)) <= self.limits.explained_words
         explanation = explain(self.predictor, text, label, "occlusion" if few else "gradient")
         weights = self.trust(text, label)
         trust = rendering.trust(weights, label) if len(weights) > 1 else ""
@@ -115,10 +119,10 @@ class DemoApp:
         text = text or ""
         if not text.strip():
             raise UserError("There is no text yet. Write one, or choose an example.")
-        if len(text) > MAX_CHARACTERS:
-            raise UserError(
-                f"The text has {len(text)} characters. The app takes at most {MAX_CHARACTERS}."
-            )
+        try:
+            self.limits.check([text])
+        except ValueError as error:
+            raise UserError(str(error)) from None
         return text
 
 
@@ -144,7 +148,7 @@ def build_interface(
 
     app = DemoApp(predictor, text_column)
     waiting, hidden = gr.Progress(), gr.update(visible=False)
-    direction = "auto" if language is None else "rtl" if language in RIGHT_TO_LEFT else "ltr"
+    direction = rendering.side(language)
 
     def analyze(text: str) -> tuple[Any, ...]:
         try:
@@ -178,7 +182,7 @@ def build_interface(
             text = gr.Textbox(
                 label="Text", lines=1, max_lines=8, elem_id="se-text",
                 rtl=direction == "rtl",
-                placeholder="اكتب نصًا هنا" if language == "ar" else "Write a text here",
+                placeholder=rendering.placeholder(language),
             )  # fmt: skip
             go = gr.Button("Find the labels", variant="primary", elem_id="se-go")
             bars = gr.HTML(visible=False, elem_id="se-bars")

@@ -15,14 +15,13 @@ from typing import Any
 import yaml
 
 from ...common.errors import UserError
-from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...inference.model_files import CONFIG, ModelFiles
 from ..card.content import SYNTHETIC_TAG
 from ..card.known_data import known_data
 from ..hub_errors import hub_errors, hub_problem
-from ..inert_text import one_line
 from ..packaged_files import PACKAGE, needed_files, needed_requirements
 from ..run_record import RunRecord
+from .static_space import StaticApp, is_student, space_readme, static_folder
 
 SPACE = Path(__file__).parent
 INTERFACE = "hub_card/space/interface.py"
@@ -31,6 +30,8 @@ SYNTHETIC = (
     "This model was trained on a small synthetic sample with tiny encoders, to show that "
     "everything works. Its answers mean nothing."
 )
+_WRITTEN = ["stacked_emotion/*", "model/*", "vendor/*"]
+"""Folders of a Space that hold nothing but what is written here."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NO_GRADIO = "The demo app needs gradio: pip install 'stacked_emotion[space]'."
 
@@ -110,6 +111,9 @@ def demo_app(
 ) -> Any:
     """Show a model in the browser until interrupted.
 
+    A stack is computed here, by an app of Gradio. A student runs in the browser itself, as in its
+    static Space.
+
     Args:
         model: folder of a model or of the run it came from, or a Hub ID.
         revision: commit, tag or branch of a Hub ID.
@@ -119,32 +123,37 @@ def demo_app(
         block: return at once if false; the app then runs in a thread until `.close()`.
 
     Returns:
-        The `gradio.Blocks` that runs.
+        The `gradio.Blocks` that runs, or for a student a `StaticApp`.
 
     Raises:
-        UserError: gradio is not installed, there is no such folder, or the port is taken.
+        UserError: gradio is not installed, there is no such folder, the port is taken, or a student
+            has no exported graph.
     """
-    if find_spec("gradio") is None:
-        raise UserError(_NO_GRADIO)
     folder = _model_folder(model)
-    from .interface import build_interface, launch_options, load_predictor
-
     facts = model_facts(folder, revision)
-    options = asdict(facts) | ({"language": language} if language else {})
-    interface = build_interface(load_predictor(folder, revision), **options)
+    facts = replace(facts, language=language or facts.language)
+    files, options = ModelFiles(folder, revision), {}
+    if is_student(files):
+        app: Any = StaticApp(files, facts)
+    else:
+        if find_spec("gradio") is None:
+            raise UserError(_NO_GRADIO)
+        from .interface import build_interface, launch_options, load_predictor
+
+        app = build_interface(load_predictor(folder, revision), **asdict(facts))
+        options = launch_options()
     try:
-        interface.launch(
-            server_name=host, server_port=port, prevent_thread_lock=True, quiet=True,
-            **launch_options(),
-        )  # fmt: skip
+        app.launch(
+            server_name=host, server_port=port, prevent_thread_lock=True, quiet=True, **options
+        )
     except OSError as error:
         raise UserError(
             f"The app cannot listen on {host}:{port or 7860}: {error} Choose another --port."
         ) from error
     if block:
-        print(f"The app is at {interface.local_url} (Ctrl+C ends it).", flush=True)
-        interface.block_thread()
-    return interface
+        print(f"The app is at {app.local_url} (Ctrl+C ends it).", flush=True)
+        app.block_thread()
+    return app
 
 
 def space_folder(folder: Path, model: str, revision: str, facts: ModelFacts) -> list[str]:
@@ -172,7 +181,15 @@ def space_folder(folder: Path, model: str, revision: str, facts: ModelFacts) -> 
     code = needed_files([INTERFACE])
     settings = {"model": model, "revision": revision, **asdict(facts)}
     texts = {
-        "README.md": _readme(model, facts.title),
+        "README.md": space_readme(
+            model,
+            facts.title,
+            (SPACE / "README.md").read_text(encoding="utf-8"),
+            sdk="gradio",
+            sdk_version=version("gradio"),
+            app_file="app.py",
+            short_description="The labels of a text, with reasons",
+        ),
         "app.py": (SPACE / "app.py").read_text(encoding="utf-8"),
         "requirements.txt": _pinned(needed_requirements(code)),
         "space.json": json.dumps(settings, indent=1, ensure_ascii=False) + "\n",
@@ -196,8 +213,12 @@ def publish_space(
     note: str | None = None,
     private: bool = False,
     token: str | None = None,
+    static: bool = False,
 ) -> str:
     """Create or renew a Space that shows a published model, in one commit.
+
+    A static Space needs no server: it holds a copy of a student, which runs in the visitor's
+    browser.
 
     Args:
         repo_id: `user/name` of the Space.
@@ -208,6 +229,7 @@ def publish_space(
         note: a sentence under the heading.
         private: make the Space private, if it is created.
         token: for both; by default the one you are logged in with.
+        static: run a student in the visitor's browser, without a server.
 
     Returns:
         The address of the Space.
@@ -230,14 +252,19 @@ def publish_space(
         note=note or facts.note,
     )
     with tempfile.TemporaryDirectory() as temporary:
-        files = space_folder(Path(temporary), model, commit, facts)
+        if static:
+            source = ModelFiles(model, commit, **({"token": token} if token else {}))
+            files = static_folder(Path(temporary), source, model, commit, facts)
+        else:
+            files = space_folder(Path(temporary), model, commit, facts)
         try:
             url = api.create_repo(
-                repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True
-            )
+                repo_id, repo_type="space", space_sdk="static" if static else "gradio",
+                private=private, exist_ok=True,
+            )  # fmt: skip
             api.upload_folder(
                 repo_id=repo_id, repo_type="space", folder_path=temporary, allow_patterns=files,
-                delete_patterns="stacked_emotion/*", commit_message=f"Show {model} at {commit}",
+                delete_patterns=_WRITTEN, commit_message=f"Show {model} at {commit}",
             )  # fmt: skip
         except hub_errors() as error:
             raise hub_problem(error, repo_id, "uploading to") from error
@@ -246,7 +273,7 @@ def publish_space(
 
 def _model_folder(model: str | Path) -> str:
     """The folder with the model of a model or run folder; a Hub ID as it is."""
-    path = Path(model)
+    path = Path(model).expanduser()
     if not path.exists():
         if str(model).count("/") > 1 or str(model).startswith((".", "/", "~")):
             raise UserError(f"There is no folder {model}.")
@@ -254,31 +281,7 @@ def _model_folder(model: str | Path) -> str:
     folder = path if (path / CONFIG).is_file() else path / "model"
     if not (folder / CONFIG).is_file():
         raise UserError(f"{model} is not a model: neither it nor its model/ has a {CONFIG}.")
-    kind = ModelFiles(folder).read_json(CONFIG).get("model_type")
-    if kind != StackedEmotionConfig.model_type:
-        raise UserError(
-            f"{model} is a {kind} model. The app shows stacks, with their words and encoders; for "
-            "a distilled student use a plain pipeline."
-        )
     return str(folder)
-
-
-def _readme(model: str, title: str) -> str:
-    header = {
-        "title": one_line(title),
-        "emoji": "💬",
-        "colorFrom": "blue",
-        "colorTo": "yellow",
-        "sdk": "gradio",
-        "sdk_version": version("gradio"),
-        "app_file": "app.py",
-        "models": [model],
-        "license": "apache-2.0",
-        "short_description": "The labels of a text, with reasons",
-    }
-    front = yaml.safe_dump(header, allow_unicode=True, sort_keys=False)
-    body = (SPACE / "README.md").read_text(encoding="utf-8").replace("{model}", model)
-    return f"---\n{front}---\n\n{body}"
 
 
 def _pinned(requirements: list[str]) -> str:

@@ -9,15 +9,36 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ...common.inert_text import in_html
 from ...inference.explanations.rendering import UNITS, text_direction
-from ..inert_text import in_html
 
 if TYPE_CHECKING:
     from ...inference.explanations.explanation import Explanation
 
+RIGHT_TO_LEFT = ("ar", "arq", "ary", "arz", "ckb", "fa", "he", "ps", "ur")
 FOR, AGAINST = "0,114,178", "213,94,0"
 _SEGMENTS = ("#56B4E9", "#E69F00", "#35B88F", "#E29BC4", "#F0E442", "#BBBBBB")
 _STRONGEST = 0.75
+
+
+def side(language: str | None) -> str:
+    """ "rtl", "ltr" or "auto": the direction of an empty box for texts of a language."""
+    return "auto" if language is None else "rtl" if language in RIGHT_TO_LEFT else "ltr"
+
+
+def placeholder(language: str | None) -> str:
+    """What an empty box says."""
+    return "اكتب نصًا هنا" if language == "ar" else "Write a text here"
+
+
+def meaning(rule: str) -> str:
+    """How labels are given, by the name of the rule, in a sentence."""
+    if rule == "threshold":
+        return "The model gives a label (✓) at or above its threshold."
+    return (
+        "The model gives the set of labels (✓) with the highest expected Jaccard: at least one, "
+        "and perhaps some below their thresholds, which only tilt the choice."
+    )
 
 
 def bars(
@@ -48,19 +69,13 @@ def bars(
             f'<span class="se-threshold">{thresholds[label]:.2f}</span></div>'
         )
     named = ", ".join(f"<bdi>{in_html(label)}</bdi>" for label in given) or "none"
-    meaning = (
-        "The model gives a label (✓) at or above its threshold."
-        if rule == "threshold"
-        else "The model gives the set of labels (✓) with the highest expected Jaccard: at least "
-        "one, and perhaps some below their thresholds, which only tilt the choice."
-    )
     return (
         '<div class="se-card">'
         f'<p class="se-given-labels">Labels given: <strong>{named}</strong></p>'
         '<div class="se-head"><span></span><span></span><span>score</span>'
         '<span class="se-threshold">threshold</span></div>'
         f'{"".join(rows)}<p class="se-note"><span class="se-limit-key"></span> threshold. '
-        f"{meaning}</p></div>"
+        f"{meaning(rule)}</p></div>"
     )
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...common.errors import DataError, UserError
+from ...common.inert_text import in_spreadsheet
 from ...data.files.delimited import DelimitedRows
 from ...data.files.text import detect_encoding
 from ...data.names import text_columns
-from ..inert_text import in_spreadsheet
 
 MAX_ROWS = 2000
 MAX_BYTES = 5_000_000

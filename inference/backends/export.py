@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +20,8 @@ from ...common.errors import UserError
 from ...common.files import file_digest, replace_folder, write_json
 from ...common.precision import native_dtype
 from ...common.tables import markdown_table
+from ...data.arguments import DataArguments
+from ...data.tables import read_table
 from ..model_files import WEIGHTS, ModelFiles
 from ..predictions import TextScores
 from ..predictor import StackedEmotionPredictor, load_model
@@ -142,11 +143,8 @@ def sample_texts() -> CheckTexts:
     """The bundled synthetic texts."""
     from ...recipes import RECIPES
 
-    rows = [
-        json.loads(line)
-        for line in (RECIPES / "sample/validation.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
-    return CheckTexts([row["text"] for row in rows], None, "bundled synthetic sample")
+    table = read_table(RECIPES / "sample/validation.jsonl", DataArguments())
+    return CheckTexts(table.columns["text"], None, "bundled synthetic sample")
 
 
 class _Comparison:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 
 def add_export_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `export`; nothing heavy is imported."""
+    parser.set_defaults(run=run_export)
     parser.add_argument(
-        "model", type=Path, help="folder of a model or run; the graphs go into onnx/ of the model"
-    )
+        "model", type=Path, metavar="MODEL",
+        help="folder of a model or run; the graphs go into onnx/ of the model",
+    )  # fmt: skip
     parser.add_argument("--quantize", choices=("int8",), help="write an int8 graph too")
     parser.add_argument(
         "--test_file",
-        help="labeled texts to measure the differences on; default: the bundled "
-        "sample, with which --backend auto never uses int8",
+        help="labeled texts to compare on; default: the bundled sample, which never admits int8",
     )
     parser.add_argument("--text_column", help="the column of texts of --test_file")
     parser.add_argument("--labels_column", help="the column of labels of --test_file")
@@ -27,16 +27,19 @@ def run_export(options: argparse.Namespace) -> int:
     """Run `export` and return its exit code.
 
     Raises:
-        UserError: what `export.export_onnx` refuses.
+        UserError: what `export.export_onnx` or `student_export.export_student` refuses.
     """
     from ...common.disk import disk_errors
     from ...common.locks import locked
-    from ..model_files import ModelFiles
+    from ..model_files import CONFIG, ModelFiles
     from .export import CheckTexts, export_onnx, report_table
 
     files, check = ModelFiles(options.model), None
+    if files.read_json(CONFIG).get("model_type") != "stacked_emotion":
+        return _export_student(options, Path(files.location))
     if options.test_file:
-        from ...data.labeled_texts import DataArguments, load_labeled_texts
+        from ...data.arguments import DataArguments
+        from ...data.labeled_texts import load_labeled_texts
 
         names = files.decision().labels
         data = DataArguments(
@@ -48,12 +51,10 @@ def run_export(options: argparse.Namespace) -> int:
         texts = load_labeled_texts(data, "test", names)
         assert texts is not None
         check = CheckTexts(list(texts.texts), texts.labels, Path(options.test_file).name)
-    with disk_errors(options.model, "model"), ExitStack() as stack:
-        if options.model.is_dir():
-            lock = Path(files.location) / ".lock"
-            stack.enter_context(locked(lock, options.model, "model"))
+    folder = Path(files.location)
+    with disk_errors(folder, "model"), locked(folder / ".lock", folder, "model"):
         report = export_onnx(
-            options.model, options.quantize, check, lambda line: print(line, file=sys.stderr)
+            folder, options.quantize, check, lambda line: print(line, file=sys.stderr)
         )
     print(f"{Path(files.location) / 'onnx'}: {', '.join(sorted(report['files']))}")
     if options.quantize:
@@ -61,4 +62,23 @@ def run_export(options: argparse.Namespace) -> int:
         print(f"kinds of encoder layers kept in float32: {kept}")
     print(f"differences from torch float32 on {report['texts']['count']} texts:")
     print(report_table(report))
+    return 0
+
+
+def _export_student(options: argparse.Namespace, folder: Path) -> int:
+    from ...common.disk import disk_errors
+    from ...common.errors import UserError
+    from ...common.locks import locked
+    from .student_export import export_student
+
+    if options.test_file:
+        raise UserError(
+            f"{folder} is a student, whose graphs are compared on texts of their own: leave out "
+            "--test_file."
+        )
+    with disk_errors(folder, "model"), locked(folder / ".lock", folder, "model"):
+        export = export_student(folder, int8=options.quantize == "int8")
+    print(f"{export.fp32}: logits differ from torch by at most {export.fp32_difference:.1e}")
+    if export.int8:
+        print(f"{export.int8}: by at most {export.int8_difference:.2g}")
     return 0

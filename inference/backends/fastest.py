@@ -18,14 +18,10 @@ _WITHOUT = ["onnx int8", "onnx float32", "openvino float32", "torch float32"]
 
 
 def exact_enough(report: Mapping[str, Any] | None, backend: str) -> bool:
-    """Whether the export measured this backend and found it exact enough.
+    """Whether the export measured a backend, such as "onnx int8", and found it exact enough.
 
     bfloat16 has to give 99.5 % of the label cells as float32 does; int8 98.5 %, and a Jaccard
     within 0.005, so it has to be measured on labeled texts.
-
-    Args:
-        report: of the export, or None.
-        backend: backend and dtype, such as "onnx int8".
     """
     found = ((report or {}).get("differences") or {}).get(backend)
     if found is None or "label_agreement" not in found:
@@ -44,16 +40,10 @@ def fastest(
     flags: Callable[[], set[str]] | None = None,
     installed: Callable[[str], bool] | None = None,
 ) -> str:
-    """The backend and dtype to take on a CPU.
+    """The backend and dtype to take on a CPU, such as "openvino bfloat16".
 
-    Args:
-        report: of the export, or None if there is none.
-        flags: the processor's abilities, "amx_tile" and "avx512_bf16" of them; by default asked
-            of the system.
-        installed: whether a module can be imported.
-
-    Returns:
-        Such as "openvino bfloat16". Without an export always torch.
+    Without a report of an export always torch. The processor's abilities, "amx_tile" and
+    "avx512_bf16" of them, and what is installed are by default asked of the system.
     """
     abilities = (flags or processor_flags)()
     there = installed or (lambda module: find_spec(module) is not None)

@@ -51,11 +51,7 @@ class _FlatStack(nn.Module):
 
 
 def trace(model: StackedEmotionForSequenceClassification) -> Any:
-    """The graph of a float32 model with eager attention, as an `onnx.ModelProto`.
-
-    Args:
-        model: loaded with `attn_implementation="eager"`, in evaluation mode.
-    """
+    """The graph, an `onnx.ModelProto`, of a float32 model with eager attention, not training."""
     names = model.config.encoder_names
     generator = torch.Generator().manual_seed(0)
     columns = []

@@ -73,15 +73,9 @@ class OpenVinoRunner:
 
 
 def compress_weights(graph: Any) -> int:
-    """Put the encoders' linear layers into int8, one scale per output channel, in place.
+    """Put the encoders' linear layers of an `openvino.Model` into int8, in place, and count them.
 
     A layer's weight w becomes round(w / s) with s = max |w| / 127 over its output channel.
-
-    Args:
-        graph: an `openvino.Model`.
-
-    Returns:
-        How many layers were changed.
     """
     from openvino import opset13 as ops
 

@@ -12,8 +12,11 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
 from ...common.errors import UserError
+from ...common.files import replace_folder
 
 OPSET = 18
+GRAPHS = {"float32": "model.onnx", "int8": "model_quantized.onnx"}
+"""Names in `onnx/`, those of transformers.js."""
 _TEXTS = ("نص قصير", "نص آخر أطول قليلا من الأول 😍", "كلمة " * 40, "!")
 
 
@@ -46,37 +49,58 @@ class _Logits(torch.nn.Module):
         return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
 
 
-def export_student(model: str | Path, output: str | Path, int8: bool = True) -> StudentExport:
+def export_student(model: str | Path, int8: bool = True) -> StudentExport:
     """Export a stock sequence classifier, check it against PyTorch, and quantize it.
 
     Both graphs take `input_ids` and `attention_mask` (batch, sequence) int64, of any size, and give
     `logits` (batch, labels). int8 is dynamic: weights of matrix products in 8 bits, one scale per
-    column; activations are quantized while the graph runs. The tokenizer and configuration are
-    written beside them.
+    column; activations are quantized while the graph runs. The folder is then laid out as
+    transformers.js expects a model: its names for the graphs are `dtype: "fp32"` and `"q8"`.
 
     Args:
-        model: folder or Hub ID.
-        output: folder for `model.onnx` and `model_int8.onnx`.
+        model: the folder of the student; `onnx/model.onnx` and `onnx/model_quantized.onnx` go
+            into it.
         int8: quantize too.
 
     Raises:
         UserError: a package is missing, or the graph does not give the model's logits.
     """
     onnxruntime = _onnxruntime()
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(model)
+    partial = folder / "onnx.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
     network = AutoModelForSequenceClassification.from_pretrained(
-        model, dtype=torch.float32, attn_implementation="eager"
+        folder, dtype=torch.float32, attn_implementation="eager"
     ).eval()
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    file = partial / GRAPHS["float32"]
+    _trace(network, tokenizer, file)
+    difference = _difference(onnxruntime, file, network, tokenizer)
+    if difference > 1e-3:
+        raise UserError(
+            f"The exported graph differs from the model by {difference:.4f} in a logit. Nothing "
+            f"was written to {folder / 'onnx'}."
+        )
+    quantized, quantized_difference = None, None
+    if int8:
+        quantized = folder / "onnx" / GRAPHS["int8"]
+        _quantize(file, partial / quantized.name)
+        quantized_difference = _difference(
+            onnxruntime, partial / quantized.name, network, tokenizer
+        )
+    replace_folder(partial, folder / "onnx")
+    return StudentExport(folder / "onnx" / file.name, quantized, difference, quantized_difference)
+
+
+def _trace(network: PreTrainedModel, tokenizer: Any, file: Path) -> None:
+    """Write the float32 graph."""
     example = tokenizer(["نص واحد", "نص ثان"], padding=True, return_tensors="pt")
-    ids, mask = example["input_ids"], example["attention_mask"]
-    file = folder / "model.onnx"
     dynamic = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
     with torch.no_grad():
         program = torch.onnx.export(
             _Logits(network).eval(),
-            (ids, mask),
+            (example["input_ids"], example["attention_mask"]),
             input_names=["input_ids", "attention_mask"],
             output_names=["logits"],
             dynamic_shapes={"input_ids": dynamic, "attention_mask": dynamic},
@@ -86,21 +110,6 @@ def export_student(model: str | Path, output: str | Path, int8: bool = True) -> 
         )
     assert program is not None
     program.save(str(file))
-    difference = _difference(onnxruntime, file, network, tokenizer)
-    if difference > 1e-3:
-        raise UserError(
-            f"The exported graph {file} differs from the model by {difference:.4f} in a logit: "
-            "do not use it."
-        )
-    quantized, quantized_difference = None, None
-    if int8:
-        quantized = folder / "model_int8.onnx"
-        _quantize(file, quantized)
-        quantized_difference = _difference(onnxruntime, quantized, network, tokenizer)
-    tokenizer.save_pretrained(folder)
-    if Path(model).is_dir():
-        shutil.copyfile(Path(model) / "config.json", folder / "config.json")
-    return StudentExport(file, quantized, difference, quantized_difference)
 
 
 def _quantize(source: Path, target: Path) -> None:

@@ -43,15 +43,10 @@ class _Place:
 
 
 def converted_weights(files: ModelFiles, dtype: torch.dtype) -> dict[str, Tensor] | None:
-    """Every weight of the model, floating-point ones in `dtype`.
+    """Every weight of the model by name, floating-point ones in `dtype`.
 
-    Args:
-        files: of the model.
-        dtype: the format wanted.
-
-    Returns:
-        The weights by name; None where the files need no conversion, or hold a format that is
-        not known here, which `from_pretrained` handles itself.
+    None where the files need no conversion, or hold a format that is not known here, which
+    `from_pretrained` handles itself.
 
     Raises:
         ModelError: there are no weights, or a file is not a whole safetensors file.

@@ -15,8 +15,7 @@ from ...common.disk import disk_errors
 from ...common.errors import UserError, quoted
 from ...common.files import replace_file
 from ...common.locks import locked
-from ...configuration_stacked_emotion import StackedEmotionConfig
-from ..model_files import local_folder
+from ..model_files import ModelFiles
 from ..predictor import StackedEmotionPredictor
 from .joining import join_parts
 from .ledger import Ledger, model_facts
@@ -68,6 +67,7 @@ def predict_file(
     part_rows: int = PART_ROWS,
     prefix: str = "",
     overwrite: bool = False,
+    spreadsheet_safe: bool = False,
     source_options: dict[str, Any] | None = None,
     **predictor_options: Any,
 ) -> BulkReport | None:
@@ -84,7 +84,7 @@ def predict_file(
     part, and the output is the same.
 
     Args:
-        model: folder or Hub ID.
+        model: folder of a model or run, or Hub ID.
         input_file: a file, folder or data set, see `open_source`.
         output_file: a .csv, .tsv, .jsonl or .parquet file.
         text_column: the column of texts; by default the one called `text`, `tweet` or similar.
@@ -93,6 +93,8 @@ def predict_file(
         part_rows: rows per part: what a kill can lose, and what one process does at a time.
         prefix: put before the names of the new columns.
         overwrite: replace an output, or parts of another run, that are there already.
+        spreadsheet_safe: put an apostrophe before every cell of a CSV or TSV file, texts of the
+            input included, that a spreadsheet would run as a formula.
         source_options: see `open_source`.
         **predictor_options: of `StackedEmotionPredictor.from_pretrained`, such as `dtype`.
 
@@ -117,15 +119,16 @@ def predict_file(
         raise UserError(f"{target}: the format must be one of {', '.join(FORMATS)}.")
     if Path(input_file).exists() and Path(input_file).resolve() == target.resolve():
         raise UserError("--output must be another file than --input.")
+    if spreadsheet_safe and target.suffix not in (".csv", ".tsv"):
+        raise UserError(f"--spreadsheet_safe is for .csv and .tsv, not for {target.name}.")
     if part_rows < 1:
         raise UserError(f"--part_rows is {part_rows}: give a number of rows from 1 up.")
     options = {"text_column": text_column} | (source_options or {})
     source = open_source(str(input_file), **options)
     column = choose_text_column(source, text_column)
-    model = str(local_folder(model, revision) or model)
-    config = StackedEmotionConfig.from_pretrained(model, revision=revision or "main")
-    commit = getattr(config, "_commit_hash", None)
-    columns = Columns.of(config.label_names, prefix)
+    files = ModelFiles(model, revision)
+    model, commit = files.location, files.commit
+    columns = Columns.of(files.decision().labels, prefix)
     if clash := [name for name in columns.all if name in source.columns]:
         raise UserError(
             f"{source.name} already has the columns {quoted(clash)}: set --prefix, such as "
@@ -139,12 +142,13 @@ def predict_file(
         "part_rows": part_rows,
         "batch_tokens": batch_tokens,
         "prefix": prefix,
+        **({"spreadsheet_safe": True} if spreadsheet_safe else {}),
         "predictor": {key: str(value) for key, value in sorted(predictor_options.items())},
     }
     processes = Processes.launched()
     ledger = Ledger(target, part_suffix(source.schema, target.suffix), facts)
     job = _Job(model, commit or revision, source, column, columns, ledger, processes,
-               batch_tokens, predictor_options)  # fmt: skip
+               batch_tokens, spreadsheet_safe, predictor_options)  # fmt: skip
     with disk_errors(target.parent, "--output"), ExitStack() as stack:
         if processes.rank == 0:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -163,6 +167,7 @@ class _Job:
     ledger: Ledger
     processes: Processes
     batch_tokens: int | None
+    spreadsheet_safe: bool
     predictor_options: dict[str, Any]
     predictor: StackedEmotionPredictor | None = None
 
@@ -215,7 +220,13 @@ class _Job:
             chunk,
             problems,
             lambda path: write_part(
-                path, self.ledger.suffix, chunk, answers, self.columns, own_keys
+                path,
+                self.ledger.suffix,
+                chunk,
+                answers,
+                self.columns,
+                own_keys,
+                self.spreadsheet_safe,
             ),
         )
 
@@ -235,7 +246,10 @@ class _Job:
         """Join the parts, put output and side file in their places, tidy up."""
         target, ledger = self.ledger.target, self.ledger
         parts = [ledger.part(number) for number in range(count)]
-        changed = join_parts(parts, ledger.partial, target.suffix, self.source.schema, self.columns)
+        changed = join_parts(
+            parts, ledger.partial, target.suffix, self.source.schema, self.columns,
+            self.spreadsheet_safe,
+        )  # fmt: skip
         told = [0, 0]
 
         def lines() -> Any:

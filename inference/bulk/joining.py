@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +24,17 @@ _AS_JSON = pyarrow.string()
 
 def join_parts(
     parts: Sequence[Path], target: Path, suffix: str, schema: pyarrow.Schema | None,
-    columns: Columns,
+    columns: Columns, spreadsheet_safe: bool = False,
 ) -> list[Problem]:  # fmt: skip
-    """Write all parts to `target`.
+    """Write all parts to `target`, in their order.
 
-    Args:
-        parts: in order.
-        target: the file to write.
-        suffix: its format.
-        schema: columns and types of the input; None for JSONL.
-        columns: names of the answers' columns.
+    `schema` has columns and types of the input, None for JSONL. With `spreadsheet_safe` no cell of
+    CSV or TSV is a formula.
 
     Returns:
         What the format could not hold as it was.
     """
-    problems: list[Problem] = []
-
-    def note(index: int, column: str, problem: str) -> None:
-        problems.append(Problem(problem, row=index + 1, column=column))
-
+    changed: list[Problem] = []
     if suffix == ".jsonl":
         _concatenate(parts, target, None)
     elif schema is None and suffix == ".parquet":
@@ -50,15 +43,17 @@ def join_parts(
         names = _all_keys(parts, columns)
         labels = names.index(columns.labels)
         rows = (_json_cells(record, names, labels) for record in _records(parts))
-        lines = delimited_lines(rows, suffix, names, note)
-        write_lines(target, _with_header(names, suffix, lines))
+        lines = delimited_lines(chain([names], rows), suffix, names, changed, 0, spreadsheet_safe)
+        write_lines(target, lines)
     elif suffix == ".parquet":
         merged = pyarrow.schema([*schema, *columns.fields], metadata=schema.metadata)
         tables = (parquet.ParquetFile(part).read(use_threads=False) for part in parts)
         _write_groups(tables, target, merged)
     else:
-        _concatenate(parts, target, next(iter(_header([*schema.names, *columns.all], suffix))))
-    return problems
+        names = [*schema.names, *columns.all]
+        (header,) = delimited_lines([names], suffix, names, changed, 1, spreadsheet_safe)
+        _concatenate(parts, target, header)
+    return changed
 
 
 def _concatenate(parts: Sequence[Path], target: Path, header: str | None) -> None:
@@ -68,15 +63,6 @@ def _concatenate(parts: Sequence[Path], target: Path, header: str | None) -> Non
         for path in parts:
             with path.open("rb") as part:
                 shutil.copyfileobj(part, stream)
-
-
-def _header(names: Sequence[str], suffix: str) -> Iterator[str]:
-    yield from delimited_lines([names], suffix, names, lambda *_: None)
-
-
-def _with_header(names: Sequence[str], suffix: str, lines: Any) -> Iterator[str]:
-    yield from _header(names, suffix)
-    yield from lines
 
 
 def _write_groups(tables: Iterator[pyarrow.Table], target: Path, schema: pyarrow.Schema) -> None:

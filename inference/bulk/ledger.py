@@ -43,10 +43,7 @@ class Ledger:
         self.partial = self.folder / _PARTIAL
 
     def claim(self, overwrite: bool) -> bool:
-        """Take the folder for this run.
-
-        Args:
-            overwrite: give up what another run has left here.
+        """Take the folder for this run; `overwrite` gives up what another run has left here.
 
         Returns:
             False if this very run had only its tidying up left to do, which is done now.
@@ -61,8 +58,14 @@ class Ledger:
                 "it belong to. Give --overwrite to do them again, or another --output."
             )
         if found is not None and found.record.get("tidying"):
+            written = found.record["tidying"] == self._written()
+            if found.key == self.key and self.target.exists() and not (written or overwrite):
+                raise UserError(
+                    f"{self.target} or {self.problems.name} is not as this run wrote it: changed "
+                    "or damaged. Give --overwrite to write it again, or another --output."
+                )
             self._remove()
-            if found.key == self.key and self.target.exists():
+            if found.key == self.key and written:
                 return False
             found = None
         elif damage is not None or (found is not None and found.key != self.key):
@@ -73,10 +76,15 @@ class Ledger:
         if found is None:
             self._refuse_what_is_in_the_way(overwrite)
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._write_run(tidying=False)
+            self._write_run(tidying={})
         return True
 
-    def _write_run(self, tidying: bool) -> None:
+    def _written(self) -> dict[str, str]:
+        """The digests of the output and the side file, as far as they exist."""
+        files = [path for path in (self.target, self.problems) if path.exists()]
+        return {path.name: file_digest(path) for path in files}
+
+    def _write_run(self, tidying: dict[str, str]) -> None:
         finish(self.folder, self.key, {"facts": self.facts, "tidying": tidying}, [], _RUN)
 
     def _refuse_what_is_in_the_way(self, overwrite: bool) -> None:
@@ -123,10 +131,7 @@ class Ledger:
     ) -> None:
         """Write a part and what is to be reported of it; its record comes last.
 
-        Args:
-            chunk: the rows.
-            problems: known beforehand.
-            write: writes the part to a path and returns further problems.
+        `write` writes the part to a path and returns problems beside those known beforehand.
         """
         files = [self.part(chunk.number)]
         told = problems + write(files[0])
@@ -145,7 +150,7 @@ class Ledger:
 
     def finish(self) -> None:
         """Remove the parts, once the output is in its place."""
-        self._write_run(tidying=True)
+        self._write_run(tidying=self._written())
         self._remove()
 
     def _remove(self) -> None:

@@ -6,7 +6,7 @@ import base64
 import datetime
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
 
+from ...common.inert_text import in_spreadsheet
+from ...data.files.arrow_rows import python_values
 from .predictions import Answers, Columns
-from .rows import Chunk, JsonRows, Problem, TableRows, python_values
+from .rows import Chunk, JsonRows, Problem, TableRows
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 _QUOTED = re.compile('[",\r\n]')
@@ -29,22 +31,18 @@ def part_suffix(schema: pyarrow.Schema | None, target: str) -> str:
 
 
 def write_part(
-    path: Path, suffix: str, chunk: Chunk, answers: Answers, columns: Columns, own_keys: bool
-) -> list[Problem]:
-    """Write a chunk without header.
+    path: Path, suffix: str, chunk: Chunk, answers: Answers, columns: Columns, own_keys: bool,
+    spreadsheet_safe: bool = False,
+) -> list[Problem]:  # fmt: skip
+    """Write a chunk with its answers, without header.
 
-    Args:
-        path: the file.
-        suffix: its format.
-        chunk: the rows.
-        answers: one for each.
-        columns: names of the answers' columns.
-        own_keys: let a JSONL record that has a key of the answers' own keep it.
+    With `own_keys` a JSONL record that has a key of the answers' own keeps it. With
+    `spreadsheet_safe` no cell of CSV or TSV is a formula.
 
     Returns:
         What the format could not hold as it was.
     """
-    rows, changed = chunk.rows, _Changes(chunk.first_row)
+    rows, changed = chunk.rows, list[Problem]()
     if isinstance(rows, JsonRows):
         write_lines(path, _spliced(rows, answers, columns, own_keys))
     elif suffix == ".parquet":
@@ -59,19 +57,11 @@ def write_part(
         cells.append([None if labels is None else ",".join(labels) for labels in answers.labels])
         cells += zip(*_score_texts(answers.scores, ""), strict=True) if len(rows) else []
         names = [*rows.table.column_names, *columns.all]
-        write_lines(path, delimited_lines(zip(*cells, strict=True), suffix, names, changed.note))
-    return changed.problems
-
-
-class _Changes:
-    """Collects what a format could not hold."""
-
-    def __init__(self, first_row: int) -> None:
-        self.first_row = first_row
-        self.problems: list[Problem] = []
-
-    def note(self, index: int, column: str, problem: str) -> None:
-        self.problems.append(Problem(problem, row=self.first_row + index + 1, column=column))
+        lines = delimited_lines(
+            zip(*cells, strict=True), suffix, names, changed, chunk.first_row + 1, spreadsheet_safe
+        )
+        write_lines(path, lines)
+    return changed
 
 
 def _with_answers(rows: TableRows, answers: Answers, columns: Columns) -> pyarrow.Table:
@@ -148,19 +138,20 @@ def delimited_lines(
     rows: Iterable[Sequence[Any]],
     suffix: str,
     names: Sequence[str],
-    note: Callable[[int, str, str], None],
+    changed: list[Problem],
+    first: int = 1,
+    spreadsheet_safe: bool = False,
 ) -> Iterable[str]:
     """Rows as lines of CSV (quoted where it must be) or TSV (never quoted).
 
-    Args:
-        rows: values.
-        suffix: ".csv" or ".tsv".
-        names: the columns.
-        note: called with row index, column and message for a tab or line break in TSV, which
-            becomes a space.
+    A tab or line break in TSV becomes a space and is noted in `changed`, by the number of its row
+    from `first` on. With `spreadsheet_safe` a cell that a spreadsheet would run as a formula gets
+    an apostrophe.
     """
-    for index, row in enumerate(rows):
+    for number, row in enumerate(rows, first):
         cells = [cell(value) for value in row]
+        if spreadsheet_safe:
+            cells = [in_spreadsheet(text) for text in cells]
         if suffix == ".csv":
             yield ",".join(
                 '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
@@ -171,7 +162,8 @@ def delimited_lines(
             for place, text in enumerate(cells):
                 if _NOT_IN_TSV.search(text):
                     cells[place] = _NOT_IN_TSV.sub(" ", text)
-                    note(index, names[place], "changed: a tab or line break became a space")
+                    message = "changed: a tab or line break became a space"
+                    changed.append(Problem(message, row=number, column=names[place]))
         yield "\t".join(cells)
 
 

@@ -76,13 +76,9 @@ def answer(
     batch_tokens: int | None,
     problems: Sequence[str | None] | None = None,
 ) -> Answers:
-    """Labels and scores of values, by the model's own decision rule.
+    """Labels and scores of what is in a column of texts, by the model's own decision rule.
 
-    Args:
-        predictor: the predictor.
-        values: texts, and anything else in a column of texts.
-        batch_tokens: positions per batch; None for the backend's choice.
-        problems: what is known to be wrong with a value already.
+    `problems` is what is known to be wrong with a value already.
     """
     known = problems or [None] * len(values)
     found = [problem or text_problem(value) for problem, value in zip(known, values, strict=True)]

@@ -30,9 +30,11 @@ class Processes:
         """What `accelerate launch` (or torchrun) has set up; a single process without it."""
         if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
             return cls(0, 1, "auto")
+        import torch
         from accelerate import PartialState
 
-        state = PartialState(timeout=_LONGEST_WAIT)
+        # accelerate finds the other processes on CPUs only if it is told to use no GPU
+        state = PartialState(cpu=not torch.accelerator.is_available(), timeout=_LONGEST_WAIT)
         return cls(state.process_index, state.num_processes, str(state.device), state)
 
     def wait(self) -> None:

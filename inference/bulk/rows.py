@@ -16,9 +16,6 @@ from ...common.files import fingerprint
 from ...data.files.arrow_rows import python_values
 from ...data.names import text_columns
 
-__all__ = ["Chunk", "JsonRows", "Problem", "Source", "TableRows", "choose_text_column",
-           "python_values", "text_problem"]  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -146,12 +143,7 @@ def text_problem(value: Any) -> str | None:
 
 
 def choose_text_column(source: Source, asked: str | None, option: str = "--text_column") -> str:
-    """The column of texts.
-
-    Args:
-        source: the table.
-        asked: the column that the user named.
-        option: the option that names it, for messages.
+    """The column of texts: as `asked`, which the option named, or the only one with a usual name.
 
     Raises:
         UserError: there is no such column, it cannot hold texts, or one has to be named.

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow
 
 from ...common.errors import UserError
+from ...data.arguments import DataArguments
 from ...data.files.arrow_rows import ArrowRows, open_dataset
 from ...data.files.json_rows import JsonLines, JsonRecords
 from ...data.files.opening import FORMATS, Rows, open_rows
-from ...data.files.text import Row, shown
+from ...data.files.text import Row, file_facts, shown
 from .rows import Chunk, JsonRows, Problem, Source, TableRows
 
 CHUNK_CHARACTERS = 1 << 25
@@ -25,35 +26,26 @@ _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 def open_source(
     given: str,
-    delimiter: str | None = None,
-    quoting: str = "auto",
+    text_column: str | None = None,
     dataset_config_name: str | None = None,
     dataset_split: str | None = None,
     dataset_revision: str | None = None,
-    encoding: str | None = None,
-    column_names: Sequence[str] | None = None,
-    sheet: str | None = None,
-    text_column: str | None = None,
+    **reading: Any,
 ) -> Source:
-    """Open a file or data set for reading.
+    """Open a file of any format that `data` reads, a folder of a data set, or one on the Hub.
 
     Args:
-        given: a file of any format that `data` reads, a folder of a data set, or the ID of a data
-            set on the Hub.
-        delimiter: one character between two fields; found by default.
-        quoting: "csv": a field may stand in double quotes; "none": a quotation mark is text;
-            "auto": csv in .csv, none in .tsv and .txt.
+        given: its path or ID.
+        text_column: the column of texts, if the user named it.
         dataset_config_name: configuration of the data set.
         dataset_split: split of the data set; by default the only one.
         dataset_revision: branch, tag or commit of a Hub data set.
-        encoding: of a text file; UTF-8 or UTF-16 by default.
-        column_names: the columns of a file without a header.
-        sheet: of a workbook; by default the only one.
-        text_column: the column of texts, if the user named it.
+        **reading: how a file is opened: `data.arguments.FILE_OPTIONS`.
 
     Raises:
         UserError: nothing can be read there.
     """
+    arguments = DataArguments(text_column=text_column, **reading)
     path = Path(given).expanduser()
     known = path.suffix.lower() in FORMATS
     if path.is_dir() or (not known and not path.exists() and _HUB_ID.fullmatch(given)):
@@ -62,28 +54,9 @@ def open_source(
             open_dataset(name, dataset_config_name, dataset_split, dataset_revision)
         )
     if path.suffix.lower() == ".jsonl" and path.is_file() and not path.stat().st_size:
-        return _NoRows(path)
-    delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
-    rows = open_rows(
-        path, delimiter, quoting, encoding, column_names, sheet,
-        [text_column] if text_column else (),
-    )  # fmt: skip
+        return _RowSource(JsonRecords([], str(path), file_facts(path)))
+    rows = open_rows(path, **arguments.file_options())
     return _RowSource(rows) if isinstance(rows, Rows) else _ArrowSource(rows)
-
-
-class _NoRows:
-    """An empty JSONL file, which has no columns either."""
-
-    schema: pyarrow.Schema | None = None
-    total: int | None = 0
-
-    def __init__(self, path: Path) -> None:
-        self.name, self.columns = str(path), list[str]()
-        self.facts: dict[str, Any] = {"file": str(path.resolve()), "size": 0}
-
-    def chunks(self, part_rows: int) -> Iterator[Chunk]:
-        """See `Source`."""
-        return iter(())
 
 
 class _RowSource:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ...common.terminal import printable
-from .rendering import UNITS, escape, isolated, text_direction
+from ...common.inert_text import in_html, printable
+from .rendering import UNITS, isolated, text_direction
 
 Method = Literal["occlusion", "gradient"]
 METHODS: tuple[Method, ...] = ("occlusion", "gradient")
@@ -99,33 +99,33 @@ class Explanation:
 
         Green is for the label, red against it; the table gives the signed numbers. The text has
         the `dir` of its first letter; names and words in the table are isolates (`<bdi>`). All
-        names and texts are escaped; characters that HTML does not admit become U+FFFD. There is
+        names and texts are escaped; control characters are shown as escapes. There is
         no script and no link.
         """
         words, names = self.words, list(self.encoder_scores)
         largest = _largest(words)
         pieces, position = [], 0
         for word in words:
-            pieces.append(escape(self.text[position : word.start]))
+            pieces.append(in_html(self.text[position : word.start]))
             share = abs(word.contribution) / largest
             color = "0,128,0" if word.contribution >= 0 else "192,0,0"
             pieces.append(
                 f'<span style="background:rgba({color},{0.6 * share:.2f})" '
-                f'title="{word.contribution:+.4f}">{escape(word.word)}</span>'
+                f'title="{word.contribution:+.4f}">{in_html(word.word)}</span>'
             )
             position = word.end
-        pieces.append(escape(self.text[position:]))
+        pieces.append(in_html(self.text[position:]))
         given = "given" if self.given else "not given"
         heads = ", ".join(
-            f"<bdi>{escape(name)}</bdi> {self.encoder_scores[name]:.2f}" for name in names
+            f"<bdi>{in_html(name)}</bdi> {self.encoder_scores[name]:.2f}" for name in names
         )
         header = "".join(
             f'<th scope="col">{title}</th>'
             for title in ("word", UNITS[self.method], "attention",
-                          *(f"gate <bdi>{escape(name)}</bdi>" for name in names))
+                          *(f"gate <bdi>{in_html(name)}</bdi>" for name in names))
         )  # fmt: skip
         rows = "\n".join(
-            f'<tr><th scope="row"><bdi dir="{text_direction(word.word)}">{escape(word.word)}</bdi>'
+            f'<tr><th scope="row"><bdi dir="{text_direction(word.word)}">{in_html(word.word)}</bdi>'
             "</th>"
             + "".join(
                 f"<td>{value}</td>"
@@ -137,7 +137,7 @@ class Explanation:
         )  # fmt: skip
         return f"""\
 <figure dir="ltr" style="color:#111;background:#fff;margin:0 0 2em">
-<figcaption><strong><bdi>{escape(self.label)}</bdi> {self.score:.3f}</strong> \
+<figcaption><strong><bdi>{in_html(self.label)}</bdi> {self.score:.3f}</strong> \
 ({given}; by encoder: {heads})</figcaption>
 <p dir="{text_direction(self.text)}" lang="" \
 style="font-size:1.3em;line-height:1.8;white-space:pre-wrap">{"".join(pieces)}</p>

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
-import re
 import unicodedata
 from collections.abc import Iterable
 
+from ...common.inert_text import in_html
+
 UNITS = {"occlusion": "change of the score", "gradient": "gradient x input, logit"}
 _FIRST_STRONG_ISOLATE, _POP_ISOLATE = "\u2068", "\u2069"
-_NO_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _STYLE = """\
 <style>
 body { margin: 2rem auto; max-width: 50rem; padding: 0 1rem; font-family: sans-serif; }
@@ -35,13 +34,8 @@ def html_page(fragments: Iterable[str], title: str = "Explanations") -> str:
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en" dir="ltr">\n<head>\n<meta charset="utf-8">',
-            f"<title>{escape(title)}</title>\n{_STYLE}\n</head>\n<body>",
+            f"<title>{in_html(title)}</title>\n{_STYLE}\n</head>\n<body>",
             *fragments,
             "</body>\n</html>",
         ]
     )
-
-
-def escape(text: str) -> str:
-    """Text for HTML; characters that HTML does not admit become U+FFFD."""
-    return html.escape(_NO_HTML.sub("\ufffd", text))

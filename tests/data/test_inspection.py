@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from labeled_files import LABELS, assert_in, load, message, write_csv, write_lines
 
-from stacked_emotion.cli import main
+from stacked_emotion.cli import build_parser, main
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.data.arguments import READING_OPTIONS, DataArguments
-from stacked_emotion.data.splits import load_splits
+from stacked_emotion.data.labeled_texts import load_splits
 
 CASES = Path(__file__).parent / "cases"
 
@@ -92,7 +92,11 @@ def test_options_of_reading_are_the_same_everywhere(capsys):
             main([command, "--help"])
         shown = capsys.readouterr().out
         assert [name for name in READING_OPTIONS if f"--{name}" not in shown] == []
-        assert "--label-format" in shown
+    for spelled in ("--label-format", "--label_format"):
+        parsed = build_parser().parse_args(["evaluate", "--model", "m", "--test_file", "f", spelled,
+                                            "multi_hot"])  # fmt: skip
+        assert parsed.label_format == "multi_hot"
+        assert "--label-format" not in shown  # taken too; the help shows one spelling
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from labeled_files import (
     write_json_lines,
     write_lines,
 )
+from semeval import LABELS as EMOTIONS
+from semeval import SEMEVAL, needs_semeval, tweets
 
 from stacked_emotion.data.labeled_texts import (
     DataArguments,
@@ -27,8 +29,6 @@ from stacked_emotion.data.labeled_texts import (
     load_labeled_texts,
     warn_about_overlap,
 )
-
-SEMEVAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "semeval2018_ec"
 
 
 def write_format(folder: Path, kind: str) -> tuple[Path, dict]:
@@ -366,7 +366,7 @@ def test_overlap_is_counted(caplog):
 
 
 @pytest.mark.real_data
-@pytest.mark.skipif(not SEMEVAL.is_dir(), reason=f"the SemEval-2018 E-c files are not at {SEMEVAL}")
+@needs_semeval
 @pytest.mark.parametrize(
     ("language", "rows"), [("ar", (2278, 585)), ("en", (6838, 886)), ("es", (3561, 679))]
 )
@@ -379,24 +379,11 @@ def test_semeval_files(language, rows, caplog):
         train = load_labeled_texts(arguments, "train")
         validation = load_labeled_texts(arguments, "validation", train.label_names)
     assert (len(train), len(validation)) == rows
-    assert train.label_names == [
-        "anger",
-        "anticipation",
-        "disgust",
-        "fear",
-        "joy",
-        "love",
-        "optimism",
-        "pessimism",
-        "sadness",
-        "surprise",
-        "trust",
-    ]
+    assert train.label_names == EMOTIONS
     assert train.labels.shape == (rows[0], 11)
     assert train.labels.any(axis=0).all()
     assert len(set(train.ids)) == len(train)
-    content = (SEMEVAL / language / "train.txt").read_bytes().decode()
-    lines = [line.split("\t") for line in content.rstrip("\n").split("\n")[1:]]
+    lines = tweets(language, "train")
     assert train.texts == [line[1] for line in lines]
     assert train.labels.tolist() == [[int(value) for value in line[2:]] for line in lines]
     assert not caplog.records

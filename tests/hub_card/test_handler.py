@@ -17,9 +17,9 @@ from huggingface_hub.errors import HfHubHTTPError
 from tiny_models import LABELS, NASTY_TEXTS
 
 from stacked_emotion.hub_card import RunRecord
-from stacked_emotion.hub_card.handler import MAX_TEXTS, EndpointHandler
+from stacked_emotion.hub_card.handler import EndpointHandler
 from stacked_emotion.hub_card.repository import gather
-from stacked_emotion.inference import StackedEmotionPredictor, explain
+from stacked_emotion.inference import Limits, StackedEmotionPredictor, explain
 
 TEXTS = ["فرحان جدا 😍", "لا أعرف ماذا أفعل", "a b c", ""]
 
@@ -36,6 +36,12 @@ def handler(repository: Path) -> EndpointHandler:
     return EndpointHandler(str(repository))
 
 
+@pytest.fixture
+def without_limits(handler: EndpointHandler, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = Limits(characters=10**6, texts=100, size=10**7, explained_words=100)
+    monkeypatch.setattr(handler, "limits", limits)
+
+
 def expected(tiny_stack: Any, texts: list[str]) -> list[dict[str, float]]:
     model, tokenizer = tiny_stack
     with torch.no_grad():
@@ -47,6 +53,7 @@ def as_scores(answer: list[dict[str, Any]]) -> dict[str, float]:
     return {entry["label"]: entry["score"] for entry in answer}
 
 
+@pytest.mark.usefixtures("without_limits")
 def test_answers_are_those_of_the_model(handler: EndpointHandler, tiny_stack: Any) -> None:
     answers = handler({"inputs": NASTY_TEXTS})
     for answer, scores in zip(answers, expected(tiny_stack, NASTY_TEXTS), strict=True):
@@ -67,13 +74,16 @@ def test_top_k_and_thresholds(handler: EndpointHandler, tiny_stack: Any) -> None
     assert above == all_labels[:2], "at or above"
     assert handler({"inputs": TEXTS[0], "parameters": {"threshold": 1.0}}) == [[]]
     answers = handler({"inputs": TEXTS, "parameters": {"threshold": "stored"}})
+    batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
     with torch.no_grad():
-        given = model.decide(model(**tokenizer(TEXTS, padding=True, return_tensors="pt")).logits)
+        given = model.decide(model(**batch).logits, batch["word_index"].amax((1, 2)) > 0)
+    assert answers[-1] == [], "a text without words gets no label"
     for answer, row in zip(answers, given.tolist(), strict=True):
         chosen = {label for label, is_given in zip(LABELS, row, strict=True) if is_given}
         assert {entry["label"] for entry in answer} == chosen
 
 
+@pytest.mark.usefixtures("without_limits")
 def test_explanations_are_those_of_the_package(handler: EndpointHandler, tiny_stack: Any) -> None:
     text = "فرحان، جدا اليوم 😍" + " ثم" * 60
     predictor = StackedEmotionPredictor(*tiny_stack)
@@ -98,7 +108,10 @@ def test_explanations_are_those_of_the_package(handler: EndpointHandler, tiny_st
         ({"inputs": 3}, '"inputs" must be'),
         ({"inputs": []}, "at least one"),
         ({"inputs": ["a", None]}, r"\[1\] is of type NoneType"),
-        ({"inputs": ["a"] * (MAX_TEXTS + 1)}, f"at most {MAX_TEXTS}"),
+        ({"inputs": ["a"] * 9}, r"has 9 texts; send at most 8\.$"),
+        ({"inputs": ["a", "a" * 10_001]}, r"^Text 2 .* 10,001 characters; send at most 10,000\.$"),
+        ({"inputs": "ا" * 1_000_000}, r"1,000,000 characters; send at most 10,000\.$"),
+        ({"inputs": ["😍" * 9_000] * 8}, r"have 288,000 bytes; send at most 200,000\.$"),
         ({"inputs": "a", "parameters": []}, '"parameters" must be'),
         ({"inputs": "a", "parameters": {"topk": 1}}, "topk"),
         ({"inputs": "a", "parameters": {"top_k": 0}}, "top_k"),
@@ -110,13 +123,18 @@ def test_explanations_are_those_of_the_package(handler: EndpointHandler, tiny_st
         ({"inputs": "a", "parameters": {"threshold": float("nan")}}, "threshold"),
         ({"inputs": "a", "parameters": {"explain": "yes"}}, "explain"),
         ({"inputs": "a", "parameters": {"explain": 1}}, "explain"),
-        ({"inputs": ["a"] * 33, "parameters": {"explain": True}}, "at most 32"),
+        ({"inputs": ["a b c d e"] * 5, "parameters": {"explain": True}}, "25 words; .* 24 in all"),
+        ({"inputs": "a", "parameters": {"top_k": -(10**5000)}}, "top_k"),
+        ({"inputs": "a", "parameters": {"\x1b[2J\u202e": 1}}, r"\[\'\\x1b\[2J\\u202e\'\]"),
+        ({"inputs": "a", "parameters": {"threshold": "\x1b" * 9999}}, r"x1b\.\.\.; it must"),
         ({"inputs": "a", "parameters": {"function_to_apply": "softmax"}}, "softmax"),
     ],
 )
 def test_bad_requests(handler: EndpointHandler, body: Any, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=told) as caught:
         handler(body)
+    assert len(str(caught.value)) < 300
+    assert str(caught.value).isprintable()
 
 
 def test_concurrent_requests_share_batches(

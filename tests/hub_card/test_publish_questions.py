@@ -74,7 +74,7 @@ def test_a_student_needs_no_remote_code(
     ("change", "told"),
     [
         ({"license": None}, "no default license"),
-        ({"license": "other"}, "--license-name"),
+        ({"license": "other"}, "--license_name"),
         ({"languages": None}, "--language"),
         ({"repo_id": "emotions"}, "user/name"),
         ({"teacher": "a/b/c"}, "not a repository ID"),
@@ -102,7 +102,7 @@ def test_everything_missing_is_told_at_once(run: Path, looked_at: dict[str, Any]
     for part in (
         "6 things to settle", "'emotions' is not a repository ID", "is a stack",
         "no default license",
-        "--language", "envy", "--base-model zeta=USER/NAME --base-model mid=USER/NAME",
+        "--language", "envy", "--base_model zeta=USER/NAME --base_model mid=USER/NAME",
     ):  # fmt: skip
         assert part in told
     steps: list[str] = []
@@ -113,14 +113,14 @@ def test_everything_missing_is_told_at_once(run: Path, looked_at: dict[str, Any]
 def test_the_command_line(
     run: Path, looked_at: dict[str, Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    command = ["publish", str(run), "--repo-id", "user/emotions", "--language", "ar"]
+    command = ["publish", str(run), "--repo_id", "user/emotions", "--language", "ar"]
     assert main(command) == 2
     assert "base model lab/zeta-base" in capsys.readouterr().err
     definitions = tmp_path / "definitions.json"
     definitions.write_text('{"joy": "being glad | happy"}')
     options = [
-        "--license", "mit", "--dry-run", "--no-plots", "--definitions", str(definitions),
-        "--example", "يا سلام", "--base-model", "mid=lab/other", "--student", "user/mini",
+        "--license", "mit", "--dry_run", "--no_plots", "--definitions", str(definitions),
+        "--example", "يا سلام", "--base_model", "mid=lab/other", "--student", "user/mini",
     ]  # fmt: skip
     assert main([*command, *options]) == 0
     printed = capsys.readouterr().out
@@ -129,7 +129,7 @@ def test_the_command_line(
     assert "being glad \\| happy" in looked_at["card"]
     assert "يا سلام" in looked_at["card"]
     assert "lab/other" in looked_at["card"]
-    assert main([*command, "--license", "mit", "--base-model", "mid"]) == 2
+    assert main([*command, "--license", "mit", "--base_model", "mid"]) == 2
     assert "ENCODER=USER/NAME" in capsys.readouterr().err
 
 
@@ -146,8 +146,8 @@ def test_on_a_terminal_the_license_is_asked_for(
     shown = Terminal()
     monkeypatch.setattr("sys.stdin", Terminal("cc-by-4.0\n"))
     monkeypatch.setattr("sys.stderr", shown)
-    command = ["publish", str(run), "--repo-id", "user/emotions", "--language", "ar"]
-    assert main([*command, "--dry-run", "--no-plots"]) == 0
+    command = ["publish", str(run), "--repo_id", "user/emotions", "--language", "ar"]
+    assert main([*command, "--dry_run", "--no_plots"]) == 0
     assert "base model lab/zeta-base" in shown.getvalue()
     assert "license: cc-by-4.0" in looked_at["card"]
 
@@ -162,7 +162,7 @@ def test_the_end_of_the_input_is_no_answer(
     shown = Closed()
     monkeypatch.setattr("sys.stdin", Closed(""))
     monkeypatch.setattr("sys.stderr", shown)
-    assert main(["publish", str(run), "--repo-id", "user/emotions", "--language", "ar"]) == 2
+    assert main(["publish", str(run), "--repo_id", "user/emotions", "--language", "ar"]) == 2
     assert "no default license" in shown.getvalue()
     assert "Traceback" not in shown.getvalue()
 
@@ -170,7 +170,7 @@ def test_the_end_of_the_input_is_no_answer(
 def test_definitions_that_cannot_be_read(
     run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    command = ["publish", str(run), "--repo-id", "user/emotions", "--license", "mit", "--dry-run"]
+    command = ["publish", str(run), "--repo_id", "user/emotions", "--license", "mit", "--dry_run"]
     for content in (None, "{", "[1]", '{"joy": 3}'):
         file = tmp_path / "definitions.json"
         file.unlink(missing_ok=True)
@@ -182,14 +182,14 @@ def test_definitions_that_cannot_be_read(
 
 def test_responsible_use_of_a_file(run: Path, looked_at: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "use.md").write_text("For our shop alone.")
-    command = ["publish", str(run), "--repo-id", "user/emotions", "--license", "mit", "--dry-run"]
-    command += ["--language", "ar", "--no-plots", "--responsible-use", str(tmp_path / "use.md")]
+    command = ["publish", str(run), "--repo_id", "user/emotions", "--license", "mit", "--dry_run"]
+    command += ["--language", "ar", "--no_plots", "--responsible_use", str(tmp_path / "use.md")]
     assert main(command) == 0
     assert "For our shop alone." in looked_at["card"]
 
 
 def test_the_metric_has_a_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["publish-metric", "--repo-id", "user/emotion_scores", "--dry-run"]) == 0
+    assert main(["publish-metric", "--repo_id", "user/emotion_scores", "--dry_run"]) == 0
     assert "emotion_scores.py" in capsys.readouterr().out
     with pytest.raises(UserError, match="scores"):
         publish_metric("user/scores", dry_run=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from bulk_files import read_rows, write_rows
 
 from stacked_emotion.cli import main
 from stacked_emotion.inference.score_bars import bars
@@ -84,3 +86,49 @@ def test_what_was_not_read_is_told(
     assert "(no words: no label)" in capsys.readouterr().out
     assert main([*command, "--explain", "--long_texts", "window"]) == 2
     assert "--long_texts" in capsys.readouterr().err
+
+
+def test_errors_are_inert(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "a\x1b[2J\x9b\u202eb"
+    table = tmp_path / f"{hostile}.csv"
+    table.write_text(f"text{hostile}\n1\n", encoding="utf-8")
+    for command in (
+        ["predict", "--model", f"./{hostile}", "a"],
+        ["predict", "--model", "x/y", "--input", str(table), "--output", f"{hostile}.csv"],
+        ["predict", "--model", "x/y", "--format", hostile, "a"],
+        ["train", "--config", hostile, "--output_dir", str(tmp_path)],
+        ["inspect", str(table)],
+        [hostile],
+    ):
+        with suppress(SystemExit):  # argparse
+            assert main(command) != 0
+        said = capsys.readouterr()
+        assert said.err + said.out
+        assert not UNSAFE.findall(said.err + said.out), command
+
+
+@pytest.mark.parametrize("given", [".jsonl", ".csv"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_no_cell_is_a_formula(
+    tiny_stack_folder: Path, tmp_path: Path, given: str, suffix: str
+) -> None:
+    rows = [{"text": "=HYPERLINK(1)", "-x": "@a"}, {"text": "نص", "-x": "-1.5"}]
+    source = write_rows(tmp_path / f"in{given}", rows)
+    output = tmp_path / f"out{suffix}"
+    command = ["predict", "--model", str(tiny_stack_folder), "--input", str(source)]
+    assert main([*command, "--output", str(output), "--spreadsheet_safe"]) == 0
+    first, second = read_rows(output)
+    assert (first["text"], first["'-x"]) == ("'=HYPERLINK(1)", "'@a")
+    assert (second["text"], second["'-x"]) == ("نص", "-1.5")
+    assert main([*command, "--output", str(output), "--overwrite"]) == 0
+    assert read_rows(output)[0]["text"] == "=HYPERLINK(1)", "as it was, unless asked"
+
+
+def test_spreadsheet_safe_is_for_tables(
+    tiny_stack_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_rows(tmp_path / "in.jsonl", [{"text": "a"}])
+    output = str(tmp_path / "out.jsonl")
+    command = ["predict", "--model", str(tiny_stack_folder), "--input", str(source)]
+    assert main([*command, "--output", output, "--spreadsheet_safe"]) == 2
+    assert "--spreadsheet_safe is for .csv and .tsv, not for out.jsonl." in capsys.readouterr().err

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import pickle
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutations import ACTIONS, KEYS, ODD, mutated, places
 from safetensors.torch import load_file, save_file
 
 from stacked_emotion import StackedEmotionForSequenceClassification
@@ -184,40 +183,6 @@ def test_links_out_of_the_folder_are_refused_but_not_those_of_the_hubs_cache(
 
 
 # Mutations of every JSON file: whatever they are, the model loads or one error says why it does not
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of every value in nested JSON, at most the first 4 items of a list or object."""
-    yield path
-    if isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in [*items][: 400 if not path else 40]:
-            yield from places(item, (*path, key))
-
-
-ODD = st.one_of(
-    st.none(), st.booleans(), st.integers(-(10**12), 10**30), st.floats(),
-    st.sampled_from(["", "../x", "/etc/passwd", "é\u202e", "a" * 300, [], {}, [[]], {"a": 1}]),
-)  # fmt: skip
-
-
-ACTIONS = st.sampled_from(["replace", "remove", "rename"])
-KEYS = st.sampled_from(["x", "../x", "auto_map", "_name_or_path", "model_type"])
-
-
-def mutated(value: Any, path: tuple[Any, ...], action: str, odd: Any, key: str) -> Any:
-    """A copy of nested JSON with one value replaced, removed or renamed."""
-    value = copy.deepcopy(value)
-    parent = value
-    for step in path[:-1]:
-        parent = parent[step]
-    if action == "replace":
-        parent[path[-1]] = odd
-    else:
-        taken = parent.pop(path[-1])
-        if action == "rename" and isinstance(parent, dict):
-            parent[key] = taken
-    return value
 
 
 def test_mutated_folders_load_or_say_why(tiny_stack_folder: Path, tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import pandas
 import pytest
 
 from stacked_emotion.common.errors import UserError
-from stacked_emotion.inference import StackedEmotionPredictor, check_request
-from stacked_emotion.inference.limits import MAX_CHARACTERS, MAX_TEXTS
+from stacked_emotion.inference import Limits, StackedEmotionPredictor
 from stacked_emotion.inference.texts import texts_of
 
 TEXTS = ["فرحان", "", "حزين <b>"]
@@ -82,8 +81,29 @@ def test_predictions_are_a_frame_and_a_table(tiny_stack_folder: Path) -> None:
 
 
 def test_requests_have_limits() -> None:
-    check_request(["a" * MAX_CHARACTERS] * MAX_TEXTS)
-    with pytest.raises(ValueError, match=rf"{MAX_TEXTS + 1} texts; send at most {MAX_TEXTS}"):
-        check_request(["a"] * (MAX_TEXTS + 1))
-    with pytest.raises(ValueError, match=r"Text 2 .* 10,001 characters"):
-        check_request(["a", "a" * (MAX_CHARACTERS + 1)])
+    limits = Limits(characters=10, texts=3, size=40, explained_words=2)
+    limits.check(["a" * 10] * 3)
+    limits.check_explained(2)
+    for texts, told in [
+        (["a"] * 4, r"The request has 4 texts; send at most 3\."),
+        (["a", "a" * 11], r"Text 2 of the request has 11 characters; send at most 10\."),
+        (["a" * 11], r"The text has 11 characters; send at most 10\."),
+        (["ا" * 10] * 3, r"The texts of the request have 60 bytes; send at most 40\."),
+    ]:
+        with pytest.raises(ValueError, match=f"^{told}$"):
+            limits.check(texts)
+    with pytest.raises(ValueError, match=r"have 3 words; send at most 2 in all\.$"):
+        limits.check_explained(3)
+
+
+def test_a_predictor_of_a_service_has_limits(tiny_stack_folder: Path) -> None:
+    predictor = StackedEmotionPredictor.from_pretrained(str(tiny_stack_folder), dtype="float32")
+    texts = ["نص"] * 100
+    assert len(predictor.predict(texts)) == 100, "no limit by default"
+    predictor.limits = Limits()
+    for ask in (predictor.predict, predictor.predict_proba, predictor.score):
+        with pytest.raises(UserError, match=r"100 texts; send at most 8\."):
+            ask(texts)
+    with pytest.raises(UserError, match=r"10,001 characters; send at most 10,000\."):
+        predictor.predict("a" * 10_001)
+    assert len(list(predictor.stream(texts))) == 100, "a stream is no request"

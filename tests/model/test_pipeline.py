@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from tiny_models import LABELS, build_stack
+from transformers import pipeline
 
 from stacked_emotion.pipeline_stacked_emotion import StackedEmotionPipeline
 
@@ -122,6 +123,13 @@ def test_contributions_are_those_of_explain(
     for word, other in zip(answer["words"][0]["words"], explained.words, strict=True):
         assert word["contribution"][label] == pytest.approx(other.contribution, abs=1e-5)
         assert word["gates"] == pytest.approx(other.gates, abs=1e-5)
+
+
+def test_a_loaded_model_with_the_package(tiny_stack: Any) -> None:
+    model, tokenizer = tiny_stack
+    classify = pipeline("emotion-classification", model=model, tokenizer=tokenizer)
+    assert isinstance(classify, StackedEmotionPipeline)
+    assert classify(TEXTS) == StackedEmotionPipeline(model=model, tokenizer=tokenizer)(TEXTS)
 
 
 def test_what_is_no_text_is_refused(tiny_stack: Any) -> None:

@@ -11,25 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from semeval import LABELS, needs_semeval, tweets
 
 import stacked_emotion
 
 FOLDER = Path(stacked_emotion.__file__).parent / "recipes" / "sample"
-SEMEVAL = Path(__file__).parents[2].parent / "shared" / "data" / "semeval2018_ec" / "ar"
 
-LABELS = [
-    "anger",
-    "anticipation",
-    "disgust",
-    "fear",
-    "joy",
-    "love",
-    "optimism",
-    "pessimism",
-    "sadness",
-    "surprise",
-    "trust",
-]
 DIALECTS = ["egyptian", "gulf", "levantine", "maghrebi", "msa"]
 
 SHARE_BANDS = {
@@ -232,16 +219,11 @@ def test_card_says_synthetic_and_names_its_example() -> None:
 
 
 @pytest.mark.real_data
+@needs_semeval
 def test_no_text_in_common_with_semeval() -> None:
-    if not SEMEVAL.is_dir():
-        pytest.skip(f"SemEval-2018 E-c is not at {SEMEVAL}")
-    tweets = [
-        line.split("\t")[1]
-        for name in ("train.txt", "dev.txt")
-        for line in (SEMEVAL / name).read_text(encoding="utf-8").splitlines()[1:]
-    ]
-    assert len(tweets) > 2000
-    theirs = {normalized(tweet) for tweet in tweets}
+    real = [row[1] for split in ("train", "dev") for row in tweets("ar", split)]
+    assert len(real) > 2000
+    theirs = {normalized(tweet) for tweet in real}
     assert [row["text"] for row in ROWS if normalized(row["text"]) in theirs] == []
     their_words = [set(tweet.split()) for tweet in theirs if len(tweet.split()) >= 4]
     for row in ROWS:

@@ -28,6 +28,10 @@ def load_handler(folder: str) -> Any:
     return module.EndpointHandler(folder)
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 256  # many clients at once, none of them refused
+
+
 class _Requests(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     handler: Any
@@ -54,7 +58,7 @@ class _Requests(BaseHTTPRequestHandler):
 def main(folder: str) -> None:
     """Serve until the process is stopped."""
     _Requests.handler = load_handler(folder)
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Requests) as server:
+    with _Server(("127.0.0.1", 0), _Requests) as server:
         print(f"http://127.0.0.1:{server.server_port}", flush=True)
         server.serve_forever()
 

@@ -11,8 +11,8 @@ from typing import Any
 from stacked_emotion.inference import predict_file
 
 
-def predict_until_killed(moment: int, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
-    """Predict a file, and die at the moment'th change of a file's name or removal of a file.
+def die_at(moment: int) -> None:
+    """Let this process die at the moment'th change of a file's name or removal of a file.
 
     Odd moments are just before such a step, even ones just after it.
     """
@@ -34,6 +34,11 @@ def predict_until_killed(moment: int, arguments: tuple[Any, ...], options: dict[
 
     for name in ("replace", "rename", "unlink", "rmdir"):
         setattr(os, name, dying(getattr(os, name)))
+
+
+def predict_until_killed(moment: int, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+    """Predict a file, and die at a moment; see `die_at`."""
+    die_at(moment)
     predict_file(*arguments, **options)
 
 

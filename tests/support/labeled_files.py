@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from stacked_emotion.common.errors import DataError
+from stacked_emotion.data.arguments import DataArguments
 from stacked_emotion.data.inspection import Inspection, inspect_table
-from stacked_emotion.data.labeled_texts import DataArguments, load_labeled_texts
+from stacked_emotion.data.labeled_texts import load_labeled_texts
 
 LABELS = ["joy", "anger", "fear"]
 ROWS = [

@@ -16,14 +16,36 @@ SAMPLE = ROOT / "recipes" / "sample"
 def tiny_run_options(folders: dict[str, Path], output: Path, *more: str) -> list[str]:
     """Command line of a run of seconds: two encoders, two folds, two seeds, one epoch a stage."""
     return [
-        "--train_file", str(SAMPLE / "train.jsonl"),
-        "--validation_file", str(SAMPLE / "validation.jsonl"),
-        "--max_train_samples", "90", "--max_validation_samples", "40",
+        *sample_options(90, 40),
         "--encoders", *(f"{name}={folders[name]}" for name in ("zeta", "alpha")),
         "--output_dir", str(output), "--cross_fit", "2", "--encoder_defaults.epochs", "1",
         "--encoder_defaults.learning_rate", "1e-3", "--meta.epochs", "1", "--head.epochs", "1",
         "--head_seeds", "0", "1", "--max_length", "40", "--logging_steps", "1",
         "--gain_in_errors", "0", *more,
+    ]  # fmt: skip
+
+
+def sample_options(train: int, validation: int) -> list[str]:
+    """The options of a part of the bundled sample."""
+    return [
+        "--train_file", str(SAMPLE / "train.jsonl"), "--max_train_samples", str(train),
+        "--validation_file", str(SAMPLE / "validation.jsonl"),
+        "--max_validation_samples", str(validation),
+    ]  # fmt: skip
+
+
+def every_stage_options(encoders: dict[str, Path], output: Path, *more: str) -> list[str]:
+    """Command line of a run through every stage, with several checkpoints in each."""
+    return [
+        *sample_options(60, 20), "--output_dir", str(output),
+        "--encoders", *(f"{name}={folder}" for name, folder in encoders.items()),
+        "--cross_fit", "2", "--encoder_defaults.epochs", "2",
+        "--encoder_defaults.batch_size", "8", "--joint.batch_size", "8",
+        "--encoder_defaults.learning_rate", "1e-3", "--encoder_defaults.save_steps", "3",
+        "--joint.save_steps", "3", "--meta.epochs", "1", "--head.epochs", "2",
+        "--meta.batch_size", "16", "--head.batch_size", "16", "--head_seeds", "0",
+        "--max_length", "32", "--decisions", "global",
+        "--stage", "encoders", "meta", "head", "joint", *more,
     ]  # fmt: skip
 
 

@@ -8,11 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
 from stacked_emotion.common.environment import environment, git_state
 from stacked_emotion.common.files import file_digest
 from stacked_emotion.trainer.choosing.decision_rules import Decision
-from stacked_emotion.trainer.results import System, compare, compare_columns, source_state
+from stacked_emotion.trainer.results import (
+    System,
+    compare,
+    compare_columns,
+    source_state,
+    to_markdown,
+)
 
 
 def git(folder: Path, *words: str) -> str:
@@ -85,3 +92,30 @@ def test_rare_labels_and_seeds_are_compared() -> None:
     alone = compare_columns(good, poor, "test", labels, "macro_ap", [0, 2], 300)
     assert alone == found["rare_ap"]
     assert "rare_ap" not in compare(good, poor, "test", labels, 300)
+
+
+HOSTILE = [
+    "<script>alert(1)</script>|`x`", "](http://evil.example) \\|", "a\x1b[2J\u202e\u2028\nb\x00",
+]  # fmt: skip
+
+
+def test_labels_are_inert_in_results_md(run_folder: Path) -> None:
+    text = (run_folder / "results.json").read_text(encoding="utf-8")
+    names = json.loads(text)["labels"]
+    for old, new in zip(names, HOSTILE, strict=True):
+        escaped = json.dumps(new)[1:-1]
+        text = text.replace(f'"{old}"', f'"{escaped}"').replace(f'_{old}"', f'_{escaped}"')
+    results = json.loads(text)
+    assert results["labels"] == HOSTILE
+    results["thresholds"] = dict.fromkeys(HOSTILE, 0.5)
+    shown = to_markdown(results)
+    assert not set("\x1b\u202e\u2028\x00") & set(shown)
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(shown)
+    assert "<script" not in html
+    assert "<a " not in html
+    tables = html.split("<table>")[1:]
+    assert len(tables) == 3
+    for table in tables:
+        header = table.split("</tr>")[0].count("<th>")
+        rows = [row.count("<td>") for row in table.split("</tr>")[1:] if "<td>" in row]
+        assert set(rows) == {header}

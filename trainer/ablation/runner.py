@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from accelerate import PartialState
+from safetensors.numpy import load_file, save_file
 
 from ...common.errors import UserError
-from ...common.files import write_json
+from ...common.files import fingerprint, write_json
 from ..arguments import TrainingRecipe
+from ..choosing.decision_rules import Decision
 from ..commands import command_main
-from ..running.once import run_folder
+from ..results import System
+from ..running.once import run_folder, run_once
 from ..running.processes import join_ranks, prepare_process
 from ..running.progress import announce, duration
 from ..stages.context import RunContext
-from ..stages.encoders import run_encoders
-from .outcome import Outcome
-from .rows import Row, expected_seconds, finish_row
+from ..stages.encoders import run_encoders, weights_digest
+from .figures import Outcome, Row
 from .table import to_markdown
+from .trained import trained_system
+from .untrained import untrained_system
 from .variants import FULL, Variant, chosen_variants
 
 
@@ -50,24 +57,67 @@ def _run_rows(full: RunContext, chosen: list[Variant]) -> dict[str, Any]:
         run_encoders(full)
     root = full.output / "ablation"
     outcome = Outcome(full, chosen)
-    done: dict[str, Row] = {}
-    first = [variant for variant in chosen if variant.title == FULL]
-    order = first + [variant for variant in chosen if variant.title != FULL]
+    order = sorted(chosen, key=lambda variant: variant.title != FULL)
     figures: dict[str, Any] = {}
     for place, variant in enumerate(order):
-        left = expected_seconds(order, done)
         announce(
             f"Ablation {place + 1} of {len(order)}: {variant.title}"
-            f"{'' if left is None else f'; {duration(left)} left'}."
+            f"{_time_left(order[place:], outcome.rows.values())}."
         )
-        row = finish_row(full, variant, root)
-        done[variant.title] = row
-        outcome.add(row)
+        outcome.add(finish_row(full, variant, root))
         figures = outcome.to_dict()
         if PartialState().is_main_process:
             write_json(full.output / "ablation.json", figures)
             (full.output / "ablation.md").write_text(to_markdown(figures), encoding="utf-8")
     return figures
+
+
+def _time_left(variants: Sequence[Variant], done: Iterable[Row]) -> str:
+    """How long these rows will take if each takes as long as those trained before on average."""
+    known = [row.details["seconds"] for row in done if row.variant.kind == "stack"]
+    left = sum(variant.kind == "stack" for variant in variants)
+    return f"; {duration(left * float(np.mean(known)))} left" if known else ""
+
+
+def finish_row(full: RunContext, variant: Variant, root: Path) -> Row:
+    """Do the work of a row in `<root>/<slug>`, or what is left of it."""
+    if variant.kind in ("stack", "meta"):
+        return Row(variant, *trained_system(full, variant, root))
+    if variant.kind in ("encoder", "average"):  # nothing to compute but the decision
+        begin = time.monotonic()
+        system, details = untrained_system(full, variant)
+        return Row(variant, system, details | {"seconds": round(time.monotonic() - begin, 2)})
+    return _kept(full, variant, root)
+
+
+def _kept(full: RunContext, variant: Variant, root: Path) -> Row:
+    """A row without stages: computed once and kept."""
+    stages = full.recipe.stages
+    digests = {}
+    if variant.encoder:
+        parts = {"final", *(f"fold_{k}" for k in range(full.folds) if stages.cross_fit)}
+        digests = {part: weights_digest(full, variant.encoder, part) for part in sorted(parts)}
+    key = fingerprint(
+        {"variant": variant.title, "digests": digests, "folds": [stages.cross_fit, stages.seed]},
+        {"rule": [stages.threshold_objective, stages.decisions]},
+        {split: texts.fingerprint() for split, texts in full.splits.items()},
+        full.data_fingerprint,
+    )
+
+    def work(folder: Path) -> dict[str, Any]:
+        system, details = untrained_system(full, variant)
+        if PartialState().is_main_process:
+            save_file(system.logits, folder / "logits.safetensors")
+        return details | {"decision": system.decision.to_dict()}
+
+    folder = root / variant.slug
+    record = run_once(folder, key, work)
+    system = System(
+        variant.title,
+        Decision.from_dict(record["decision"]),
+        load_file(folder / "logits.safetensors"),
+    )
+    return Row(variant, system, {k: v for k, v in record.items() if k != "decision"})
 
 
 def run_ablation_command(recipe: TrainingRecipe, variants: Sequence[str]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...common.inert_text import in_markdown
 from ...common.tables import markdown_table
-from ..results import TITLES, score_cell
+from ..metrics.titles import TITLES
+from ..results import MAIN_METRICS, score_cell
 from .variants import FULL
 
 _LEGEND = """\
@@ -33,10 +35,8 @@ the tokens of their own tokenizers. Texts whose tokens differ:
 
 
 def to_markdown(outcome: dict[str, Any]) -> str:
-    """Scores, differences from the stack, class-wise tables, rare labels and times.
-
-    Args:
-        outcome: what `Outcome.to_dict` gives, or `ablation.json`.
+    """Scores, differences from the stack, class-wise tables, rare labels and times, from what
+    `Outcome.to_dict` gives.
     """
     seeds = ", ".join(map(str, outcome["seeds"]))
     lines = ["# Ablation", "", _LEGEND.format(seeds=seeds)]
@@ -53,7 +53,7 @@ def to_markdown(outcome: dict[str, Any]) -> str:
 
 def _scores(outcome: dict[str, Any], split: str) -> list[str]:
     systems = {title: entry[split] for title, entry in outcome["systems"].items()}
-    columns = [metric for metric in TITLES if metric in next(iter(systems.values()))]
+    columns = [metric for metric in MAIN_METRICS if metric in next(iter(systems.values()))]
     lines: list[list[str]] = []
     group = None
     for row in outcome["rows"]:
@@ -75,7 +75,7 @@ def _differences(outcome: dict[str, Any], split: str) -> str:
     found = {title: entry[split] for title, entry in outcome["comparisons"].items()}
     if not found:
         return "Nothing to compare yet."
-    columns = [metric for metric in TITLES if metric in next(iter(found.values()))]
+    columns = [metric for metric in MAIN_METRICS if metric in next(iter(found.values()))]
     return markdown_table(
         ["row minus stack", *(TITLES[metric] for metric in columns)],
         [[title, *(_interval(entry[m]) for m in columns)] for title, entry in found.items()],
@@ -91,14 +91,20 @@ def _by_label(outcome: dict[str, Any], split: str, kind: str) -> str:
         [_name(title), *(score_cell(scores[f"{kind}_{label}"]) for label in labels)]
         for title, scores in systems.items()
     ]
-    return markdown_table(["system", *labels], [["*support*", *support], *rows])
+    return markdown_table(["system", *map(in_markdown, labels)], [["*support*", *support], *rows])
 
 
 def _rare(outcome: dict[str, Any]) -> list[str]:
     rare = outcome["rare_labels"]
     if not rare:
         return ["No label is rare (in fewer than a tenth of the training texts).", ""]
-    header = ["comparison", "split", "rare AP", *(f"AP {label}" for label in rare), "p (rare AP)"]
+    header = [
+        "comparison",
+        "split",
+        "rare AP",
+        *(f"AP {in_markdown(label)}" for label in rare),
+        "p (rare AP)",
+    ]
     rows = [
         [
             f"{entry['first']} − {entry['second']}",
@@ -109,7 +115,7 @@ def _rare(outcome: dict[str, Any]) -> list[str]:
         ]
         for entry in outcome["rare_label_comparison"]
     ]
-    text = _RARE.format(names=", ".join(rare))
+    text = _RARE.format(names=", ".join(map(in_markdown, rare)))
     return ["## Rare labels", "", text, markdown_table(header, rows), ""]
 
 

@@ -87,10 +87,6 @@ def variants_of(recipe: TrainingRecipe) -> list[Variant]:
 def chosen_variants(recipe: TrainingRecipe, wanted: Iterable[str]) -> list[Variant]:
     """The rows with these titles or slugs, in the order of the table, and the stack itself.
 
-    Args:
-        recipe: whose rows.
-        wanted: titles or slugs; empty for all.
-
     Raises:
         UserError: an unknown one, with the nearest.
     """

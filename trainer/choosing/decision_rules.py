@@ -14,6 +14,7 @@ from .thresholds import best_global_threshold, choose_thresholds, mean_scores
 DECISIONS = ("global", "shrunk", "expected_jaccard")
 TILTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 SHIFTS = (-0.6, -0.4, -0.2, 0.0, 0.2)
+FOLDS = 5
 SCALE = 0.8
 TEMPERATURE = 0.25
 OBJECTIVE_WEIGHTS = {"jaccard": 1.0, "micro_f1": 1.0, "macro_f1": 0.5}
@@ -22,15 +23,10 @@ OBJECTIVE_WEIGHTS = {"jaccard": 1.0, "micro_f1": 1.0, "macro_f1": 0.5}
 def tilted_thresholds(
     prevalence: np.ndarray, tilt: float, shift: float, scale: float
 ) -> np.ndarray:
-    """Thresholds that are lower for rare labels.
+    """Thresholds that are lower for rare labels, by their (labels,) prevalence in training.
 
-    On the log-odds scale: tilt * (logit(prevalence) - its mean) - shift / scale.
-
-    Args:
-        prevalence: (labels,) of the training split.
-        tilt: 0 for the same threshold for all labels.
-        shift: below 0 raises all thresholds.
-        scale: see `Decision`.
+    On the log-odds scale: tilt * (logit(prevalence) - its mean) - shift / scale. A tilt of 0 gives
+    all labels the same threshold, a shift below 0 raises all; the scale is that of `Decision`.
     """
     odds = logit(prevalence, 1e-3)
     return sigmoid(tilt * (odds - odds.mean()) - shift / scale)
@@ -47,8 +43,6 @@ def choose_decision(
     labels: np.ndarray,
     candidates: Sequence[str] = DECISIONS,
     objective: str = "jaccard+macro_f1",
-    folds: int = 5,
-    seed: int = 0,
 ) -> Decision:
     """Choose a decision on out-of-fold logits by cross-validation.
 
@@ -61,8 +55,6 @@ def choose_decision(
         labels: (rows, labels) of 0 and 1.
         candidates: some of `DECISIONS`.
         objective: what the thresholds of `global` and `shrunk` maximize.
-        folds: of the cross-validation.
-        seed: of the folds.
 
     Raises:
         ValueError: an unknown candidate.
@@ -70,8 +62,8 @@ def choose_decision(
     if unknown := sorted(set(candidates) - set(DECISIONS)):
         raise ValueError(f"Unknown decisions {', '.join(unknown)}; known: {', '.join(DECISIONS)}.")
     labels = np.asarray(labels, np.int64)
-    folded = len(labels) >= folds
-    fold_of_row = stratified_folds(labels, folds, seed) if folded else np.zeros(len(labels), int)
+    folded = len(labels) >= FOLDS
+    fold_of_row = stratified_folds(labels, FOLDS) if folded else np.zeros(len(labels), int)
     scores: dict[str, float] = {}
     for kind in candidates:
         decided = np.zeros_like(labels)

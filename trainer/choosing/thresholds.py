@@ -80,13 +80,8 @@ class _Counts(NamedTuple):
     positives: np.ndarray
 
     def minus(self, other: _Counts) -> _Counts:
-        return _Counts(
-            rows=self.rows - other.rows,
-            jaccard=self.jaccard - other.jaccard,
-            hits=self.hits - other.hits,
-            predicted=self.predicted - other.predicted,
-            positives=self.positives - other.positives,
-        )
+        pairs: Any = zip(self, other, strict=True)
+        return _Counts(*(one - two for one, two in pairs))
 
     def label_f1(self) -> np.ndarray:
         """F1 of each label at each threshold, `(grid, labels)`."""
@@ -107,15 +102,9 @@ def mean_scores(labels: np.ndarray, decisions: np.ndarray) -> tuple[float, float
 
 
 def objective_score(labels: np.ndarray, decisions: np.ndarray, objective: str) -> float:
-    """The objective of given decisions.
+    """The objective, one of `OBJECTIVES`, of (rows, labels) decisions of 0 and 1, in [0, 1].
 
-    Args:
-        labels: `(rows, labels)` of 0/1.
-        decisions: `(rows, labels)` of 0/1.
-        objective: one of `OBJECTIVES`; `jaccard+macro_f1` is the mean of the two.
-
-    Returns:
-        The score in [0, 1].
+    `jaccard+macro_f1` is the mean of the two.
 
     Raises:
         ValueError: unknown objective.
@@ -128,12 +117,8 @@ def best_global_threshold(
 ) -> float:
     """The single threshold that maximizes the objective, by an exact scan of `THRESHOLD_GRID`.
 
-    Among equally good thresholds, the one nearest 0.5 wins.
-
-    Args:
-        probabilities: `(rows, labels)` in [0, 1].
-        labels: `(rows, labels)` of 0/1.
-        objective: one of `OBJECTIVES`.
+    Among equally good thresholds, the one nearest 0.5 wins. Probabilities in [0, 1] and labels of 0
+    and 1 are (rows, labels).
 
     Raises:
         ValueError: values or shapes that do not fit, or an unknown objective.

@@ -4,23 +4,24 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...common.command_line import Parser, add_settings, settings_given
-from ...common.errors import UserError, did_you_mean
+from ...common.errors import UserError
 from ...common.settings import build, checked, flat, merged, option, plain, read_yaml
 from ...data.arguments import DataArguments
-from ..arguments import Optimization
 from ..recipe import recipe_file
+from ..training_sections import Optimization
 
 
 @dataclass
 class DistillationArguments(Optimization):
     """Teacher, student, unlabeled texts and training."""
 
-    model: str = option("", "the teacher: a stack's folder or Hub ID", group="teacher")
+    model: str = option("", "the teacher: folder of a stack or run, or Hub ID", group="teacher")
     revision: str | None = option(
         None, "commit, tag or branch of the teacher's Hub ID", group="teacher"
     )
@@ -69,9 +70,8 @@ class DistillationArguments(Optimization):
 
     temperature: float = option(1.0, "temperature of the soft labels")
     soft_weight: float = option(0.5, "weight of the soft labels against the hard ones")
-    class_weights: str = option(
-        "sqrt_inverse",
-        "class weights of hard labels: none, inverse, sqrt_inverse, effective_number",
+    class_weights: Literal["none", "inverse", "sqrt_inverse", "effective_number"] = option(
+        "sqrt_inverse", "class weights of hard labels"
     )
     class_weight_power: float | None = option(
         None, "exponent of the class weights, instead of that method's own"
@@ -97,9 +97,8 @@ class DistillationArguments(Optimization):
     thresholds_from: Literal["teacher", "labels"] = option(
         "teacher", "give each label as often as the teacher does, or as the labels say"
     )
-    threshold_objective: str = option(
-        "jaccard+macro_f1",
-        "what thresholds maximize: jaccard, micro_f1, macro_f1, jaccard+macro_f1",
+    threshold_objective: Literal["jaccard", "micro_f1", "macro_f1", "jaccard+macro_f1"] = option(
+        "jaccard+macro_f1", "what thresholds maximize"
     )
     fold_thresholds: bool = option(
         False, "shift the student's scores so that 0.5 is each label's threshold"
@@ -111,11 +110,10 @@ class DistillationArguments(Optimization):
     report_to: list[str] = option(["none"], "trackers, such as tensorboard", metavar="NAME")
 
     def __post_init__(self) -> None:
-        from ..choosing.thresholds import OBJECTIVES
-
         for name, what in (("model", "the stack to learn from"), ("student", "an encoder")):
             if not getattr(self, name):
                 raise UserError(f"--{name} is missing: give {what}, as a folder or Hub ID.")
+        self.student = os.path.expanduser(self.student)
         for name in ("soft_weight", "augmented_word_dropout", "augmented_mixing"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UserError(f"--{name} is {getattr(self, name)}; it must be within 0 and 1.")
@@ -129,19 +127,9 @@ class DistillationArguments(Optimization):
                 raise UserError(f"--{name} is {value}; it must be at least {lowest}.")
         if not self.seeds:
             raise UserError("--seeds is empty; at least one seed is needed.")
-        if self.threshold_objective not in OBJECTIVES:
-            near = did_you_mean(self.threshold_objective, OBJECTIVES)
-            raise UserError(
-                f"--threshold_objective {self.threshold_objective!r} is not known{near}; known are "
-                f"{', '.join(OBJECTIVES)}."
-            )
 
     def loss_options(self, with_teacher: bool) -> dict[str, Any]:
-        """Options of `DistillationLoss`.
-
-        Args:
-            with_teacher: False for the encoder that is trained alone.
-        """
+        """Options of `DistillationLoss`; without a teacher those of the encoder alone."""
         return {
             "soft_weight": self.soft_weight if with_teacher else 0.0,
             "temperature": self.temperature,
@@ -170,7 +158,6 @@ class Distillation:
 def add_distillation_options(parser: Parser) -> None:
     """Add every setting of a distillation, and a YAML file of them."""
     parser.usage = "%(prog)s --model STACK --student ENCODER --train_file FILE [options]"
-    parser.description = "Distill a stack into one stock encoder."
     parser.add_argument("--config", metavar="FILE", help="a YAML file of these options")
     add_settings(parser, Distillation)
     parser.epilog = (

@@ -25,9 +25,6 @@ def run_distillation(arguments: Distillation) -> dict[str, Any]:
 
     Finished parts are kept: to resume a killed run, run the same command again.
 
-    Args:
-        arguments: all options.
-
     Returns:
         The results, as in `<output_dir>/results.json`; an empty dict on other ranks than the first.
 
@@ -47,7 +44,7 @@ def run_distillation(arguments: Distillation) -> dict[str, Any]:
         if options.onnx:
             from ...inference.backends.student_export import export_student
 
-            export_student(context.output / "model", context.output / "model" / "onnx")
+            export_student(context.output / "model")
         return results
 
 

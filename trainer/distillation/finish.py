@@ -13,17 +13,19 @@ from ...common.environment import environment
 from ...common.files import replace_folder, write_json
 from ...common.numerics import logit, sigmoid
 from ...common.tables import markdown_table
-from ..choosing.decision_rules import DECISIONS, choose_decision
+from ..choosing.decision_rules import DECISIONS, Decision, choose_decision
 from ..losses.distillation import DistillationLoss
-from ..results import TITLES, System, data_record, score_systems, source_state, to_markdown
+from ..metrics.titles import TITLES
+from ..results import System, data_record, score_systems, source_state, to_markdown
 from .run import ALONE, STUDENT, DistillationContext
 from .student import save_student
-from .teacher_rates import rate_matched
 from .teacher_scores import OUT_OF_FOLD
 
 TEACHER = "teacher"
 BY_THRESHOLDS = ", thresholds"
 PLAIN = ("global", "shrunk")  # the rules that are thresholds alone
+TEACHER_RATES = "teacher_rates"
+MARGIN = 1.0
 LEAD_METRICS = ("jaccard", "micro_f1", "macro_f1", "macro_ap")
 
 
@@ -32,13 +34,7 @@ def finish_distillation(
 ) -> dict[str, Any]:
     """Score every system, write `results.json`, `results.md` and the finished `model/`.
 
-    Args:
-        context: the distillation.
-        records: what `DistillationContext.train_all` returned.
-        begin: `time.monotonic()` at the start.
-
-    Returns:
-        The results.
+    `records` is what `train_all` returned, `begin` the `time.monotonic()` of the start.
     """
     systems = all_systems(context)
     published = systems[-1]
@@ -80,7 +76,7 @@ def all_systems(context: DistillationContext) -> list[System]:
     student by thresholds. The teacher keeps its own rule; its thresholds are chosen on its
     out-of-fold scores. Rule and thresholds of the encoder alone are chosen on its own held-out
     folds. The student takes its teacher's rule, and the thresholds at which it gives each label as
-    often as its teacher (`teacher_rates`). With `thresholds_from="labels"`, both are chosen on the
+    often as its teacher (`rate_matched`). With `thresholds_from="labels"`, both are chosen on the
     student's held-out folds instead.
     """
     labels = context.splits["train"].labels.astype(np.int64)
@@ -107,6 +103,38 @@ def all_systems(context: DistillationContext) -> list[System]:
     return by_rule + by_thresholds
 
 
+def rate_matched(logits: np.ndarray, teacher_labels: np.ndarray) -> Decision:
+    """One threshold per label, at which as many rows get the label as the teacher gave it to.
+
+    The labels of a student's held-out rows have leaked into it: it learned from scores of the
+    teacher's fold models, which have seen these labels. Thresholds fitted to them would rely on
+    scores that are too good. The rate of each label depends little on that, and the teacher's rule
+    was chosen on scores of models that had not seen the rows.
+
+    Each threshold lies, on the log-odds scale, half way between the last row that is given the
+    label and the first that is not; `MARGIN` beyond the outermost row where the teacher gave it to
+    none or all.
+
+    Args:
+        logits: (rows, labels) of the student, for rows it was not trained on.
+        teacher_labels: (rows, labels) of 0 and 1: what the teacher says of the same rows.
+
+    Raises:
+        ValueError: shapes that differ, or no rows.
+    """
+    logits, given = np.asarray(logits, np.float64), np.asarray(teacher_labels)
+    if logits.shape != given.shape or logits.ndim != 2 or not len(logits):
+        raise ValueError(
+            f"logits {logits.shape} and teacher_labels {given.shape} must be (rows, labels), with "
+            "at least one row."
+        )
+    ranked = -np.sort(-logits, axis=0)
+    padded = np.concatenate([ranked[:1] + 2 * MARGIN, ranked, ranked[-1:] - 2 * MARGIN])
+    counts, columns = given.astype(bool).sum(0), np.arange(logits.shape[1])
+    edges = (padded[counts, columns] + padded[counts + 1, columns]) / 2
+    return Decision(TEACHER_RATES, sigmoid(edges))
+
+
 def student_results(
     context: DistillationContext, systems: list[System], records: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
@@ -123,12 +151,14 @@ def student_results(
     loss = DistillationLoss(context.statistics, **options.loss_options(with_teacher=True))
     return figures | {
         "kind": "student",
-        "recipe": context.arguments.to_dict(),
+        "recipe": context.teacher.description | context.arguments.to_dict(),
         "data": data_record(context.splits, context.arguments.data.dataset_name),
         "teacher": {
             "source": options.model,
             "revision": commit or options.revision,
-            "source_state": {"commit": commit} if commit else source_state(options.model),
+            "source_state": {"commit": commit}
+            if commit
+            else source_state(str(context.teacher.folder)),
             "digest": context.teacher.digest,
             "training_scores": context.scores.origin,
             "augmented_scores": context.scores.augmented_origin,

@@ -14,18 +14,17 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ...common.files import fingerprint
-from ...data.splits import DataSplits, load_splits
+from ...data.labeled_texts import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
 from ..results import source_state, used_state
 from ..running.once import run_once
 from ..running.progress import announce
 from ..training_arguments import learned_from
 from .arguments import Distillation, DistillationArguments
-from .rows import StudentRows
 from .student import check_student, student_tokenizer
 from .teacher import Teacher
 from .teacher_scores import TeacherScores, score_all
-from .training import StudentPlan, student_logits, train_student
+from .training import StudentPlan, StudentRows, student_logits, train_student
 
 logger = logging.get_logger(__name__)
 
@@ -175,12 +174,7 @@ class DistillationContext(DataSplits):
         rows = StudentRows(train.select(inside), logits, extra, fold)
         announce(f"Distillation: {variant}, {part}, {len(rows)} texts.")
         model, log = train_student(
-            self.options,
-            self.plan(variant, seed),
-            rows,
-            self.statistics,
-            self.tokenizer,
-            folder,
+            self.options, self.plan(variant, seed), rows, self.statistics, self.tokenizer, folder
         )
         if fold is None:
             scored = {split: self.splits[split].texts for split in self.held_out_splits}

@@ -20,8 +20,10 @@ from transformers import (
 
 from ...common.errors import UserError
 from ...common.numerics import logit
+from ...inference.model_files import CONFIG, hub_file, local_folder
 from ..parameter_groups import grouped_parameters, width_scaled_learning_rate
 
+_LAYERS = ("encoder.layer", "transformer.layer", "layers", "encoder.layers")
 HEAD_PARTS = {"classifier", "pooler", "pre_classifier", "score", "head"}
 
 
@@ -35,15 +37,8 @@ def build_student(
 ) -> PreTrainedModel:
     """A stock classifier with the pretrained encoder's weights and a new head.
 
-    The output bias starts at the log-odds of each label's prevalence.
-
-    Args:
-        source: folder or Hub ID of a stock encoder.
-        labels: the labels, in the teacher's order.
-        prevalence: (labels,) share of the training texts that have each label.
-        revision: of a Hub ID.
-        layers: keep this many of the encoder's layers, evenly spaced, with the first and last.
-        attn_implementation: of the attention.
+    The output bias starts at the log-odds of each label's prevalence, (labels,). With `layers`,
+    only so many of the encoder's are kept; see `keep_layers`.
 
     Raises:
         UserError: no stock encoder, or one whose layers cannot be chosen.
@@ -71,14 +66,12 @@ def build_student(
 def check_student(source: str, revision: str | None = None) -> None:
     """Refuse what cannot be a stock student, before anything is computed.
 
-    Args:
-        source: folder or Hub ID.
-        revision: of a Hub ID.
-
     Raises:
         UserError: no model is there, or one without a stock sequence classifier.
     """
     try:
+        if local_folder(source, revision) is None:
+            hub_file(source, CONFIG, revision)
         config = AutoConfig.from_pretrained(source, revision=revision or "main")
     except (OSError, ValueError) as error:
         raise UserError(
@@ -95,13 +88,7 @@ def check_student(source: str, revision: str | None = None) -> None:
 def student_tokenizer(
     source: str, revision: str | None = None, max_length: int = 128
 ) -> PreTrainedTokenizerBase:
-    """The encoder's stock tokenizer, with the length the student was trained for.
-
-    Args:
-        source: folder or Hub ID.
-        revision: of a Hub ID.
-        max_length: positions for a text, at most those of the tokenizer.
-    """
+    """The encoder's stock tokenizer; `max_length` is lowered to the positions that it takes."""
     tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or "main")
     tokenizer.model_max_length = min(max_length, tokenizer.model_max_length)
     return tokenizer
@@ -116,7 +103,12 @@ def keep_layers(model: PreTrainedModel, count: int) -> None:
     Raises:
         UserError: more layers than there are, or an encoder without a plain list of layers.
     """
-    layers = _layers(model, "--student_layers")
+    found = (_submodule(model.base_model, path) for path in _LAYERS)
+    layers = next((one for one in found if isinstance(one, nn.ModuleList)), None)
+    if layers is None or not hasattr(model.config, "num_hidden_layers"):
+        raise UserError(
+            f"--student_layers: the layers of a {model.config.model_type} encoder are unknown."
+        )
     if count > len(layers):
         raise UserError(f"--student_layers is {count}; the encoder has {len(layers)} layers.")
     places = np.unique(np.linspace(0, len(layers) - 1, count).round().astype(int))
@@ -143,13 +135,9 @@ def output_layer(model: PreTrainedModel) -> nn.Linear:
 
 
 def fold_thresholds(model: PreTrainedModel, thresholds: np.ndarray) -> None:
-    """Shift the output bias so that a score of 0.5 stands where the threshold was, in place.
+    """Shift the output bias so that a score of 0.5 stands where the (labels,) thresholds were.
 
     sigmoid(z − logit(t)) >= 0.5 exactly where sigmoid(z) >= t.
-
-    Args:
-        model: the student.
-        thresholds: (labels,) in (0, 1).
     """
     bias = output_layer(model).bias
     with torch.no_grad():
@@ -159,13 +147,10 @@ def fold_thresholds(model: PreTrainedModel, thresholds: np.ndarray) -> None:
 def student_groups(
     model: PreTrainedModel, learning_rate: float | None, head_factor: float, weight_decay: float
 ) -> list[dict[str, Any]]:
-    """Optimizer groups: the encoder, and the head with a larger learning rate.
+    """Optimizer groups: the encoder, and the head with a larger learning rate by `head_factor`.
 
-    Args:
-        model: the student.
-        learning_rate: of the encoder; None for the one its width gives.
-        head_factor: of the head over it.
-        weight_decay: on matrices; biases and norms have none.
+    Without a learning rate, the encoder's is the one its width gives. Biases and norms have no
+    weight decay.
     """
     rate = learning_rate or width_scaled_learning_rate(model.config.hidden_size)
     rates = {
@@ -185,13 +170,7 @@ def save_student(
     """Write a stock folder: weights, configuration and tokenizer, no code.
 
     The thresholds stand in the configuration as extra data; a stock pipeline does not read them.
-
-    Args:
-        model: the student, changed in place if the thresholds are folded in.
-        tokenizer: its tokenizer.
-        folder: where it goes.
-        thresholds: (labels,).
-        fold: shift the scores so that 0.5 is each label's threshold.
+    With `fold` the model is changed in place so that 0.5 is each label's threshold.
 
     Returns:
         The thresholds of the saved model.
@@ -205,14 +184,6 @@ def save_student(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return limits
-
-
-def _layers(model: PreTrainedModel, option: str) -> nn.ModuleList:
-    for path in ("encoder.layer", "transformer.layer", "layers", "encoder.layers"):
-        module = _submodule(model.base_model, path)
-        if isinstance(module, nn.ModuleList) and hasattr(model.config, "num_hidden_layers"):
-            return module
-    raise UserError(f"{option}: the layers of a {model.config.model_type} encoder are unknown.")
 
 
 def _submodule(model: nn.Module, path: str) -> nn.Module | None:

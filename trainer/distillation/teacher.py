@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import snapshot_download
 from safetensors.torch import load_file
 from transformers.utils import logging
 
@@ -16,7 +17,9 @@ from ...common.files import fingerprint, parse_json, read_json
 from ...common.finished import RECORD, find
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.labeled_texts import LabeledTexts
+from ...inference.model_files import ModelFiles
 from ...inference.predictor import StackedEmotionPredictor
+from ..arguments import DESCRIBED
 from ..choosing.decision_rules import Decision
 from ..choosing.folds import stratified_folds
 from ..parameter_groups import top_parameters
@@ -115,14 +118,15 @@ class Teacher:
         Raises:
             UserError: there is no stack.
         """
-        folder, commit = Path(options.model), None
-        if not folder.is_dir():
-            folder = _from_the_hub(options.model, options.revision)
-            commit = folder.name
+        files = ModelFiles(options.model, options.revision)
+        if (folder := files.folder) is None:
+            with files.reading("the teacher"):
+                given = files.options["revision"]
+                folder = Path(snapshot_download(files.location, revision=given))
         if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
             raise UserError(
                 f"{options.model} is not a finished model (config.json and *.safetensors). Give "
-                "the model/ folder of a training run, or a Hub ID."
+                "the folder of a finished run or of a model, or a Hub ID."
             )
         kind = read_json(folder / "config.json").get("model_type")
         if kind != StackedEmotionConfig.model_type:
@@ -136,7 +140,7 @@ class Teacher:
             StackedEmotionConfig.from_pretrained(folder),
             fingerprint(source_state(str(folder))),
             options.teacher_dtype,
-            commit,
+            None if files.folder else folder.name,
         )
 
     @property
@@ -151,6 +155,15 @@ class Teacher:
         if self.config.decision == "expected_jaccard":
             return Decision("expected_jaccard", thresholds, self.config.decision_scale)
         return Decision("shrunk" if len(set(thresholds)) > 1 else "global", thresholds)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the teacher's recipe says of texts and labels; it is true of the student too."""
+        for folder in (self.folder, self.folder.resolve().parent):
+            if (folder / "results.json").is_file():
+                recipe = read_json(folder / "results.json").get("recipe") or {}
+                return {name: recipe.get(name) for name in DESCRIBED}
+        return {}
 
     def predictor(self) -> StackedEmotionPredictor:
         """The teacher with its tokenizer, ready to score."""
@@ -212,16 +225,3 @@ def _read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str
     if not (encoders / "encoders").is_dir():
         encoders = folder
     return TeacherRun(folder, stages[0], folds, fold_of_row, encoders), ""
-
-
-def _from_the_hub(source: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(source, revision=revision))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise UserError(
-            f"There is no folder {source}, and it cannot be loaded from the Hub: "
-            f"{str(error).strip().splitlines()[0]}"
-        ) from error

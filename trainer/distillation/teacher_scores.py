@@ -65,10 +65,7 @@ class TeacherScores:
         if self.extra is None:
             return {"augmented": 0, "unlabeled": 0}
         folds = np.asarray(self.extra.with_format("numpy")["fold"])
-        return {
-            "augmented": int((folds >= 0).sum()),
-            "unlabeled": int((folds < 0).sum()),
-        }
+        return {"augmented": int((folds >= 0).sum()), "unlabeled": int((folds < 0).sum())}
 
 
 def score_all(
@@ -78,11 +75,6 @@ def score_all(
 
     Each part is written once to a folder of its own and read from there afterward. Unlabeled texts
     are written shard by shard: a run that was killed continues with the next shard.
-
-    Args:
-        options: the distillation's.
-        teacher: the stack.
-        splits: the labeled texts by split, `train` among them.
     """
     train = splits["train"]
     store = _Store(Path(options.teacher_scores or Path(options.output_dir) / "teacher"), teacher)

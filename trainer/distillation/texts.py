@@ -30,13 +30,8 @@ def stream_texts(
 ) -> Iterator[str]:
     """The texts of a file, one at a time; the file is never in memory as a whole.
 
-    Rows without a text and the texts in `leave_out` are left out. A warning at the end counts them.
-
-    Args:
-        path: any format that `data` reads; a .txt file has one text per line.
-        text_column: the column of texts.
-        limit: at most this many texts.
-        leave_out: texts that must not be used, white space aside: the labeled ones.
+    Rows without a text and the texts in `leave_out`, white space aside, are left out. A warning at
+    the end counts them. In a .txt file each line is a text.
 
     Raises:
         UserError: a missing file or column, an unknown format, or a file that cannot be read.

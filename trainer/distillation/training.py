@@ -1,19 +1,22 @@
-"""Training of a student, and its scores."""
+"""Training of a student: its rows, with labels, the teacher's logits or both, and its scores."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ...common.batching import batches_by_length
 from ...data.label_statistics import LabelStatistics
+from ...data.labeled_texts import LabeledTexts
+from ..data_collator import label_tensors
 from ..losses.distillation import DistillationLoss
 from ..parameter_groups import width_scaled_learning_rate
 from ..running.checkpoints import newest_checkpoint
@@ -21,36 +24,87 @@ from ..running.once import CHECKPOINTS
 from ..trainer import StackedEmotionTrainer
 from ..training_arguments import training_arguments
 from .arguments import DistillationArguments
-from .rows import StudentCollator, StudentRows
 from .student import build_student, student_groups
 
+if TYPE_CHECKING:
+    from datasets import Dataset
 
-class DistillationTrainer(StackedEmotionTrainer):
-    """`StackedEmotionTrainer` that passes the teacher's logits to its `DistillationLoss`."""
 
-    def compute_loss(
+class StudentRows(TorchDataset[dict[str, Any]]):
+    """Labeled rows first, then rows without labels, which stay on disk.
+
+    Args:
+        texts: the labeled texts.
+        teacher_logits: (rows, labels) for them; None where there is no teacher.
+        extra: `text`, `logits` and `fold` of the texts without labels; None for none.
+        leave_out_fold: leave the extra rows of this fold out.
+
+    Attributes:
+        lengths: (rows,) characters of each text, by which batches are put together.
+    """
+
+    def __init__(
         self,
-        model: nn.Module,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Any:
-        """The sum of the parts `hard` and `soft`, each logged.
+        texts: LabeledTexts,
+        teacher_logits: np.ndarray | None = None,
+        extra: Dataset | None = None,
+        leave_out_fold: int | None = None,
+    ) -> None:
+        self.texts = texts
+        self.teacher_logits = teacher_logits
+        self.extra = None if extra is None else extra.with_format("numpy")
+        self.extra_rows = np.zeros(0, np.int64)
+        lengths = [np.array([len(text) for text in texts.texts], np.int64)]
+        if self.extra is not None:
+            folds = np.asarray(self.extra["fold"])
+            self.extra_rows = np.flatnonzero(folds != leave_out_fold)
+            batches = self.extra.select_columns(["text"]).iter(batch_size=10_000)
+            sizes = [len(text) for batch in batches for text in batch["text"]]
+            lengths.append(np.asarray(sizes, np.int64)[self.extra_rows])
+        self.lengths = np.concatenate(lengths)
 
-        Args:
-            model: the student, wrapped or not.
-            inputs: the tokenizer's tensors, `labels` (batch, labels), `labeled` (batch,) and,
-                with a teacher, `teacher_logits` (batch, labels).
-            return_outputs: return the model's output beside it.
-            num_items_in_batch: not used; every part is a mean over the batch's rows.
-        """
-        assert self.emotion_loss is not None
-        names = ("labels", "labeled", "teacher_logits", "row_mask")
-        given = {name: inputs[name] for name in names if name in inputs}
-        outputs = model(**{key: value for key, value in inputs.items() if key not in given})
-        parts = self.emotion_loss(outputs["logits"], given.pop("labels"), **given)
-        loss = self._total(parts, given.get("row_mask"))
-        return (loss, outputs) if return_outputs else loss
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        if row < len(self.texts):
+            item: dict[str, Any] = {
+                "text": self.texts.texts[row],
+                "labels": self.texts.labels[row],
+                "labeled": True,
+            }
+            if self.teacher_logits is not None:
+                item["teacher_logits"] = self.teacher_logits[row]
+            return item
+        assert self.extra is not None
+        found = self.extra[int(self.extra_rows[row - len(self.texts)])]
+        return {
+            "text": str(found["text"]),
+            "labels": np.zeros(self.texts.labels.shape[1], np.int8),
+            "labeled": False,
+            "teacher_logits": found["logits"],
+        }
+
+
+@dataclass
+class StudentCollator:
+    """Tokenizes and pads the texts of a batch with the student's tokenizer."""
+
+    tokenizer: PreTrainedTokenizerBase
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """Stack the rows of a batch: the tokenizer's tensors, and those of the loss."""
+        batch = self.encode([row["text"] for row in rows]) | label_tensors(rows)
+        batch["labeled"] = torch.tensor([row["labeled"] for row in rows])
+        if "teacher_logits" in rows[0]:
+            logits = np.stack([row["teacher_logits"] for row in rows]).astype(np.float32)
+            batch["teacher_logits"] = torch.from_numpy(logits)
+        return batch
+
+    def encode(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """(batch, sequence) tensors of the texts, truncated to the tokenizer's length."""
+        encoded = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
+        return dict(encoded)
 
 
 @dataclass(frozen=True)
@@ -78,14 +132,6 @@ def train_student(
 ) -> tuple[PreTrainedModel, list[dict[str, Any]]]:
     """Train a student from its pretrained encoder, or from the last checkpoint in the folder.
 
-    Args:
-        options: the distillation's.
-        plan: with or without a teacher, epochs, seed.
-        rows: what it learns from.
-        statistics: label statistics of the training split.
-        tokenizer: its tokenizer.
-        folder: where checkpoints are kept while it is trained.
-
     Returns:
         The student and the trainer's log.
     """
@@ -102,7 +148,7 @@ def train_student(
         attention,
     )
     checkpoints, width = folder / CHECKPOINTS, model.config.hidden_size
-    trainer = DistillationTrainer(
+    trainer = StackedEmotionTrainer(
         model=model,
         args=training_arguments(
             checkpoints,
@@ -131,24 +177,14 @@ def train_student(
 
 @torch.inference_mode()
 def student_logits(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
-    batch_size: int = 64,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
 ) -> np.ndarray:
-    """(texts, labels) float32 logits in fp32, in the order of the texts.
-
-    Args:
-        model: the student.
-        tokenizer: its tokenizer.
-        texts: any texts.
-        batch_size: texts per batch; they are sorted by length.
-    """
+    """(texts, labels) float32 logits in fp32, in the order of the texts."""
     collate = StudentCollator(tokenizer)
     lengths = np.array([len(text) for text in texts])
     logits = np.zeros((len(texts), model.config.num_labels), np.float32)
     model.eval()
-    for rows in batches_by_length(lengths, size=batch_size):
+    for rows in batches_by_length(lengths, size=64):
         batch = collate.encode([texts[row] for row in rows])
         batch = {key: value.to(model.device) for key, value in batch.items()}
         logits[rows] = model(**batch).logits.float().cpu().numpy()

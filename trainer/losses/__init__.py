@@ -30,12 +30,6 @@ LOSSES: dict[str, type[EmotionLoss]] = {
 def loss_options(name: str) -> dict[str, Any]:
     """Options of a loss and their default values.
 
-    Args:
-        name: one of `LOSSES`.
-
-    Returns:
-        Option name to default.
-
     Raises:
         ValueError: unknown loss.
     """
@@ -45,15 +39,7 @@ def loss_options(name: str) -> dict[str, Any]:
 
 
 def build_loss(name: str, statistics: LabelStatistics, **options: Any) -> EmotionLoss:
-    """Build a loss by its name, as a recipe gives it.
-
-    Args:
-        name: one of `LOSSES`: `bce`, `weighted_bce`, `focal`, `asymmetric`, `lca`, `hybrid`.
-        statistics: label statistics of the training split.
-        **options: the loss's own options; see `loss_options`.
-
-    Returns:
-        The loss.
+    """Build a loss by its name, one of `LOSSES`, with its own options; see `loss_options`.
 
     Raises:
         ValueError: unknown loss or option (the known ones are listed), or a bad value.

@@ -30,6 +30,8 @@ class EmotionLoss(nn.Module):
 
     name: ClassVar[str]
     citation: ClassVar[str] = ""
+    more_inputs: ClassVar[tuple[str, ...]] = ()
+    """What `forward` takes of a batch beside labels and `row_mask`, by the keyword."""
 
     def __init__(self, statistics: LabelStatistics, pos_weight: np.ndarray | None = None) -> None:
         super().__init__()
@@ -155,15 +157,7 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 
 
 def number_in(interval: str, value: float, what: str) -> float:
-    """Check that an option lies in an interval.
-
-    Args:
-        interval: in mathematical notation, such as `[0, 1)` or `(0, inf)`.
-        value: the value of the option.
-        what: the name of the option, for the message.
-
-    Returns:
-        The value as a float.
+    """The value of an option as a float; `interval` is in mathematical notation, such as `[0, 1)`.
 
     Raises:
         ValueError: the value is outside, or NaN.

@@ -16,9 +16,6 @@ class BinaryCrossEntropyLoss(EmotionLoss):
 
     The same number as `torch.nn.BCEWithLogitsLoss()`, which is what the model's own `forward`
     computes when it is given labels.
-
-    Args:
-        statistics: label statistics of the training split.
     """
 
     name: ClassVar[str] = "bce"

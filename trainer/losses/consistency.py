@@ -11,12 +11,9 @@ from .base import at_least_float32, mean_or_zero
 def dropout_consistency(first: Tensor, second: Tensor) -> Tensor:
     """Half the symmetric Kullback-Leibler divergence of two passes, one Bernoulli per label.
 
-    R-Drop (Liang et al. 2021, NeurIPS), for sigmoids: with logits z, z' and p = σ(z), p' = σ(z'),
-    KL(p‖p') + KL(p'‖p) = (p − p')(z − z'). It is at least 0, and 0 only where the passes agree.
-
-    Args:
-        first: (batch, labels) logits, any float type.
-        second: (batch, labels) logits of the other pass.
+    R-Drop (Liang et al. 2021, NeurIPS), for sigmoids: with (batch, labels) logits z, z' and
+    p = σ(z), p' = σ(z'), KL(p‖p') + KL(p'‖p) = (p − p')(z − z'). It is at least 0, and 0 only where
+    the passes agree.
 
     Returns:
         Mean over rows and labels, a float32 scalar (float64 stays); 0 for no rows.

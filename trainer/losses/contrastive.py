@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed import _functional_collectives as functional_collectives
+from torch.distributed._functional_collectives import all_gather_single_autograd, wait_tensor
 from torch.nn import functional as F
 
 from ...data.label_statistics import LabelStatistics
@@ -34,17 +34,10 @@ class GatheredRows(NamedTuple):
 
 
 def gather_rows(embedding: Tensor, labels: Tensor) -> GatheredRows:
-    """Gather the rows of all ranks, with gradient; ranks may hold different numbers of rows.
+    """Gather the `(rows, width)` embedding and `(rows, labels)` labels of all ranks, with gradient.
 
-    Every rank must call this function and run the backward pass of its result. Without
-    `torch.distributed` it returns the rows unchanged.
-
-    Args:
-        embedding: `(rows, width)` of this rank.
-        labels: `(rows, labels)` of this rank, same type.
-
-    Returns:
-        The rows of all ranks.
+    Ranks may hold different numbers of rows. Every rank must call this function and run the
+    backward pass of its result. Without `torch.distributed` it returns the rows unchanged.
     """
     rows, width = embedding.shape
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
@@ -58,7 +51,9 @@ def gather_rows(embedding: Tensor, labels: Tensor) -> GatheredRows:
 
     packed = torch.cat([embedding, labels, embedding.new_ones(rows, 1)], dim=1)
     packed = F.pad(packed, (0, 0, 0, block - rows))
-    gathered = _all_gather_with_gradient(packed)
+    everyone: Any = dist.group.WORLD
+    gathered = all_gather_single_autograd(packed.contiguous(), gather_dim=0, group=everyone)
+    gathered = wait_tensor(gathered)
     return GatheredRows(
         embedding=gathered[:, :width],
         labels=gathered[:, width:-1].detach(),
@@ -68,24 +63,11 @@ def gather_rows(embedding: Tensor, labels: Tensor) -> GatheredRows:
     )
 
 
-def _all_gather_with_gradient(tensor: Tensor) -> Tensor:
-    gather = getattr(functional_collectives, "all_gather_single_autograd", None)
-    if gather is None:  # older releases of torch know it by this name
-        gather = functional_collectives.all_gather_tensor_autograd
-    everyone: Any = dist.group.WORLD
-    gathered = gather(tensor.contiguous(), gather_dim=0, group=everyone)
-    return functional_collectives.wait_tensor(gathered)
-
-
 def add_projection(model: StackedEmotionPreTrainedModel, width: int) -> None:
-    """Let the model's `embedding` be a linear projection of the pooled text.
+    """Let the model's `embedding` be a linear projection of the pooled text, in place.
 
     Only the contrastive loss needs it, so it belongs to training: checkpoints hold it, and a model
-    that is loaded from one passes over it.
-
-    Args:
-        model: the stack, changed in place.
-        width: of the projection; 0 for none, the embedding being the pooled text itself.
+    that is loaded from one passes over it. A width of 0 is no projection.
     """
     stack = model.stack
     if not width:

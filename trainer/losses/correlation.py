@@ -38,16 +38,11 @@ PLUTCHIK_ANGLES: dict[str, float] = {
 
 
 def plutchik_correlation(label_names: Sequence[str]) -> np.ndarray:
-    """Cosine of the angle between two emotions on Plutchik's wheel; needs no labeled data.
+    """Cosine of the angle between two emotions on Plutchik's wheel, `(labels, labels)`, diagonal 1.
 
-    Emotions side by side are near 1, opposites −1. A label that is not on the wheel is
-    uncorrelated with the others. It is a Gram matrix, so positive semi-definite.
-
-    Args:
-        label_names: English emotion names.
-
-    Returns:
-        `(labels, labels)` float64, diagonal 1.
+    It needs no labeled data. Emotions side by side are near 1, opposites −1. A label that is not on
+    the wheel (English names) is uncorrelated with the others. It is a Gram matrix, so positive
+    semi-definite.
     """
     angles = [PLUTCHIK_ANGLES.get(name.lower()) for name in label_names]
     known = np.array([angle is not None for angle in angles])

@@ -41,6 +41,7 @@ class DistillationLoss(WeightedBinaryCrossEntropyLoss):
     """
 
     name: ClassVar[str] = "distillation"
+    more_inputs: ClassVar[tuple[str, ...]] = ("teacher_logits", "labeled")
     citation: ClassVar[str] = """@misc{hinton2015distilling,
   title = {Distilling the Knowledge in a Neural Network},
   author = {Hinton, Geoffrey and Vinyals, Oriol and Dean, Jeff},
@@ -59,6 +60,7 @@ class DistillationLoss(WeightedBinaryCrossEntropyLoss):
         class_weight_cap: float = 10.0,
     ) -> None:
         super().__init__(statistics, class_weights, class_weight_power, class_weight_cap)
+        self.weights_positives = False  # the trainer must not: only the hard part is
         self.soft_weight = number_in("[0, 1]", soft_weight, "soft_weight")
         self.temperature = number_in("(0, inf)", temperature, "temperature")
 

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ...common import lazy_names
 from .bootstrap import BOOTSTRAP_METRICS, BootstrapResult, paired_bootstrap
 from .scores import (
     average_precision,
@@ -32,10 +33,4 @@ __all__ = [
     "paired_bootstrap",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "MultilabelEmotion":
-        from .multilabel_emotion import MultilabelEmotion
-
-        return MultilabelEmotion
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, {"MultilabelEmotion": "multilabel_emotion"})

@@ -140,22 +140,20 @@ def difference_with_error(
     second: np.ndarray,
     weights: Mapping[str, float],
     resamples: int = 500,
-    seed: int = 0,
 ) -> tuple[float, float]:
     """Difference of a weighted sum of metrics between two decisions, and its standard error.
 
     Args:
-        references: `(rows, labels)` of 0/1.
-        first: `(rows, labels)` of 0/1.
-        second: the same for the other.
+        references: `(rows, labels)` of 0/1, as are `first` and `second`.
+        first: one decision.
+        second: the other.
         weights: weight of each of `BOOTSTRAP_METRICS`; `macro_ap` would need scores.
         resamples: of the rows, paired, for the standard error.
-        seed: of the random generator.
 
     Returns:
         `first - second` on the rows as they are, and the standard deviation over the resamples.
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     rows = len(references)
     counts = np.concatenate(
         [np.ones((1, rows), np.float32), _draw_counts(generator, resamples, rows)]

@@ -108,14 +108,10 @@ def jaccard_per_row(references: np.ndarray, decisions: np.ndarray) -> np.ndarray
 
 
 def average_precision(references: np.ndarray, scores: np.ndarray) -> float:
-    """Σ_k (R_k − R_{k−1})·P_k over the distinct scores, from high to low.
+    """Σ_k (R_k − R_{k−1})·P_k of one label over the distinct scores, `(rows,)`, from high to low.
 
     Tied scores count as one step, as in scikit-learn's `average_precision_score`; without a
     positive row it is 0.
-
-    Args:
-        references: `(rows,)` 0/1.
-        scores: `(rows,)`.
     """
     total = references.sum()
     if total == 0:
@@ -131,17 +127,12 @@ def average_precision(references: np.ndarray, scores: np.ndarray) -> float:
 def expected_calibration_error(
     references: np.ndarray, scores: np.ndarray, bins: int = ECE_BINS
 ) -> float:
-    """Expected calibration error of one label's probabilities.
+    """Expected calibration error of one label's `(rows,)` probabilities.
 
     The rows are put into `bins` equal-width bins [b/bins, (b+1)/bins) by the probability of the
     label being present (1.0 falls into the last one), and
     `ECE = Σ_b n_b/n · |mean(y in b) − mean(p in b)|` (Naeini et al. 2015). It measures the
     probability of the positive class, not the confidence of the decision.
-
-    Args:
-        references: `(rows,)` 0/1.
-        scores: `(rows,)` probabilities.
-        bins: number of bins.
     """
     index = np.minimum((scores * bins).astype(np.int64), bins - 1)
     gap = np.bincount(index, weights=references - scores, minlength=bins)

@@ -37,13 +37,8 @@ def finish_checkpoint(checkpoint: Path) -> None:
 def newest_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint in a `Trainer`'s folder that verifies; newer ones are set aside.
 
-    Every rank must call it; the main one looks, and all get its answer.
-
-    Args:
-        folder: the `output_dir` of the training arguments; it may be missing.
-
-    Returns:
-        The path of `checkpoint-<steps>`, or None if there is nothing to resume.
+    Every rank must call it; the main one looks, and all get its answer: the path of
+    `checkpoint-<steps>`, or None if there is nothing to resume.
     """
     answer = [_newest_checkpoint(folder) if PartialState().is_main_process else None]
     if PartialState().num_processes > 1:
@@ -79,16 +74,10 @@ def _newest_checkpoint(folder: Path) -> str | None:
 def kept_tensors(
     folder: Path, work: Callable[[], tuple[dict[str, Tensor], Any]]
 ) -> tuple[dict[str, Tensor], Any]:
-    """Tensors that a killed run does not compute again.
+    """Tensors that a killed run does not compute again, and a JSON-able record of how they came.
 
-    Every rank must call it.
-
-    Args:
-        folder: where they are kept, in a folder that belongs to these settings alone.
-        work: makes the tensors, and a JSON-able record of how.
-
-    Returns:
-        What `work` returned, in this process or in an earlier one.
+    Every rank must call it. They are what `work` returned, in this process or in an earlier one,
+    kept in a folder that belongs to these settings alone.
     """
 
     def keep(folder: Path) -> dict[str, Any]:

@@ -27,11 +27,7 @@ _ALONE: ContextVar[bool] = ContextVar("alone", default=False)
 
 @contextmanager
 def run_folder(folder: Path, verify: bool = False) -> Iterator[None]:
-    """Work in the folder of a run, as the only command that does.
-
-    Args:
-        folder: made if it is missing.
-        verify: hash every finished file before it is used, however large.
+    """Work in the folder of a run, as the only command that does; `verify` is that of `--verify`.
 
     Raises:
         UserError: another process works there, or nothing can be written there.
@@ -72,10 +68,6 @@ def find_finished(folder: Path, key: str) -> Finished | None:
 
     Every rank must call it, except in `main_rank_alone`. The main one reads the files, and all get
     its answer.
-
-    Args:
-        folder: the folder of the work.
-        key: fingerprint of everything it depends on.
     """
     state = PartialState()
     answer: list[Finished | None] = [None]

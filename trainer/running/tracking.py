@@ -71,11 +71,7 @@ class EpochTracker(TrainerCallback):
 
 def held_out_figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Binary cross-entropy of rows that are not trained on, and their scores, at the threshold that
-    suits them best.
-
-    Args:
-        logits: (rows, labels).
-        labels: (rows, labels) of 0 and 1.
+    suits them best, from (rows, labels) logits and labels of 0 and 1.
     """
     truth = np.asarray(labels, np.int64)
     raw = np.asarray(logits, np.float64)
@@ -98,11 +94,6 @@ def text_gates(
     batch_size: int = 128,
 ) -> np.ndarray:
     """How far each encoder is trusted in each text: the mean gates of its words.
-
-    Args:
-        model: the stack.
-        texts: cached or encoded texts.
-        batch_size: texts at a time.
 
     Returns:
         (rows, encoders) float32, each row summing to 1; uniform for a text without words.

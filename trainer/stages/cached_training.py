@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +15,7 @@ from transformers import PrinterCallback, TrainerCallback
 from ...common.errors import UserError
 from ...common.files import fingerprint
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..arguments import MetaTraining, StackArguments
+from ..arguments import StackArguments
 from ..choosing.decision_rules import OBJECTIVE_WEIGHTS, Decision, choose_decision
 from ..data_collator import EncodedTexts, FeatureCollator, model_inputs
 from ..features.cache import FeatureCache
@@ -23,8 +25,8 @@ from ..metrics.bootstrap import difference_with_error
 from ..parameter_groups import top_parameter_groups, top_parameters
 from ..running.tracking import EpochTracker, held_out_figures, send_tensorboard_to
 from ..trainer import StackedEmotionTrainer
+from ..training_sections import MetaTraining
 from .context import RunContext
-from .detached_encoders import encoders_aside
 from .encoders import fine_tuned_folder
 
 # Raised when the same settings come to other weights: finished stages of before then run again.
@@ -228,6 +230,30 @@ class StopAfterEpochs(TrainerCallback):
         return control
 
 
+@contextmanager
+def encoders_aside(model: StackedEmotionForSequenceClassification) -> Iterator[None]:
+    """Take the encoders and their heads out of the model, and put them back in the end.
+
+    On cached features they have nothing to do, but `Trainer` goes through every module and every
+    parameter of the model several times a step: `train()`, `zero_grad()`, the clipping of
+    gradients.
+
+    Args:
+        model: the stack; meanwhile it takes `word_embeddings` only. Its modules come back in their
+            old order, so that its parameters and its state dict are as before.
+    """
+    modules = model.stack._modules
+    before = dict(modules)
+    for name in model.config.encoder_names:
+        del modules[f"encoder_{name}"], modules[f"head_{name}"]
+    try:
+        yield
+    finally:
+        added = {name: module for name, module in modules.items() if name not in before}
+        modules.clear()
+        modules.update(before | added)
+
+
 def train_top(
     context: RunContext,
     model: StackedEmotionForSequenceClassification,
@@ -261,56 +287,43 @@ def train_top(
             callback.on_train_begin()
         return []
     with encoders_aside(model):
-        return _train_top(context, model, features, plan, seed, callbacks, part, constants)
-
-
-def _train_top(
-    context: RunContext,
-    model: StackedEmotionForSequenceClassification,
-    features: FeatureCache,
-    plan: TopPlan,
-    seed: int,
-    callbacks: list[TrainerCallback],
-    part: str,
-    constants: dict[str, float] | None,
-) -> list[dict[str, Any]]:
-    trainer = StackedEmotionTrainer(
-        model=model,
-        args=context.training_arguments(
-            context.output / "trainer",
-            plan.settings,
-            plan.stage,
-            epochs=plan.epochs,
-            learning_rate=plan.settings.learning_rate,
-            save_strategy="no",
-            seed=seed,
-            disable_tqdm=True,
-        ),
-        train_dataset=features,
-        data_collator=FeatureCollator(),
-        loss=plan.loss,
-        optimized=plan.output,
-        optimizer_groups=top_parameter_groups(
+        trainer = StackedEmotionTrainer(
+            model=model,
+            args=context.training_arguments(
+                context.output / "trainer",
+                plan.settings,
+                plan.stage,
+                epochs=plan.epochs,
+                learning_rate=plan.settings.learning_rate,
+                save_strategy="no",
+                seed=seed,
+                disable_tqdm=True,
+            ),
+            train_dataset=features,
+            data_collator=FeatureCollator(),
+            loss=plan.loss,
+            optimized=plan.output,
+            optimizer_groups=top_parameter_groups(
+                model,
+                plan.settings.learning_rate,
+                context.recipe.stages.trust_factor,
+                plan.settings.weight_decay,
+            ),
+            callbacks=callbacks,
+        )
+        trainer.remove_callback(PrinterCallback)
+        keeper = next((one for one in callbacks if isinstance(one, HeldOutLogits)), None)
+        tracker = EpochTracker(
+            trainer,
             model,
-            plan.settings.learning_rate,
-            context.recipe.stages.trust_factor,
-            plan.settings.weight_decay,
-        ),
-        callbacks=callbacks,
-    )
-    trainer.remove_callback(PrinterCallback)
-    keeper = next((one for one in callbacks if isinstance(one, HeldOutLogits)), None)
-    tracker = EpochTracker(
-        trainer,
-        model,
-        keeper.features if keeper else features,
-        epoch_figures=keeper.scores if keeper else None,
-        constants=constants,
-    )
-    trainer.add_callback(tracker)
-    send_tensorboard_to(trainer, context.output / "tensorboard" / part)
-    trainer.train()
-    return [entry for entry in trainer.state.log_history if "train_runtime" not in entry]
+            keeper.features if keeper else features,
+            epoch_figures=keeper.scores if keeper else None,
+            constants=constants,
+        )
+        trainer.add_callback(tracker)
+        send_tensorboard_to(trainer, context.output / "tensorboard" / part)
+        trainer.train()
+        return [entry for entry in trainer.state.log_history if "train_runtime" not in entry]
 
 
 def choose_epoch(

@@ -19,10 +19,10 @@ from ...common.files import fingerprint
 from ...common.precision import native_dtype
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.label_statistics import LabelStatistics
-from ...data.splits import DataSplits, load_splits
+from ...data.labeled_texts import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
-from ..arguments import STAGES, FineTuning, MetaTraining, Optimization, TrainingRecipe
+from ..arguments import STAGES, TrainingRecipe
 from ..choosing.folds import stratified_folds
 from ..data_collator import EncodedTexts
 from ..encoder_checks import check_encoders, refuse_problems
@@ -31,6 +31,7 @@ from ..results import source_state
 from ..running.progress import announce as announce
 from ..running.tracking import check_trackers
 from ..training_arguments import training_arguments
+from ..training_sections import FineTuning, MetaTraining, Optimization
 from .related_data import RelatedTexts, load_related, report_related
 
 

@@ -16,9 +16,9 @@ from ...common.errors import UserError
 from ...common.files import fingerprint
 from ...common.finished import Finished, finished_in
 from ...data.label_statistics import LabelStatistics
-from ...data.splits import DataSplits
+from ...data.labeled_texts import DataSplits
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..arguments import EncoderTraining, FineTuning, TrainingRecipe
+from ..arguments import TrainingRecipe
 from ..data_collator import EncodedTextCollator, EncodedTexts
 from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning_rate
 from ..results import used_state
@@ -29,6 +29,7 @@ from ..running.progress import ProgressReport, has_listener
 from ..running.tracking import send_tensorboard_to
 from ..trainer import StackedEmotionTrainer
 from ..training_arguments import learned_from
+from ..training_sections import EncoderTraining, FineTuning
 from .context import CHECKPOINTING, RunContext, stage_loss, tokenizer_of_one, tokenizer_state
 from .lora import add_lora, merge_lora
 from .probe import fit_probe

@@ -20,8 +20,9 @@ from ...data.inventory import plain_text
 from ...data.label_statistics import LabelStatistics
 from ...data.labeled_texts import LabeledTexts, load_labeled_texts
 from ...data.tables import read_table
-from ..arguments import RelatedData, TrainingRecipe
+from ..arguments import TrainingRecipe
 from ..running.progress import announce
+from ..training_sections import RelatedData
 
 _MOST_NAMED = 10
 _SAMPLE_TEXTS = 2000

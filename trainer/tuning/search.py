@@ -39,6 +39,8 @@ from ..stages.meta_and_head import (
 )
 from .search_space import SearchSpace, current_values, recipe_lines, space_of
 
+_SCRATCH = "tuning_trial"
+
 
 def hyperparameter_search(
     recipe: TrainingRecipe,
@@ -70,7 +72,9 @@ def hyperparameter_search(
     if join_ranks().num_processes > 1:
         raise UserError("tune runs in one process: leave --num_processes out.")
     space = space_of(recipe, parameters)
-    context = _training_rows_only(RunContext.load(recipe))
+    loaded = RunContext.load(recipe)
+    train = {"train": loaded.splits["train"]}  # without the texts that are only scored
+    context = replace(loaded, splits=train, encoded={"train": loaded.encoded["train"]})
     with run_folder(context.output, recipe.stages.verify):
         return _search(optuna, context, space, trials, seconds)
 
@@ -100,7 +104,7 @@ def _search(
             trial.set_user_attr(name, value)
         study.tell(trial, score)
         write_json(context.output / "tuning.json", _outcome(context, study, space))
-    shutil.rmtree(_scratch(context), ignore_errors=True)
+    shutil.rmtree(context.output / _SCRATCH, ignore_errors=True)
     if not _finished(study):
         raise UserError("No trial was finished: give --trials or --minutes a larger number.")
     outcome = _outcome(context, study, space)
@@ -130,7 +134,7 @@ def _open_study(optuna: Any, path: Path, name: str) -> Any:
     except UserError:
         raise
     except Exception as error:  # of sqlite3, SQLAlchemy, Optuna and JSON
-        if not path.exists() or _is_locked(error):
+        if not path.exists() or "locked" in str(error):
             raise
         aside = path.with_name(f"{path.name}.damaged")
         os.replace(path, aside)
@@ -152,20 +156,9 @@ def _check_database(path: Path) -> None:
             raise sqlite3.DatabaseError(found)
 
 
-def _is_locked(error: Exception) -> bool:
-    return "locked" in str(error)
-
-
 def _trial_digest(attributes: dict[str, Any], score: float | None) -> str:
     """Of all that a trial says, its own digest left out."""
     return fingerprint([{k: v for k, v in attributes.items() if k != "digest"}, score])
-
-
-def _training_rows_only(context: RunContext) -> RunContext:
-    """The run without the texts that are only scored."""
-    train = {"train": context.splits["train"]}
-    encoded = {"train": context.encoded["train"]}
-    return replace(context, splits=train, encoded=encoded)
 
 
 def _study_name(context: RunContext, space: SearchSpace) -> str:
@@ -197,12 +190,13 @@ def _run_trial(
     """Out-of-fold objective of stage `head` with these values, and the epochs and seconds."""
     begin = time.monotonic()
     changes = values | {
-        "output_dir": str(_scratch(context)),
+        "output_dir": str(context.output / _SCRATCH),
         "encoders_from": str(context.shared),
         "report_to": ["none"],
         "gain_in_errors": 0.0,  # else every trial whose gain is within the noise scores the same
     }
-    trial = replace_recipe(context, context.recipe.changed(changes))
+    recipe = context.recipe.changed(changes)
+    trial = RunContext(context.splits, recipe, context.tokenizer, context.encoded)
 
     def work(stage: str) -> Callable[[Path], dict[str, Any]]:
         def run(folder: Path) -> dict[str, Any]:
@@ -222,15 +216,6 @@ def _run_trial(
         "meta_epoch": meta["epoch"], "head_epoch": head["epoch"], "meta_score": meta["score"],
         "seconds": seconds,
     }  # fmt: skip
-
-
-def replace_recipe(context: RunContext, recipe: TrainingRecipe) -> RunContext:
-    """The same data under another recipe."""
-    return RunContext(context.splits, recipe, context.tokenizer, context.encoded)
-
-
-def _scratch(context: RunContext) -> Path:
-    return context.output / "tuning_trial"
 
 
 def _finished(study: Any) -> list[Any]:

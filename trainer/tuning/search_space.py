@@ -61,8 +61,10 @@ SPACE: SearchSpace = {
 def space_of(recipe: TrainingRecipe, wanted: Sequence[str] = ()) -> SearchSpace:
     """The hyper-parameters that matter to a recipe, and their ranges.
 
+    Parts that the recipe leaves out have nothing to tune, and a loss only its own options.
+
     Args:
-        recipe: parts it leaves out have nothing to tune, and a loss only its own options.
+        recipe: all settings.
         wanted: some of them, each as `name`, `name=low..high` or `name=a,b,c`; empty for all. With
             a range or values it may be any numeric option of the layers on top or of their loss.
 

@@ -23,7 +23,8 @@ push(given["rows"][:1], "train")
 give(first)
 """
 LOAD = """
-from stacked_emotion.data.labeled_texts import DataArguments, load_labeled_texts
+from stacked_emotion.data.arguments import DataArguments
+from stacked_emotion.data.labeled_texts import load_labeled_texts
 from stacked_emotion.common.errors import DataError
 def load(split, **options):
     try:

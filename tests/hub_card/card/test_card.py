@@ -20,7 +20,7 @@ from tiny_models import LABELS
 
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.hub_card import RunRecord, card_content, terms_of
-from stacked_emotion.hub_card.card.known_data import NO_DEFINITION, SEMEVAL
+from stacked_emotion.hub_card.card.known_data import NO_DEFINITION, SEMEVAL, known_data
 from stacked_emotion.hub_card.run_model import RunModel
 
 TEXTS = ["فرحان جدا 😍", 'a "quoted" <b>text</b> | with a bar']
@@ -230,6 +230,32 @@ def test_the_figures_name_the_file_that_was_scored(run_folder: Path, tmp_path: P
     assert "data train_rows.csv" in card
 
 
+def test_figures_of_a_file_in_place_of_a_known_split(run_folder: Path, tmp_path: Path) -> None:
+    recipe = {"dataset_name": SEMEVAL, "dataset_config_name": "subtask5.english"}
+    recipe["validation_file"] = "/x/our_own.csv"
+    card = card_of(changed(run_folder, tmp_path / "run", recipe=recipe), [])
+    assert "### our_own.csv, validation split" in card
+    assert metadata(card)["model-index"][0]["results"][0]["dataset"]["name"] == "our_own.csv"
+
+
+def test_the_recipe_says_what_texts_and_labels_are(run_folder: Path, tmp_path: Path) -> None:
+    recipe = {
+        "dataset_name": SEMEVAL, "dataset_config_name": "subtask5.arabic", "language": ["ary"],
+        "label_definitions": {"joy": "a good day", "language": "no setting"},
+        "examples": {"one": "a text"},
+    }  # fmt: skip
+    copy = changed(run_folder, tmp_path / "run", recipe=recipe)
+    known = known_data(RunRecord.from_folder(copy))
+    assert (known.languages, known.examples) == (("ary",), {"one": "a text"})
+    card = card_of(copy, [])
+    assert metadata(card)["language"] == ["ary"]
+    assert "arabic" in metadata(card)["tags"]
+    assert "of Moroccan Arabic texts" in card
+    assert "| joy | a good day | 0.300 |" in card
+    assert f"| anger | {NO_DEFINITION} | 0.500 |" in card, "the recipe's own words alone"
+    assert "label_definitions" not in card
+
+
 def test_a_card_of_a_real_run(finished_run: Path) -> None:
     """What training writes today, not what a fixture made up."""
     card = card_of(finished_run)
@@ -251,7 +277,13 @@ def test_one_encoder_is_no_stack_of_encoders(run_folder: Path, tmp_path: Path) -
     terms = terms_of(record, ask_hub=False)
     card = card_content(record, "user/emotions", "mit", terms, ["ar"]).render()
     assert "One fine-tuned encoder (zeta)." in card
-    assert "stack of 1" not in card.lower()
+    assert "The encoder alone, the meta-learner alone, and the whole model." in card
+    assert "The encoder was trained once." in " ".join(card.split())
+    assert "The published weights are those of *this model*." in card
+    assert "| this model − zeta | Jaccard |" in card
+    body = card.split("---\n", 2)[2].partition("## Citation")[0]
+    words = re.sub(r"stacked[_-]emotion|stacking_level|`[^`]*`", "", body)
+    assert not re.search(r"stack|encoders (are|were)|which encoder|average \|", words)
 
 
 def test_responsible_use_is_there_and_can_be_replaced(stack_card: str, run_folder: Path) -> None:
@@ -278,6 +310,18 @@ def test_pictures_are_described_and_details_fold(run_folder: Path) -> None:
     texts = re.findall(r"!\[(.*?)\]\(plots/", card)
     assert len(texts) == 2
     assert all(len(text.split()) > 7 for text in texts)
+    record = RunRecord.from_folder(run_folder)
+    for text, metric in zip(texts, ("f1", "ap"), strict=True):
+        found = {}
+        for label in LABELS:
+            score = record.score("stack", "validation", f"{metric}_{label}")
+            assert score is not None
+            found[label] = score.mean
+        for label in (
+            max(found, key=lambda one: found[one]),
+            min(found, key=lambda one: found[one]),
+        ):
+            assert f"{found[label]:.2f} ({label})" in text, "who cannot see it is told the figures"
     assert card.index("plots/class_wise_f1.png") < card.index("## How to use it")
     assert card.count("<details>") == card.count("</details>") >= 4
 
@@ -286,7 +330,7 @@ HOSTILE = [
     "<script>alert(1)</script>", "a|b", "`code`", "](http://evil.example)", "![x](http://y.example)",
     "=cmd()", "\u202eevil\u2066", "two\nlines\n---\nlicense: mit", "**bold** _x_ ~~y~~",
     "{{ 7 * 7 }}", "www.evil.example", "me@evil.example", "# head", "$x^2$", "&lt;b&gt;",
-    "a\x1b[31m",
+    "a\x1b[31m", "b\u2028c\x00d", "\\|",
 ]  # fmt: skip
 
 
@@ -325,7 +369,7 @@ def test_foreign_names_are_inert(run_folder: Path, tmp_path: Path) -> None:
         assert "<script" not in html
         assert "evil.example" not in "".join(re.findall(r"<a [^>]*>|<img [^>]*>", html))
         assert "y.example" not in "".join(re.findall(r"<a [^>]*>|<img [^>]*>", html))
-        assert not set("\u202e\u2066\x1b") & set(html)
+        assert not set("\u202e\u2066\u2028\x1b\x00") & set(html)
         for table in re.findall(r"(?s)<table>(.*?)</table>", html):
             header = table.split("</tr>")[0].count("<th>")
             cells = {row.count("<td>") for row in table.split("</tr>")[1:] if "<td>" in row}

@@ -108,7 +108,7 @@ def test_a_real_run_has_every_plot(finished_run: Path, tmp_path: Path) -> None:
 
 
 def test_foreign_names_are_text_in_pictures(tmp_path: Path, tiny_stack_folder: Path) -> None:
-    names = ["<script>alert(1)</script>", "$x^$ & \u202e|", "two\nlines \x1b[31m"]
+    names = ["<script>alert(1)</script>", "$x^$ & \u202e|", "two\nlines \x1b[31m\u2028\x00"]
     record = make_run(tmp_path / "run", tiny_stack_folder, names)
     for name in plot_run(record, tmp_path / "plots"):
         text = (tmp_path / f"plots/{name}.svg").read_text(encoding="utf-8")
@@ -116,7 +116,7 @@ def test_foreign_names_are_text_in_pictures(tmp_path: Path, tiny_stack_folder: P
         assert not [node for node in root.iter() if node.tag.endswith(("}script", "}a"))]
         links = [value for node in root.iter() for key, value in node.items() if "href" in key]
         assert all(link.startswith(("#", "data:")) for link in links)
-        assert not set("\x1b\u202e") & set(text)
+        assert not set("\x1b\u202e\u2028\x00") & set(text)
 
 
 def test_a_run_without_figures_has_no_plots(tmp_path: Path, tiny_stack_folder: Path) -> None:

@@ -12,7 +12,6 @@ from tiny_models import LABELS, NASTY_TEXTS
 
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.hub_card.space.interface import (
-    MAX_CHARACTERS,
     DemoApp,
     build_interface,
     launch_options,
@@ -65,7 +64,7 @@ def test_trust_makes_the_meta_logits(app: DemoApp, predictor: StackedEmotionPred
     assert list(shown.values()) == pytest.approx(weights[0, :, 1].tolist(), abs=1e-5)
 
 
-@pytest.mark.parametrize("text", ["", "  \n ", None, "ا" * (MAX_CHARACTERS + 1)])
+@pytest.mark.parametrize("text", ["", "  \n ", None, "ا" * 10_001, "ا" * 1_000_000])
 def test_texts_it_does_not_take(app: DemoApp, text: Any) -> None:
     with pytest.raises(UserError, match="text"):
         app.analyze(text)
@@ -73,7 +72,7 @@ def test_texts_it_does_not_take(app: DemoApp, text: Any) -> None:
 
 def test_odd_texts(app: DemoApp) -> None:
     for text in NASTY_TEXTS:
-        if text.strip() and len(text) <= MAX_CHARACTERS:
+        if text.strip() and len(text) <= app.limits.characters:
             assert "se-row" in app.analyze(text)[0]
 
 

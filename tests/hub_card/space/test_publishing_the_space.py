@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,13 +15,17 @@ import pytest
 from stacked_emotion.cli import main
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.hub_card import publish
+from stacked_emotion.hub_card.space.browser_library import FILES, browser_library
 from stacked_emotion.hub_card.space.publishing import (
+    SPACE,
     SYNTHETIC,
     ModelFacts,
     _model_folder,
     model_facts,
     space_folder,
 )
+from stacked_emotion.hub_card.space.static_space import static_folder
+from stacked_emotion.inference.model_files import ModelFiles
 
 FACTS = ModelFacts("emotions", "en", {"one": "a text"}, "Tweet", "A toy.")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -58,12 +65,47 @@ def test_folders_of_models_and_runs(tmp_path: Path, tiny_stack_folder: Path) -> 
     assert _model_folder(tiny_stack_folder) == str(tiny_stack_folder)
     assert _model_folder(tiny_stack_folder.parent) == str(tiny_stack_folder)
     assert _model_folder("user/name") == "user/name"
-    student = tmp_path / "student"
-    student.mkdir()
-    (student / "config.json").write_text('{"model_type": "bert"}')
-    for wrong in (student, tmp_path, tmp_path / "missing", "./missing"):
+    for wrong in (tmp_path, tmp_path / "missing", "./missing"):
         with pytest.raises(UserError):
             _model_folder(wrong)
+
+
+def test_a_student_without_a_graph_is_told_of_the_export(
+    student_run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(student_run_folder, tmp_path / "run") / "model"
+    assert main(["demo-app", str(folder)]) == 2
+    told = capsys.readouterr().err
+    assert "no onnx/model.onnx" in told
+    assert f"stacked-emotion export {folder} --quantize int8" in told
+
+
+def test_a_stack_is_no_static_page(tiny_stack_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is a stack.*stacked-emotion distill"):
+        static_folder(tmp_path, ModelFiles(tiny_stack_folder), "user/name", COMMIT, FACTS)
+
+
+def test_the_page_runs_no_script_of_others() -> None:
+    """The policy names the one script that stands in the page."""
+    page = (SPACE / "static/index.html").read_text(encoding="utf-8")
+    scripts = re.findall(r"(?s)<script([^>]*)>(.*?)</script>", page)
+    inline = [text for _, text in scripts if text]
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()) for text in inline]
+    policy = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    assert re.findall(r"'sha256-([^']+)'", policy[0]) == [digest.decode() for digest in digests]
+    assert not re.search(
+        r"unsafe-inline|'unsafe-eval'|https?://(?!huggingface\.co|\*\.hf\.co)", page
+    )
+
+
+def test_a_library_that_was_changed_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in FILES:
+        (tmp_path / name).write_text("something else")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="npm"):
+        browser_library(tmp_path)
 
 
 def test_the_app_knows_its_model(run_copy: Path, run_folder: Path, tmp_path: Path) -> None:
@@ -93,12 +135,15 @@ def test_the_app_knows_its_model(run_copy: Path, run_folder: Path, tmp_path: Pat
 
 
 def test_mistakes_are_told_by_the_command(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    tiny_stack_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert main(["demo-app", str(tmp_path)]) == 2
     assert "config.json" in capsys.readouterr().err
     monkeypatch.setattr("stacked_emotion.hub_card.space.publishing.find_spec", lambda name: None)
-    assert main(["demo-app", str(tmp_path)]) == 2
+    assert main(["demo-app", str(tiny_stack_folder)]) == 2
     assert "stacked_emotion[space]" in capsys.readouterr().err
 
 

@@ -32,7 +32,12 @@ def test_both_graphs_are_the_model(
     model = build_student(source, ["joy", "anger", "fear"], np.array([0.5, 0.2, 0.1]))
     tokenizer = student_tokenizer(source, max_length=40)
     save_student(model, tokenizer, tmp_path / "model", np.full(3, 0.5), fold=False)
-    export = export_student(tmp_path / "model", tmp_path / "onnx")
+    export = export_student(tmp_path / "model")
+    names = sorted(path.name for path in (tmp_path / "model/onnx").iterdir())
+    assert names == ["model.onnx", "model_quantized.onnx"], "as transformers.js expects them"
+    assert {"config.json", "tokenizer.json", "tokenizer_config.json"} <= {
+        path.name for path in (tmp_path / "model").iterdir()
+    }
     assert export.fp32_difference < 1e-4
     assert export.int8 is not None
     assert export.int8_difference is not None
@@ -49,5 +54,3 @@ def test_both_graphs_are_the_model(
         inputs = {key: batch[key].astype(np.int64) for key in ("input_ids", "attention_mask")}
         (found,) = session.run(["logits"], inputs)
         np.testing.assert_allclose(found, expected, atol=tolerance)
-    assert (tmp_path / "onnx/config.json").is_file()
-    assert (tmp_path / "onnx/tokenizer.json").is_file()

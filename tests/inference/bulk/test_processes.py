@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from bulk_files import write_rows
+from tiny_models import ROOT
 
 from stacked_emotion.inference import predict_file
 
@@ -23,8 +24,9 @@ def test_two_processes_write_what_one_writes(
     given = write_rows(tmp_path / f"in{suffix}", rows)
     one, two = tmp_path / f"one{suffix}", tmp_path / f"two{suffix}"
     predict_file(str(tiny_stack_folder), given, one, part_rows=10, dtype="float32")
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    command += ["--main_process_port", "0", "-m", "stacked_emotion.cli", "predict"]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
+    command += [str(ROOT / "recipes/accelerate/two_cpu_processes.yaml"), "--main_process_port", "0"]
+    command += ["-m", "stacked_emotion.cli", "predict"]
     command += ["--model", str(tiny_stack_folder), "--input", str(given), "--output", str(two)]
     process = subprocess.run(
         [*command, "--part_rows", "10", "--dtype", "float32"],

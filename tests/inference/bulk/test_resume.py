@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from bulk_files import write_rows
+from damage import flip_bit
 from killed_runs import exit_code
 
 from stacked_emotion.common.errors import UserError
@@ -100,3 +101,19 @@ def test_what_is_there_is_not_overwritten(
     assert report is not None
     assert report.rows == 30
     assert calls == 3 + 4
+
+
+def test_an_output_that_is_damaged_before_all_is_tidied_up_is_noticed(
+    tmp_path: Path, tiny_stack_folder: Path, rows: list[dict[str, Any]]
+) -> None:
+    given, output = write_rows(tmp_path / "in.jsonl", rows), tmp_path / "out.csv"
+    arguments = (str(tiny_stack_folder), given, output)
+    options = {"part_rows": PART_ROWS, "dtype": "float32"}
+    assert exit_code(19, arguments, options) == -9
+    whole = output.read_bytes()
+    flip_bit(output)
+    with pytest.raises(UserError, match=r"out\.csv or .* is not as this run wrote it.*--overwrite"):
+        predict_file(*arguments, **options)
+    predict_file(*arguments, **options, overwrite=True)
+    assert output.read_bytes() == whole
+    assert not list(tmp_path.glob("*.parts*"))

@@ -1,4 +1,4 @@
-"""What attacks share: how they are declared, what they work on, and the table at the end."""
+"""What attacks share: how they are declared, what they work on, and how commands are started."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
+from killed_runs import die_at
+from tiny_runs import SAMPLE, every_stage_options, sample_options
+from training_processes import start
 
-from stacked_emotion.recipes import RECIPES
+from stacked_emotion.hub_card import RunRecord
+from stacked_emotion.hub_card.repository import gather
 from stacked_emotion.trainer.tiny_encoders import make_tiny_encoders
 
-SAMPLE = RECIPES / "sample"
 TIMEOUT_SECONDS = 600.0
 Verdicts = Iterator[str | None]
 ATTACKS: list[Attack] = []
@@ -36,6 +40,7 @@ class Attack:
         name: in the table.
         tries: in the whole campaign.
         small: in the small one, which the suite runs.
+        minutes: about how long it takes; the longest begin first.
         run: called with the world and the number of tries; yields None for each that was survived,
             else what went wrong.
     """
@@ -43,14 +48,15 @@ class Attack:
     name: str
     tries: int
     small: int
+    minutes: float
     run: Callable[[World, int], Verdicts]
 
 
-def attack(name: str, tries: int, small: int) -> Callable[[Any], Any]:
+def attack(name: str, tries: int, small: int, minutes: float) -> Callable[[Any], Any]:
     """Declare a function of a module in this folder as an attack; see `Attack`."""
 
     def declare(function: Any) -> Any:
-        ATTACKS.append(Attack(name, tries, small, function))
+        ATTACKS.append(Attack(name, tries, small, minutes, function))
         return function
 
     return declare
@@ -62,43 +68,50 @@ class CannotRun(Exception):
 
 @dataclass
 class World:
-    """Tiny encoders, finished work that nothing disturbed, and a folder for everything else."""
+    """Tiny encoders, finished work that nothing disturbed, and a folder for everything else.
+
+    Attributes:
+        root: shared by all attacks, for what none of them changes.
+        own: the folder of one attack in it.
+    """
 
     root: Path
+    own: str = "own"
     chance: random.Random = field(default_factory=lambda: random.Random(0))
 
     def folder(self, name: str) -> Path:
-        """A new, empty folder."""
-        folder = self.root / name
+        """A new, empty folder of this attack's own."""
+        folder = self.root / self.own / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+        return folder
+
+    def shared(self, name: str, make: Callable[[Path], Any]) -> Path:
+        """A folder that the first attack to ask for it makes, while others wait."""
+        folder, done = self.root / name, self.root / f"{name}.done"
+        with FileLock(self.root / f"{name}.lock"):
+            if not done.exists():
+                make(folder)
+                done.touch()
         return folder
 
     @cached_property
     def encoders(self) -> dict[str, Path]:
         """Two tiny encoders by name."""
-        lines = (SAMPLE / "train.jsonl").read_text(encoding="utf-8").splitlines()
-        made = make_tiny_encoders(self.root / "tiny", [json.loads(line)["text"] for line in lines])
-        return dict(list(made.items())[:2])
+
+        def make(folder: Path) -> None:
+            make_tiny_encoders(folder, [row["text"] for row in self.rows(1000)])
+
+        return {path.name: path for path in sorted(self.shared("tiny", make).iterdir())[:2]}
 
     def train(self, output: Path, *more: str) -> list[str]:
         """A command that trains through every stage."""
-        return [
-            "train", *self._data(60, 20), "--output_dir", str(output),
-            "--encoders", *(f"{name}={folder}" for name, folder in self.encoders.items()),
-            "--cross_fit", "2", "--encoder_defaults.epochs", "2",
-            "--encoder_defaults.batch_size", "8", "--joint.batch_size", "8",
-            "--encoder_defaults.learning_rate", "1e-3", "--encoder_defaults.save_steps", "3",
-            "--joint.save_steps", "3", "--meta.epochs", "1", "--head.epochs", "2",
-            "--meta.batch_size", "16", "--head.batch_size", "16", "--head_seeds", "0",
-            "--max_length", "32", "--decisions", "global",
-            "--stage", "encoders", "meta", "head", "joint", *more,
-        ]  # fmt: skip
+        return ["train", *every_stage_options(self.encoders, output, *more)]
 
     def distill(self, output: Path, *more: str) -> list[str]:
         """A command that distills the undisturbed run."""
         return [
-            "distill", *self._data(60, 20), "--output_dir", str(output),
+            "distill", *sample_options(60, 20), "--output_dir", str(output),
             "--model", str(self.trained / "model"),
             "--student", str(list(self.encoders.values())[1]),
             "--epochs", "1", "--learning_rate", "1e-3", "--seeds", "0", "--max_length", "32",
@@ -112,13 +125,6 @@ class World:
             "--output", str(output), "--part_rows", "8", "--dtype", "float32", *more,
         ]  # fmt: skip
 
-    def _data(self, train: int, validation: int) -> list[str]:
-        return [
-            "--train_file", str(SAMPLE / "train.jsonl"), "--max_train_samples", str(train),
-            "--validation_file", str(SAMPLE / "validation.jsonl"),
-            "--max_validation_samples", str(validation),
-        ]  # fmt: skip
-
     @cached_property
     def trained(self) -> Path:
         """A run that nothing disturbed."""
@@ -129,12 +135,21 @@ class World:
         """A distillation that nothing disturbed."""
         return self._undisturbed(self.distill)
 
+    @cached_property
+    def repository(self) -> Path:
+        """What is published of the undisturbed run."""
+
+        def make(folder: Path) -> None:
+            gather(RunRecord.from_folder(self.trained), folder)
+
+        return self.shared("repository", make)
+
     def _undisturbed(self, command: Callable[[Path], list[str]]) -> Path:
-        output = self.folder(f"whole_{command.__name__}") / "run"
-        life = run(command(output))
-        if life.code:
-            raise RuntimeError(f"{command.__name__} fails without any attack:\n{life.said}")
-        return output
+        def make(folder: Path) -> None:
+            if problem := run(command(folder)).problem():
+                raise RuntimeError(f"{command.__name__} fails without any attack: {problem}")
+
+        return self.shared(f"whole_{command.__name__}", make)
 
     def rows(self, count: int = 60) -> list[dict[str, Any]]:
         """Rows to predict."""
@@ -187,6 +202,35 @@ def end(process: subprocess.Popen[str], kill_after: float | None = None) -> Life
 def run(command: list[str], kill_after: float | None = None) -> Life:
     """One life of the command line."""
     return end(begin(command), kill_after)
+
+
+def live(command: list[str], folder: Path, moment: int = 0) -> Life:
+    """One life of the command line in a fork of a process that has imported the package.
+
+    It starts at once; nothing else is different.
+
+    Args:
+        command: the words.
+        folder: of the file that its output goes to.
+        moment: when it kills itself, see `die_at`; 0 for not at all.
+    """
+    log, started = folder / "said.txt", time.monotonic()
+    log.unlink(missing_ok=True)
+    process = start(_main, command, moment, log=log, OMP_NUM_THREADS="1")
+    process.join(TIMEOUT_SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    said = log.read_text(encoding="utf-8", errors="replace")
+    return Life(process.exitcode, said, time.monotonic() - started)
+
+
+def _main(command: list[str], moment: int) -> None:
+    from stacked_emotion.cli import main
+
+    if moment:
+        die_at(moment)
+    sys.exit(main(command))
 
 
 def difference(one: Path, other: Path) -> str | None:

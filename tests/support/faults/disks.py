@@ -11,7 +11,7 @@ from small_disks import grow, mounted
 from .campaign import CannotRun, Verdicts, World, attack, difference, run
 
 
-@attack("disk full", tries=6, small=0)
+@attack("disk full", tries=6, small=0, minutes=3)
 def full_disks(world: World, tries: int) -> Verdicts:
     """Training and bulk prediction in turn, on disks of several sizes."""
     for number in range(tries):

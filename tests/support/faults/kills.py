@@ -39,19 +39,19 @@ def _kills(
         output = world.folder(f"kills{round_}") / "out"
 
 
-@attack("kill -9 of training", tries=14, small=0)
+@attack("kill -9 of training", tries=20, small=0, minutes=9)
 def kills_of_training(world: World, tries: int) -> Verdicts:
     """Every stage, `joint` included."""
     yield from _kills(world, tries, world.train, lambda run: difference(run, world.trained))
 
 
-@attack("kill -9 of distillation", tries=6, small=0)
+@attack("kill -9 of distillation", tries=8, small=0, minutes=4)
 def kills_of_distillation(world: World, tries: int) -> Verdicts:
     """Teacher's scores, students, the end."""
     yield from _kills(world, tries, world.distill, lambda run: difference(run, world.distilled))
 
 
-@attack("kill -9 of bulk prediction", tries=20, small=1)
+@attack("kill -9 of bulk prediction", tries=20, small=1, minutes=5)
 def kills_of_bulk(world: World, tries: int) -> Verdicts:
     """Four formats in turn."""
     for place, suffix in enumerate(FORMATS):

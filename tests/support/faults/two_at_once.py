@@ -7,7 +7,7 @@ from bulk_files import write_rows
 from .campaign import Verdicts, World, attack, begin, difference, end, run
 
 
-@attack("two at once", tries=4, small=0)
+@attack("two at once", tries=4, small=0, minutes=2)
 def two_at_once(world: World, tries: int) -> Verdicts:
     """Training and bulk prediction in turn: one does the work, the other says who does."""
     for number in range(tries):

@@ -87,9 +87,9 @@ def main() -> None:
     with HubForTests(output / "hub") as hub:
         environment = hub.environment(output)
 
-        say(f"stacked-emotion publish {options.run} --repo-id {REPO} …")
+        say(f"stacked-emotion publish {options.run} --repo_id {REPO} …")
         command = [sys.executable, "-m", "stacked_emotion.cli", "publish", str(options.run)]
-        command += ["--repo-id", REPO, "--license", "apache-2.0", "--revision-tag", "v1"]
+        command += ["--repo_id", REPO, "--license", "apache-2.0", "--revision_tag", "v1"]
         subprocess.run(command, env=environment, check=True)
         commit = hub.repository(REPO).tags["v1"]
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 import transformers
 from skips import CONFIG_SKIPS, SKIPS, SKIPS_OF_STACK
-from stacks import StackTester, labels_for, write_tiny_model
+from stacks import StackTester, labels_for, write_tiny_models
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 from upstream import use
 
@@ -26,7 +26,8 @@ from stacked_emotion import (
 )
 
 os.environ["RUN_TRAINING_TESTS"] = "1"
-use(write_tiny_model())
+MODELS = write_tiny_models()
+use(MODELS["three"])
 
 from tests.test_configuration_common import ConfigTester  # noqa: E402
 from tests.test_modeling_common import ModelTesterMixin  # noqa: E402
@@ -49,7 +50,7 @@ class StackTests(ModelTesterMixin, test_pipeline_mixin.PipelineTesterMixin, Trai
         "text-classification": StackedEmotionForSequenceClassification,
     }
     _is_composite = True
-    test_resize_embeddings = False
+    test_resize_embeddings = False  # several vocabularies; CLIPModelTest has it so, too
     training_overfit_seq_length = 16
     model_tester = None
 
@@ -60,6 +61,7 @@ class StackTests(ModelTesterMixin, test_pipeline_mixin.PipelineTesterMixin, Trai
             if name.startswith(pattern):
                 self.skipTest(reason)
         self.model_tester = StackTester(self, self.kind)
+        test_pipeline_mixin.TRANSFORMERS_TINY_MODEL_PATH = str(MODELS[self.kind])
 
     def _prepare_for_class(
         self, inputs_dict: Any, model_class: type, return_labels: bool = False

@@ -1,12 +1,14 @@
-"""The pipeline test of `text-classification`, as upstream's, for models of several labels."""
+"""The tests of two pipelines, as upstream's: for models of several labels, and for word vectors."""
 
 from __future__ import annotations
 
 import unittest
 from typing import Any
 
+import numpy as np
 import pytest
-from transformers import TextClassificationPipeline
+import torch
+from transformers import FeatureExtractionPipeline, TextClassificationPipeline
 
 
 class TextClassificationPipelineTests(unittest.TestCase):
@@ -33,3 +35,25 @@ class TextClassificationPipelineTests(unittest.TestCase):
         assert len(classify({"text": "HuggingFace is in"})) == 2
         with pytest.raises(ValueError, match="pairs"):
             classify([["HuggingFace is in ", "Paris is in France"]])
+
+
+class FeatureExtractionPipelineTests(unittest.TestCase):
+    def runTest(self) -> None:  # made without a method name by the mixin
+        pass
+
+    def get_test_pipeline(
+        self, model: Any, tokenizer: Any = None, dtype: str = "float32", **parts: Any
+    ) -> tuple[Any, list[str]]:
+        pipe = FeatureExtractionPipeline(model=model, tokenizer=tokenizer, dtype=dtype, **parts)
+        return pipe, ["This is a test", "This is another, longer test"]
+
+    def run_pipeline_test(self, extract: Any, examples: list[str]) -> None:
+        width = extract.model.config.hidden_size
+        for text, answer in zip(examples, extract(list(examples)), strict=True):
+            words = len(extract.tokenizer.word_offsets(text))
+            assert np.shape(answer) == np.shape(extract(text)) == (1, words, width)
+        long = extract("This is a test " * 100, truncation=True)
+        assert 1 < np.shape(long)[1] < extract.tokenizer.model_max_length
+        few = extract("This is a test " * 100, tokenize_kwargs={"max_length": 12})
+        assert 1 <= np.shape(few)[1] < 12
+        assert torch.is_tensor(extract(examples[0], return_tensors=True))

@@ -6,6 +6,7 @@ import copy
 import json
 import sys
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -109,27 +110,39 @@ def sub_configs_of(config: PreTrainedConfig) -> list[str]:
     return list(config.sub_configs)
 
 
-def write_tiny_model() -> Path:
-    """The layout in which upstream's pipeline tests look for local tiny models."""
+FAMILIES_OF = {
+    "three": {"zeta": "bert", "alpha": "xlm-roberta", "mid": "electra"},
+    "others": {"zeta": "bert", "alpha": "modernbert", "mid": "deberta-v2"},
+    "one": {"only": "bert"},
+}
+
+
+@lru_cache
+def write_tiny_models() -> dict[str, Path]:
+    """A folder per stack, in the layout in which upstream's pipeline tests look for tiny models."""
     from tiny_models import FAMILIES, build_stack, train_tokenizer
     from transformers import AutoModel
 
     root = Path(tempfile.mkdtemp(prefix="tiny-stacks-"))
     lines = (Path(__file__).parents[3] / "recipes/sample/train.jsonl").read_text(encoding="utf-8")
     texts = [json.loads(line)["text"] for line in lines.splitlines()]
-    folders = {}
-    for family in ("xlm-roberta", "bert", "electra"):
+    for family in {name for names in FAMILIES_OF.values() for name in names.values()}:
         kind, make = FAMILIES[family]
         tokenizer = train_tokenizer(kind, texts, 350)
-        folders[family.partition("-")[0]] = root / family
         AutoModel.from_config(make(len(tokenizer), 32)).save_pretrained(root / family)
         tokenizer.save_pretrained(root / family)
-    model, tokenizer = build_stack(folders)
-    name = type(model).__name__
-    folder = root / model.config.model_type / name
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    summary = {name: {"tokenizer_classes": [type(tokenizer).__name__], "processor_classes": []}}
-    (root / "reports").mkdir()
-    (root / "reports" / "tiny_model_summary.json").write_text(json.dumps(summary))
-    return root
+    for kind, families in FAMILIES_OF.items():
+        model, tokenizer = build_stack({name: root / family for name, family in families.items()})
+        summary = {}
+        for part in (model, model.stacked):
+            name = type(part).__name__
+            folder = root / kind / model.config.model_type / name
+            part.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+            summary[name] = {
+                "tokenizer_classes": [type(tokenizer).__name__],
+                "processor_classes": [],
+            }
+        (root / kind / "reports").mkdir()
+        (root / kind / "reports" / "tiny_model_summary.json").write_text(json.dumps(summary))
+    return {kind: root / kind for kind in FAMILIES_OF}

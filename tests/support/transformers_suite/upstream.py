@@ -1,8 +1,8 @@
 """Gets the common tests of the installed transformers: they are in its source distribution.
 
-The source distribution has the mixins, but not the folders beside them. What the mixins import from
-these is written here: an empty test of `generate` and of export, the common fields of a config, and
-the pipeline test of `text-classification`.
+The source distribution has the mixins, but not the folders beside them. What the mixins import
+from these is written here: an empty test of `generate` and of export, the common fields of a config (with
+the only problem type that a stack has), and the tests of two pipelines.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ STUBS = {
     "pipelines/__init__.py": "",
     "pipelines/test_pipelines_text_classification.py": (
         "from pipeline_cases import TextClassificationPipelineTests\n"
+    ),
+    "pipelines/test_pipelines_feature_extraction.py": (
+        "from pipeline_cases import FeatureExtractionPipelineTests\n"
     ),
 }
 

@@ -18,9 +18,9 @@ from transformers import AutoTokenizer
 from stacked_emotion.trainer import TrainingRecipe, parse_recipe
 from stacked_emotion.trainer.ablation import main, run_ablation, to_markdown
 from stacked_emotion.trainer.ablation import runner as runner_module
-from stacked_emotion.trainer.ablation.contexts import variant_context
-from stacked_emotion.trainer.ablation.outcome import label_correlation
-from stacked_emotion.trainer.ablation.own_tokens import own_token_logits
+from stacked_emotion.trainer.ablation.figures import label_correlation
+from stacked_emotion.trainer.ablation.trained import variant_context
+from stacked_emotion.trainer.ablation.untrained import own_token_logits
 from stacked_emotion.trainer.ablation.variants import variants_of
 from stacked_emotion.trainer.metrics import paired_bootstrap
 from stacked_emotion.trainer.stages import meta_and_head

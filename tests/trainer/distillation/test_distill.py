@@ -254,7 +254,7 @@ def test_a_killed_training_goes_on(
     shutil.rmtree(copy / "student" / "fold_1")
     more = ("--save_steps", "2", "--epochs", "1")
     given = parse_distillation(full(finished_run, family_folders, unlabeled, copy, *more))
-    step = training.DistillationTrainer.training_step
+    step = training.StackedEmotionTrainer.training_step
 
     def killed(trainer: Any, *inputs: Any, **options: Any) -> Any:
         if trainer.state.global_step == 3:
@@ -262,7 +262,7 @@ def test_a_killed_training_goes_on(
         return step(trainer, *inputs, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.DistillationTrainer, "training_step", killed)
+        patch.setattr(training.StackedEmotionTrainer, "training_step", killed)
         with pytest.raises(KeyboardInterrupt):
             run_distillation(given)
     assert (copy / "student/fold_1/checkpoints/checkpoint-2").is_dir()

@@ -17,7 +17,7 @@ from stacked_emotion.trainer import LabelStatistics, StackedEmotionTrainer, buil
 from stacked_emotion.trainer.data_collator import FeatureCollator
 from stacked_emotion.trainer.features.cache import FeatureCache
 from stacked_emotion.trainer.parameter_groups import top_parameter_groups, top_parameters
-from stacked_emotion.trainer.stages.detached_encoders import encoders_aside
+from stacked_emotion.trainer.stages.cached_training import encoders_aside
 
 
 def trained(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from tiny_models import ROOT
+from tiny_runs import every_stage_options
 from training_processes import (
     kill_after,
     kill_at_file_event,
@@ -21,23 +21,9 @@ from training_processes import (
     train,
 )
 
-SAMPLE = ROOT / "recipes" / "sample"
-
 
 def options(folders: dict[str, Path], output: Path, *more: str) -> list[str]:
-    return [
-        "--train_file", str(SAMPLE / "train.jsonl"),
-        "--validation_file", str(SAMPLE / "validation.jsonl"),
-        "--max_train_samples", "60", "--max_validation_samples", "20",
-        "--encoders", f"zeta={folders['zeta']}", f"alpha={folders['alpha']}",
-        "--output_dir", str(output), "--cross_fit", "2", "--encoder_defaults.epochs", "2",
-        "--encoder_defaults.batch_size", "8", "--joint.batch_size", "8",
-        "--encoder_defaults.learning_rate", "1e-3", "--encoder_defaults.save_steps", "3",
-        "--joint.save_steps", "3", "--meta.epochs", "1", "--head.epochs", "2",
-        "--meta.batch_size", "16", "--head.batch_size", "16", "--head_seeds", "0",
-        "--max_length", "32", "--decisions", "global",
-        "--stage", "encoders", "meta", "head", "joint", *more,
-    ]  # fmt: skip
+    return every_stage_options({name: folders[name] for name in ("zeta", "alpha")}, output, *more)
 
 
 def live(arguments: list[str], log: Path, *killer: Any) -> int:

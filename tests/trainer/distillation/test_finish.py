@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stacked_emotion.trainer.distillation.teacher_rates import MARGIN, rate_matched
+from stacked_emotion.trainer.distillation.finish import MARGIN, rate_matched
 
 
 def test_every_label_is_given_as_often() -> None:

@@ -3,19 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from ...common.environment import environment
-from ..results import compare, compare_columns, rare_labels
+from ..results import System, compare, compare_columns, rare_labels
 from ..stages.context import RunContext
-from .rows import Row
 from .variants import FULL, Variant
 
 RESAMPLES = 2000
 RARE_BASES = ("bce", "weighted_bce")
+_OF_A_STAGE = ("epoch", "objective_by_epoch", "seconds", "stack_words", "loss")
+
+
+@dataclass
+class Row:
+    """A finished row.
+
+    Attributes:
+        variant: what it is.
+        system: its logits of the held-out splits, and how it decides.
+        details: JSON-able: seconds and epoch by stage, training log, gates, tokens that differ.
+        scores: by split, from `System.scores`.
+        comparison: with the stack by split, from `compare`; empty for the stack itself.
+        correlation: of the labels' probabilities by split, from `label_correlation`.
+    """
+
+    variant: Variant
+    system: System = field(repr=False)
+    details: dict[str, Any] = field(repr=False)
+    scores: dict[str, Any] = field(repr=False, default_factory=dict)
+    comparison: dict[str, Any] = field(repr=False, default_factory=dict)
+    correlation: dict[str, Any] = field(repr=False, default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the table says of it beside its scores."""
+        stages = {
+            stage: {key: record.get(key) for key in _OF_A_STAGE}
+            for stage, record in self.details.get("stages", {}).items()
+        }
+        variant = self.variant
+        return {
+            "title": variant.title,
+            "slug": variant.slug,
+            "group": variant.group,
+            "kind": variant.kind,
+            "encoder": variant.encoder,
+            "decision": self.system.decision.to_dict(),
+            **self.details,
+            "stages": stages,
+        }
 
 
 class Outcome:
@@ -27,14 +67,11 @@ class Outcome:
     """
 
     def __init__(self, context: RunContext, variants: Sequence[Variant]) -> None:
-        self.context = context
-        self.variants = list(variants)
+        self.context, self.variants = context, list(variants)
         self.rows: dict[str, Row] = {}
-        self.scores: dict[str, dict[str, Any]] = {}
-        self.comparisons: dict[str, dict[str, Any]] = {}
-        self.correlations: dict[str, dict[str, Any]] = {}
-        prevalence = context.statistics.prevalence.tolist()
-        self.rare = rare_labels(prevalence, context.label_names)
+        splits = context.splits.items()
+        self.labels = {split: texts.labels.astype(np.int64) for split, texts in splits}
+        self.rare = rare_labels(context.statistics.prevalence.tolist(), context.label_names)
         self.rare_columns = [context.label_names.index(name) for name in self.rare]
 
     def add(self, row: Row) -> None:
@@ -43,79 +80,50 @@ class Outcome:
         Raises:
             RuntimeError: the stack is not there yet.
         """
-        title, context = row.variant.title, self.context
+        title, names = row.variant.title, self.context.label_names
         if title != FULL and FULL not in self.rows:
             raise RuntimeError("The stack has to be scored before what is compared with it.")
         self.rows[title] = row
-        for split in context.held_out_splits:
-            labels = self._labels(split)
-            self.scores.setdefault(title, {})[split] = row.system.scores(
-                split, labels, context.label_names, self.rare
-            )
-            self.correlations.setdefault(title, {})[split] = label_correlation(
-                row.system.probabilities(split)
-            )
+        for split in self.context.held_out_splits:
+            labels = self.labels[split]
+            row.scores[split] = row.system.scores(split, labels, names, self.rare)
+            row.correlation[split] = label_correlation(row.system.probabilities(split))
             if title != FULL:
-                self.comparisons.setdefault(title, {})[split] = compare(
-                    row.system,
-                    self.rows[FULL].system,
-                    split,
-                    labels,
-                    RESAMPLES,
-                    self.rare_columns,
+                stack = self.rows[FULL].system
+                row.comparison[split] = compare(
+                    row.system, stack, split, labels, RESAMPLES, self.rare_columns
                 )
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain values; rows that are not finished are named in `missing`."""
-        context = self.context
-        order = [variant for variant in self.variants if variant.title in self.rows]
+        context, done = self.context, self.rows
+        order = [variant.title for variant in self.variants if variant.title in done]
+        kept = ("train", *context.held_out_splits)
         return {
             "format": 1,
             "labels": context.label_names,
             "rare_labels": self.rare,
             "splits": context.held_out_splits,
             "seeds": context.recipe.stages.head_seeds,
-            "missing": [v.title for v in self.variants if v.title not in self.rows],
-            "rows": [self._row(variant) for variant in order],
-            "systems": {variant.title: self.scores[variant.title] for variant in order},
-            "comparisons": {
-                variant.title: self.comparisons[variant.title]
-                for variant in order
-                if variant.title in self.comparisons
-            },
+            "missing": [v.title for v in self.variants if v.title not in done],
+            "rows": [done[title].to_dict() for title in order],
+            "systems": {title: done[title].scores for title in order},
+            "comparisons": {t: done[t].comparison for t in order if done[t].comparison},
             "rare_label_comparison": self._rare_comparison(),
-            "label_correlation": self._label_correlation([variant.title for variant in order]),
+            "label_correlation": {
+                "data": {s: label_correlation(self.labels[s].astype(float)[None]) for s in kept},
+                "predicted_probabilities": {title: done[title].correlation for title in order},
+            },
             "training_curves": {
-                variant.title: {
+                title: {
                     stage: {"log": record["log"], "fold_logs": record["fold_logs"]}
-                    for stage, record in self.rows[variant.title].details["stages"].items()
+                    for stage, record in done[title].details["stages"].items()
                 }
-                for variant in order
-                if "stages" in self.rows[variant.title].details
+                for title in order
+                if "stages" in done[title].details
             },
             "recipe": context.recipe.to_dict(),
             "environment": environment(context.recipe.source),
-        }
-
-    def _row(self, variant: Variant) -> dict[str, Any]:
-        row = self.rows[variant.title]
-        details = {k: v for k, v in row.details.items() if k != "stages"}
-        stages = {
-            stage: {
-                k: record.get(k)
-                for k in ("epoch", "objective_by_epoch", "seconds", "stack_words", "loss")
-            }
-            for stage, record in row.details.get("stages", {}).items()
-        }
-        return {
-            "title": variant.title,
-            "slug": variant.slug,
-            "group": variant.group,
-            "kind": variant.kind,
-            "encoder": variant.encoder,
-            "decision": row.system.decision.to_dict(),
-            **details,
-            "stages": stages,
         }
 
     def _rare_comparison(self) -> list[dict[str, Any]]:
@@ -127,7 +135,7 @@ class Outcome:
         bases = [self.rows[by_loss[loss]].system for loss in RARE_BASES if loss in by_loss]
         found = []
         for second, split in product(bases, self.context.held_out_splits):
-            pair = (first, second, split, self._labels(split), "macro_ap")
+            pair = (first, second, split, self.labels[split], "macro_ap")
             by_label = [compare_columns(*pair, [c], RESAMPLES) for c in self.rare_columns]
             found.append(
                 {
@@ -139,19 +147,6 @@ class Outcome:
                 }
             )
         return found
-
-    def _label_correlation(self, titles: Sequence[str]) -> dict[str, Any]:
-        data = {
-            split: label_correlation(self._labels(split).astype(float)[None])
-            for split in ("train", *self.context.held_out_splits)
-        }
-        return {
-            "data": data,
-            "predicted_probabilities": {title: self.correlations[title] for title in titles},
-        }
-
-    def _labels(self, split: str) -> np.ndarray:
-        return self.context.splits[split].labels.astype(np.int64)
 
 
 def label_correlation(runs: np.ndarray) -> list[list[float | None]]:

@@ -1,0 +1,1 @@
+"""`stacked-emotion check`: what every published model has to pass."""

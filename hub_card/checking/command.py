@@ -1,0 +1,60 @@
+"""The command `check`."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from ...common.command_line import Commands, Parser, add_settings, settings_given
+from ...data.arguments import READING_OPTIONS, DataArguments
+
+FAILED = 1
+
+
+def _add_check_options(check: Parser) -> None:
+    check.add_argument("model", metavar="MODEL", help="folder of a model or run, or Hub ID")
+    check.add_argument("--revision", help="commit, tag or branch of a Hub ID")
+    check.add_argument(
+        "--run_its_code", action="store_true",
+        help="run code that is not that of this release; read it first",
+    )  # fmt: skip
+    check.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON too")
+    check.add_argument(
+        "--test_file",
+        help="labeled texts that results.json has figures of; default: those of the run, if there",
+    )
+    add_settings(check, DataArguments, only=READING_OPTIONS, heading="reading")
+    check.set_defaults(run=partial(_check, check))
+
+
+CHECK_COMMAND: Commands = {
+    "check": ("check a model: code, weights, invariances, figures and graphs", _add_check_options)
+}
+
+
+def _check(parser: Parser, options: argparse.Namespace) -> int:
+    import sys
+
+    from ...common.errors import UserError
+    from ...common.files import write_json
+    from ...inference.model_files import local_folder
+
+    local_folder(options.model, options.revision)  # a wrong path is told before anything is loaded
+    from .check import check_model
+
+    if options.json and not options.json.absolute().parent.is_dir():
+        raise UserError(f"--json {options.json}: {options.json.parent} is not a folder.")
+    found = check_model(
+        options.model,
+        options.revision,
+        test_file=options.test_file,
+        reading=settings_given(parser, options),
+        run_its_code=options.run_its_code,
+        debug=getattr(options, "debug", False),
+        report=lambda line: print(f"{line} …", file=sys.stderr, flush=True),
+    )
+    print(found.to_text())
+    if options.json:
+        write_json(options.json, found.to_dict())
+    return 0 if found.passed else FAILED
