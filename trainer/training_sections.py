@@ -143,18 +143,15 @@ class EncoderTraining(FineTuning):
     pretraining: list[RelatedData] = option(
         [], "related labeled texts to fine-tune on first, in steps"
     )
-    frozen: bool = option(False, "do not train the encoder; fit a linear probe on hidden layers")
-    probe_layers: list[int] = option(
-        [], "layers that the probe reads, 0 for the embeddings; default: the middle and the last"
+    probe: list[int] = option(
+        [], "hidden layers of a linear probe, fitted in place of fine-tuning, such as 6 12"
     )
-    probe_strength: float = option(0.01, "C of the probe's logistic regression")
+    probe_c: float = option(0.003, "C of the probe's logistic regression, as in scikit-learn")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.probe_layers and not self.frozen:
-            raise UserError("probe_layers needs frozen: true.")
-        if not self.probe_strength > 0:
-            raise UserError(f"probe_strength is {self.probe_strength}; it must be above 0.")
+        if not self.probe_c > 0:
+            raise UserError(f"probe_c is {self.probe_c}; it must be above 0.")
 
 
 @dataclass

@@ -88,10 +88,10 @@ class RunContext(DataSplits):
         announce("The encoders:\n" + "\n".join(f"  {check.to_text()}" for check in checks))
         refuse_problems(checks)
         for check in checks:
-            layers = recipe.encoders[check.name].probe_layers
+            layers = recipe.encoders[check.name].probe
             if len(set(layers)) < len(layers) or set(layers) - {*range((check.layers or 0) + 1)}:
                 raise UserError(
-                    f"encoders.{check.name}.probe_layers is {layers}; they must be different "
+                    f"encoders.{check.name}.probe is {layers}; they must be different "
                     f"layers from 0 to {check.layers}."
                 )
         tokenizers = {name: _tokenizer_of(recipe, name, revisions.get(name)) for name in states}

@@ -121,7 +121,7 @@ def _parts(context: RunContext, name: str) -> list[Part]:
         following = steps[place + 1] if place + 1 < len(steps) else context
         after, kept = part, keeps_head(step, related.label_names, following.label_names)
         before = [[key, kept]]
-    kept = kept and not encoder.frozen
+    kept = kept and not encoder.probe
     for part, rows in encoder_parts(context).items():
         folds = [part, stages.cross_fit, stages.seed] if part != "final" else ["final"]
         key = fingerprint(
@@ -189,8 +189,8 @@ def weights_digest(context: RunContext, name: str, part: str) -> str:
 
 def _training_settings(given: FineTuning, recipe: TrainingRecipe) -> dict[str, Any]:
     """What the recipe says of a fine-tuning, as plain values."""
-    if is_frozen(given):
-        return {"frozen": True, "layers": given.probe_layers, "strength": given.probe_strength}
+    if is_probed(given):
+        return {"probe": given.probe, "probe_c": given.probe_c}
     settings: dict[str, Any] = {
         key: getattr(given, key)
         for key in (
@@ -271,10 +271,9 @@ def _start(
         dropout=_DROPOUT,
     )
     model: Any = build({name: source}, **options)
-    if is_frozen(part.given):
-        last = model.config.encoders[name].num_hidden_layers
-        layers = part.given.probe_layers or sorted({(last + 1) // 2, last})
-        model = build({name: model.get_encoder(name)}, encoder_heads={name: {"layers": layers}})
+    if is_probed(part.given):
+        head = {"layers": part.given.probe}
+        model = build({name: model.get_encoder(name)}, encoder_heads={name: head})
     start_at_prevalence(model, name, data.statistics.prevalence)
     if before is not None and part.keeps_head:
         old = [before.config.label2id[label] for label in data.label_names]
@@ -285,9 +284,9 @@ def _start(
     return model
 
 
-def is_frozen(given: FineTuning) -> TypeGuard[EncoderTraining]:
+def is_probed(given: FineTuning) -> TypeGuard[EncoderTraining]:
     """Whether the encoder gets a linear probe instead of a fine-tuning."""
-    return isinstance(given, EncoderTraining) and given.frozen
+    return isinstance(given, EncoderTraining) and bool(given.probe)
 
 
 def _run_part(context: RunContext, name: str, part: Part, folder: Path) -> dict[str, Any]:
@@ -296,8 +295,8 @@ def _run_part(context: RunContext, name: str, part: Part, folder: Path) -> dict[
     torch.manual_seed(context.recipe.stages.seed)
     model = _start(context, name, part, data)
     texts = _texts_of(context, name, part)
-    if is_frozen(part.given):
-        fit_probe(model, name, texts, part.given.probe_strength)
+    if is_probed(part.given):
+        fit_probe(model, name, texts, part.given.probe_c)
         model.config._attn_implementation = None
         if PartialState().is_main_process:
             model.save_pretrained(folder)

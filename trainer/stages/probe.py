@@ -21,7 +21,7 @@ def fit_probe(
     model: StackedEmotionForSequenceClassification,
     name: str,
     texts: EncodedTexts,
-    strength: float,
+    c: float,
 ) -> None:
     """Fit the output layer of an encoder's head: logistic regression per label.
 
@@ -32,7 +32,7 @@ def fit_probe(
         model: the stack of this encoder; its head has no dense layer.
         name: of the encoder.
         texts: encoded texts with their labels.
-        strength: inverse of the L2 penalty, `C` in scikit-learn.
+        c: inverse of the L2 penalty, as in scikit-learn.
     """
     labels = np.asarray(texts.labels)
     features = text_means(model, name, texts)
@@ -41,7 +41,7 @@ def fit_probe(
     output = model.get_encoder_head(name).output
     for label in range(labels.shape[1]):
         if 0 < labels[:, label].sum() < len(labels):
-            found = LogisticRegression(C=strength, max_iter=1000).fit(features, labels[:, label])
+            found = LogisticRegression(C=c, max_iter=1000).fit(features, labels[:, label])
             weights = found.coef_[0] / deviations
             bias = found.intercept_[0] - weights @ means
         else:

@@ -1,4 +1,4 @@
-"""Frozen encoders: a linear probe on hidden layers, in training, on disk and as ONNX."""
+"""Encoders that are not trained: a linear probe on hidden layers, in a run and as ONNX."""
 
 from __future__ import annotations
 
@@ -64,12 +64,9 @@ def test_the_probe_is_logistic_regression_on_layer_means(
     np.testing.assert_allclose(found[:, 1], -5.0, atol=1e-5)
 
 
-def test_a_frozen_encoder_in_a_run(tiny_encoder_folders: dict[str, Path], tmp_path: Path) -> None:
+def test_a_probed_encoder_in_a_run(tiny_encoder_folders: dict[str, Path], tmp_path: Path) -> None:
     options = tiny_run_options(tiny_encoder_folders, tmp_path / "run")
-    run_training(
-        parse_recipe([*options, "--encoders.alpha.frozen", "true", "--encoders.alpha.probe_layers",
-                      "2", "0"])
-    )  # fmt: skip
+    run_training(parse_recipe([*options, "--encoders.alpha.probe", "2", "0"]))
     model = StackedEmotionForSequenceClassification.from_pretrained(tmp_path / "run/model")
     assert model.config.encoder_heads["alpha"]["layers"] == [2, 0]
     assert "layers" not in model.config.encoder_heads["zeta"]
@@ -85,17 +82,15 @@ def test_a_frozen_encoder_in_a_run(tiny_encoder_folders: dict[str, Path], tmp_pa
     assert not torch.equal(heads[0], heads[1])
     assert torch.equal(heads[2], model.get_encoder_head("alpha").output.weight)
     results = json.loads((tmp_path / "run/results.json").read_text(encoding="utf-8"))
-    assert results["stages"]["encoders"]["alpha"]["final"]["settings"]["layers"] == [2, 0]
+    assert results["stages"]["encoders"]["alpha"]["final"]["settings"]["probe"] == [2, 0]
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--encoders.zeta.probe_layers", "1"], "probe_layers needs frozen: true"),
-        (["--encoders.zeta.frozen", "true", "--encoders.zeta.probe_strength", "0"],
-         "probe_strength is 0.0; it must be above 0"),
-        (["--encoders.zeta.frozen", "true", "--encoders.zeta.probe_layers", "1", "9"],
-         r"encoders.zeta.probe_layers is \[1, 9\]; they must be different layers from 0 to 2"),
+        (["--encoders.zeta.probe_c", "0"], "probe_c is 0.0; it must be above 0"),
+        (["--encoders.zeta.probe", "1", "9"],
+         r"encoders.zeta.probe is \[1, 9\]; they must be different layers from 0 to 2"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_before_the_training(
