@@ -229,6 +229,23 @@ def check_encoder_sizes(name: str, config: Any) -> None:
         )  # fmt: skip
 
 
+def most_weights(config: Any) -> int:
+    """More weights than a stack has; a rough bound from the sizes in its configuration."""
+    total = 0
+    encoders = list(config.encoders.values())
+    for encoder in encoders:
+        sizes: dict[str, Any] = {key: getattr(encoder, key, None) for key in _ENCODER_SIZES}
+        known: dict[str, int] = {key: size for key, size in sizes.items() if is_integer(size)}
+        width = known["hidden_size"]
+        inner = known.get("intermediate_size", 4 * width)
+        rows = ("vocab_size", "max_position_embeddings", "type_vocab_size")
+        total += sum(known.get(key, 0) for key in rows) * max(width, known.get("embedding_size", 0))
+        total += known.get("num_hidden_layers", 48) * width * (8 * width + 4 * inner + 32)
+    widths = sum(encoder.hidden_size for encoder in encoders) + config.num_labels + len(encoders)
+    own = config.meta_hidden_size + 8 * config.lstm_hidden_size + config.classifier_hidden_size
+    return total + (widths + own) * (own + config.num_labels * (len(encoders) + 2))
+
+
 def _check_encoder_types(name: str, config: Any) -> None:
     """Every field has the type of its default value; no number is NaN or infinite."""
     defaults = {one.name: one.default for one in fields(config)} if is_dataclass(config) else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,10 +12,13 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
-from .checks_stacked_emotion import check_encoder_keys
+from .checks_stacked_emotion import check_encoder_keys, most_weights
 from .configuration_stacked_emotion import StackedEmotionConfig
 from .encoders_stacked_emotion import load_encoder
+from .folders_stacked_emotion import check_weights, refuse_links
 from .layers_stacked_emotion import EncoderHead, MetaLearner, ZeroStartLinear
+
+_SPARE_WEIGHTS = 1 << 26
 
 
 class StackedEmotionPreTrainedModel(PreTrainedModel):
@@ -110,20 +114,66 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As in `PreTrainedModel`; weights that do not fit, NaN and infinite ones are refused.
+        """As in `PreTrainedModel`, from safetensors inside the folder alone.
+
+        Weights that do not fit, NaN and infinite ones are refused, and so is a configuration that
+        asks for many more weights than there are, before memory is taken.
 
         Raises:
             ValueError: a malformed configuration, or damaged weights.
             OSError: a file is missing or is not what `save_pretrained` wrote.
         """
+        source = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        if (kwargs.get("adapter_kwargs") or {}).get("_adapter_model_path"):
+            raise ValueError(f"{source} is an adapter, not a model.")
+        folder = Path(str(source or ""), kwargs.get("subfolder") or "")
+        if source is not None and folder.is_dir():
+            stored = check_weights(folder)
+            cls.refuse_large(kwargs.get("config") or StackedEmotionConfig.from_pretrained(folder),
+                             stored)  # fmt: skip
+        kwargs["use_safetensors"] = True
         try:
             loaded = super().from_pretrained(*args, **kwargs)
-        except RuntimeError as error:
+        except Exception as error:
+            if type(error).__name__ == "SafetensorError":  # it comes from Rust
+                raise ValueError(f"The weights of {source} are not whole: {error}") from error
             if "ignore_mismatched_sizes" not in str(error):
                 raise
             raise ValueError(f"The weights do not fit config.json: {error}") from error
         check_finite(loaded[0] if isinstance(loaded, tuple) else loaded)
         return loaded
+
+    @classmethod
+    def refuse_large(cls, config: StackedEmotionConfig, stored: int) -> None:
+        """Refuse a configuration with many more weights than are stored.
+
+        Args:
+            config: of the model.
+            stored: bytes of its weights; each weight takes at least one.
+
+        Raises:
+            ValueError: with both numbers.
+        """
+        if most_weights(config) <= stored + _SPARE_WEIGHTS:
+            return
+        with torch.device("meta"):
+            asked = sum(weight.numel() for weight in cls(config).parameters())
+        if asked > stored + _SPARE_WEIGHTS:
+            raise ValueError(
+                f"The weights do not fit config.json: it asks for {asked:,} weights, and the files "
+                f"have {stored:,} bytes."
+            )
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any
+    ) -> None:
+        """As in `PreTrainedModel`.
+
+        Raises:
+            ValueError: a link in the folder leads out of it.
+        """
+        refuse_links(Path(save_directory))
+        super().save_pretrained(save_directory, *args, **kwargs)
 
     @classmethod
     def from_encoders(

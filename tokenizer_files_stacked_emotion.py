@@ -10,6 +10,7 @@ from typing import Any
 
 import tokenizers
 
+from .folders_stacked_emotion import leads_out
 from .words_stacked_emotion import NORMALIZATIONS, PLACEHOLDERS
 
 SETTINGS = "tokenizer_config.json"
@@ -154,7 +155,7 @@ def write_tokenizers(
         contents[SETTINGS] = f"{text}\n"
     for name, content in contents.items():
         target = folder / name
-        if not target.resolve().is_relative_to(folder.resolve()):
+        if leads_out(target, folder):
             raise ValueError(f"{target} leads out of the folder; remove the link.")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(content, encoding="utf-8")
@@ -216,14 +217,8 @@ def _file_of(name: str) -> str:
 def _read_text(fetch: Callable[[str], str], name: str, location: str) -> str:
     """A file's text; a local one must lie in its folder, and none may be of absurd size."""
     path, folder = Path(fetch(name)), Path(location)
-    if folder.is_dir():
-        root = folder.resolve()
-        # The Hub's cache links the files of a snapshot to the blobs beside it.
-        root = root.parents[1] if root.parent.name == "snapshots" else root
-        if not path.resolve().is_relative_to(root):
-            raise OSError(
-                f"{name} of {location} leads out of the folder; put the file itself there."
-            )
+    if folder.is_dir() and leads_out(path, folder):
+        raise OSError(f"{name} of {location} leads out of the folder; put the file itself there.")
     if path.stat().st_size > _MOST_BYTES[Path(name).name]:
         raise OSError(f"{name} of {location} has {path.stat().st_size} bytes, which is too many.")
     try:

@@ -13,14 +13,14 @@ from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from stacked_emotion import StackedEmotionForSequenceClassification, StackedEmotionTokenizer
-from stacked_emotion.common.files import file_digest
+from stacked_emotion.common.finished import finish
 from stacked_emotion.inference.backends.export import (
     GRAPHS,
     linear_layers,
     quantize_graph,
     write_graph,
 )
-from stacked_emotion.inference.model_files import WEIGHTS, ModelFiles
+from stacked_emotion.inference.model_files import ModelFiles
 
 HERE = Path(__file__).parent
 FOLDER = Path(os.environ.get("BENCHMARK_FOLDER", HERE.parent / "outputs/benchmarks"))
@@ -120,12 +120,11 @@ def _export(folder: Path) -> None:
     write_graph(ModelFiles(folder), paths["float32"])
     quantize_graph(paths["float32"], paths["int8"], list(linear_layers(paths["float32"])))
     report = {
-        "weights": file_digest(folder / WEIGHTS),
+        "made_of": ModelFiles(folder).export_inputs(),
         "files": {dtype: [path.name, f"{path.name}.data"] for dtype, path in paths.items()},
-        "digests": {path.name: file_digest(path) for path in target.glob("*.onnx*")},
         "differences": {},
     }
-    (target / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    finish(target, "benchmark", report, name="report.json")
 
 
 def _tokenizer(corpus: list[str], tokens: int) -> PreTrainedTokenizerFast:

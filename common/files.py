@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -59,6 +60,8 @@ def replace_file(path: Path, write: Callable[[Path], Any], sync: bool = False) -
         sync: wait until the disk has the content, so that a power cut cannot lose it.
     """
     partial = path.with_name(f"{path.name}.partial")
+    if partial.is_symlink():
+        partial.unlink()
     write(partial)
     if sync:
         with partial.open("rb+") as stream:
@@ -66,25 +69,42 @@ def replace_file(path: Path, write: Callable[[Path], Any], sync: bool = False) -
     os.replace(partial, path)
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8 so that the file is either the old one or the whole new one."""
+    replace_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that the file is either the old one or the whole new one."""
-    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    replace_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    replace_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def remove(path: Path) -> None:
+    """Remove a folder with all in it, a file, or a link but not what it names."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def discard(folder: Path) -> None:
     """Remove a folder so that it is never half there under its own name."""
     old = folder.with_name(f"{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
+    if old.is_dir() and not os.path.lexists(folder):
+        os.replace(old, folder)  # a process died between the two steps of `replace_folder`
+    remove(old)
+    if os.path.lexists(folder):
         os.replace(folder, old)
-        shutil.rmtree(old, ignore_errors=True)
+        remove(old)
 
 
-def replace_folder(partial: Path, folder: Path, sign: str | None = None) -> None:
+def replace_folder(
+    partial: Path, folder: Path, sign: str | None = None, ours: re.Pattern[str] | None = None
+) -> None:
     """Put a finished folder in the place of an earlier one, which has the file `sign`.
 
-    A folder that holds the same files already stays, with everything else in it.
+    A folder that holds the same files already stays, with everything else in it. `ours` fits the
+    paths of all files that an earlier version may have: files of others stay.
 
     Raises:
         UserError: something else than an earlier version is in the place.
@@ -96,8 +116,24 @@ def replace_folder(partial: Path, folder: Path, sign: str | None = None) -> None
         return
     if sign and folder.is_dir() and not (folder / sign).is_file() and any(folder.iterdir()):
         raise UserError(f"{folder} holds something else. Move it away or choose another folder.")
+    if ours is not None and folder.is_dir() and not folder.is_symlink():
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder)
+            if path.is_file() and not ours.fullmatch(name.as_posix()):
+                _keep(path, partial / name)
     discard(folder)
     os.replace(partial, folder)
+
+
+def _keep(source: Path, target: Path) -> None:
+    """A file of others goes along, at once where the disk has hard links."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(target):
+        return
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -113,6 +149,8 @@ def parse_json(path: Path) -> dict[str, Any]:
         OSError: the file cannot be read.
         ValueError: it does not hold a JSON object.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is not a file")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:

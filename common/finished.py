@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -29,6 +29,35 @@ RECORD = "done.json"
 SMALL = 64 << 20
 OTHER_KEY = "belongs to other data, encoders or settings"
 _THOROUGH: ContextVar[bool] = ContextVar("thorough", default=False)
+
+
+NUMBER = (int, float)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What finished work of a kind has to hold, for those who read it.
+
+    Attributes:
+        record: its fields. A value is a type, a tuple of types, `[form]` for a list, or a mapping:
+            of fields, or `{str: form}` for any names. Further fields are allowed.
+        files: patterns, each of which fits the name of a file.
+    """
+
+    record: Mapping[Any, Any] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+    def problem(self, found: Finished) -> str | None:
+        """What is missing or of another type, in words; None if nothing is."""
+        if (where := _misfit(found.record, self.record, "")) is not None:
+            return f"{where} is missing or of another type"
+        for pattern in self.files:
+            if not any(fnmatch(name, pattern) for name in found.files):
+                return f"no {pattern} is listed"
+        return None
+
+
+ANY = Form()
 
 
 @dataclass(frozen=True)
@@ -106,13 +135,30 @@ def finish(
     return Finished(folder, key, record, table)
 
 
-def find(folder: Path, key: str | None, name: str = RECORD) -> tuple[Finished | None, str | None]:
-    """Look for finished work with this key; None for any key.
+def find(
+    folder: Path, key: str | None, name: str = RECORD, form: Form = ANY
+) -> tuple[Finished | None, str | None]:
+    """Look for finished work of this form with this key; None for any key.
 
     Returns:
         The work, or None and what is wrong with it, in words that follow its name. Both are None
         if there is no record.
     """
+    found, problem = read_record(folder, name, form)
+    if found is None:
+        return None, problem
+    if key is not None and found.key != key:
+        return None, OTHER_KEY
+    for file, entry in found.files.items():
+        if (damage := _file_problem(folder, file, entry)) is not None:
+            return None, f"is damaged: {damage}"
+    return found, None
+
+
+def read_record(
+    folder: Path, name: str = RECORD, form: Form = ANY
+) -> tuple[Finished | None, str | None]:
+    """As `find`, but only the record is read and checked, and none of its files."""
     try:
         content = parse_json(folder / name)
     except (FileNotFoundError, NotADirectoryError):
@@ -122,21 +168,18 @@ def find(folder: Path, key: str | None, name: str = RECORD) -> tuple[Finished | 
     found = _parsed(folder, content)
     if found is None:
         return None, f"is damaged: {name} is not what was written"
-    if key is not None and found.key != key:
-        return None, OTHER_KEY
-    for file, entry in found.files.items():
-        if (problem := _file_problem(folder, file, entry)) is not None:
-            return None, f"is damaged: {problem}"
+    if (misfit := form.problem(found)) is not None:
+        return None, f"is damaged: in {name}, {misfit}"
     return found, None
 
 
-def finished_in(folder: Path, advice: str) -> Finished:
+def finished_in(folder: Path, advice: str, form: Form = ANY) -> Finished:
     """The finished work in a folder, with any key.
 
     Raises:
         UserError: there is none, or it is damaged; the message ends with `advice`.
     """
-    found, problem = find(folder, None)
+    found, problem = find(folder, None, form=form)
     if found is None:
         raise UserError(f"{folder} {problem or 'holds no finished work'}: {advice}")
     return found
@@ -149,13 +192,30 @@ def _parsed(folder: Path, content: Any) -> Finished | None:
         key, record, table = content["key"], content["record"], content["files"]
         if digest != fingerprint(content) or not isinstance(record, dict):
             return None
-        files = {
-            name: (int(size), int(time), str(digest))
-            for name, (size, time, digest) in table.items()
-        }
+        files = {name: (size, time, digest) for name, (size, time, digest) in table.items()}
+        kinds = {tuple(map(type, entry)) for entry in files.values()}
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return None
-    return Finished(folder, str(key), record, files) if all(map(is_inside, files)) else None
+    whole = kinds <= {(int, int, str)} and all(map(is_inside, files))
+    return Finished(folder, str(key), record, files) if whole else None
+
+
+def _misfit(value: Any, form: Any, where: str) -> str | None:
+    """The path of the first value that is missing or of another type; None if there is none."""
+    if isinstance(form, Mapping | list):
+        if not isinstance(value, dict if isinstance(form, Mapping) else list):
+            return where or "the record"
+        inner: dict[Any, Any] = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(form, Mapping) and str not in form:
+            wanted = dict(form)
+        else:
+            wanted = dict.fromkeys(inner, form[str] if isinstance(form, Mapping) else form[0])
+        places = ((name, f"{where}.{name}" if where else str(name)) for name in wanted)
+        misfits = (_misfit(inner.get(name), wanted[name], place) for name, place in places)
+        return next((place for place in misfits if place is not None), None)
+    kinds = form if isinstance(form, tuple) else (form,)
+    fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+    return None if fits else where
 
 
 def is_inside(name: str) -> bool:

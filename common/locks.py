@@ -18,10 +18,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from .disk import disk_errors
+from .environment import SECRET
 from .errors import UserError
 from .files import parse_json
 
-_SECRET = re.compile(r"hf_\w+|(?<=token[ =])\S+")
+_SECRET = re.compile(rf"{SECRET.pattern}|hf_\w+|(?<=token[ =])\S+")
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 
 
@@ -52,6 +53,8 @@ def locked(path: Path, output: Path, option: str = "--output_dir") -> Iterator[N
     holder = _read_holder(path)
     with ExitStack() as stack:
         try:
+            if path.is_symlink():  # it would be emptied, wherever it leads
+                path.unlink()
             stack.enter_context(FileLock(path, timeout=0))
             stack.callback(path.unlink, missing_ok=True)
             path.write_text(json.dumps(_this_process()), encoding="utf-8")

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..common.errors import UserError
-from ..common.files import file_digest, read_json, write_json
+from ..common.errors import UserError, quoted
+from ..common.files import file_digest, read_json, remove, write_json
+from ..common.finished import find
 from ..configuration_stacked_emotion import AUTO_MAP
-from ..inference.model_files import ONNX_REPORT, ModelFiles
+from ..inference.model_files import EXPORT_FORM, ONNX_REPORT, ModelFiles
 from .packaged_files import needed_files, needed_requirements, remote_code
 from .run_record import RunRecord
 
@@ -36,6 +37,10 @@ _OURS = re.compile(
     r"|plots/[^/]+\.(png|svg)|onnx/.+"
 )
 _REPORTS = re.compile(r"README\.md|results\.json|training_args\.json|\.gitattributes|plots/.+")
+_GATHERED = re.compile(
+    rf"{_OURS.pattern}|{_REPORTS.pattern}|config\.json|requirements\.txt|"
+    + "|".join(map(re.escape, STOCK_TOKENIZER_FILES))
+)
 _PLACES = ("_name_or_path", "name_or_path", "tokenizer_file", "vocab_file")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 
@@ -65,10 +70,14 @@ def gather(record: RunRecord, folder: Path) -> None:
         folder: emptied if it exists.
 
     Raises:
-        UserError: a file of the model is missing, or there are no safetensors.
+        UserError: a file of the model is missing, there are no safetensors, or the folder holds
+            files that were not gathered.
     """
-    if folder.exists():
-        shutil.rmtree(folder)
+    if others := [file.path for file in list_files(folder) if not _GATHERED.fullmatch(file.path)]:
+        raise UserError(
+            f"{folder} holds {quoted(others, 3)}, which publish did not write: move it away."
+        )
+    remove(folder)
     folder.mkdir(parents=True)
     model = record.model_folder
     for name in weight_files(model):
@@ -128,22 +137,21 @@ def onnx_files(record: RunRecord) -> list[Path]:
     """The exported graphs in `onnx/` of the model's folder, with their weights and report.
 
     Raises:
-        UserError: they were exported from other weights.
+        UserError: they were exported from other weights, or a file of them is damaged.
     """
     folder = record.model_folder / "onnx"
-    if not folder.is_dir():
+    if not folder.is_dir() or not any(map(_ONNX.fullmatch, os.listdir(folder))):
         return []
-    found = sorted(
-        file for file in folder.iterdir() if file.is_file() and _ONNX.fullmatch(file.name)
-    )
-    if record.kind == "stack" and found:
-        files = ModelFiles(record.model_folder)
-        if files.find(ONNX_REPORT) is None or files.onnx_report() is None:
-            raise UserError(
-                f"{folder} is not an export of these weights: run stacked-emotion export "
-                f"{record.model_folder} again, or remove it."
-            )
-    return found
+    report = folder / Path(ONNX_REPORT).name
+    found, problem = find(folder, None, report.name, EXPORT_FORM)
+    files = ModelFiles(record.model_folder)
+    made_of = None if found is None else found.record["made_of"]
+    if found is None or made_of != files.export_inputs():
+        raise UserError(
+            f"{folder} {problem or 'is not an export of these weights'}: export them again, or "
+            "remove it."
+        )
+    return sorted([report, *(folder / name for name in found.files)])
 
 
 def list_files(folder: Path) -> list[RepositoryFile]:

@@ -15,17 +15,34 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import UserError, shorten
-from ..common.files import file_digest, parse_json
+from ..common.files import file_digest, fingerprint, parse_json
+from ..common.finished import Form, read_record
+from ..folders_stacked_emotion import WEIGHTS, WEIGHTS_INDEX, leads_out
 from .decisions import Decision
 
 CONFIG = "config.json"
 TOKENIZER = "tokenizer_config.json"
-WEIGHTS = "model.safetensors"
-WEIGHTS_INDEX = "model.safetensors.index.json"
 ONNX_REPORT = "onnx/report.json"
+EXPORT_FORM = Form(
+    {"made_of": dict, "files": {str: [str]}, "differences": {str: dict}}, ("*.onnx",)
+)
+WRITTEN = re.compile(
+    r"(generation_)?config\.json|model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json"
+    r"|(tokenizer(_config)?|special_tokens_map|added_tokens|vocab)\.json|(vocab|merges)\.txt"
+    r"|tokenizers/\w+/tokenizer\.json|\w+_stacked_emotion\.py|[\w.-]+\.model"
+    r"|onnx/[\w.-]+\.(json|txt|onnx|onnx\.data)"
+)
+"""The files that a run writes into the folder of its model."""
+EXPORTED = re.compile(r"[\w.-]+\.(json|txt|onnx|onnx\.data)")
+"""The files that an export writes into `onnx/`."""
 MAX_JSON_BYTES = 64 << 20
 MAX_SIZE = 10_000_000
 """The largest vocabulary, width or number of positions that is taken for sane."""
+_NOT_TRACED = {
+    "thresholds", "decision", "decision_scale", "label_prevalence", "class_weights",
+    "label_correlation", "id2label", "label2id", "auto_map", "custom_pipelines", "architectures",
+    "transformers_version", "dtype", "torch_dtype", "_name_or_path",
+}  # fmt: skip
 _SIZE_FIELD = re.compile(r"(size|dim|layers|heads|embeddings|positions)$")
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -84,10 +101,7 @@ class ModelFiles:
         path = self.folder / name
         if not path.is_file():
             raise ModelError(f"{self.location} has no {name}.")
-        inside = self.folder.resolve()
-        if inside.parent.name == "snapshots":  # a folder of the Hub's cache has links to its blobs
-            inside = inside.parent.parent
-        if not path.resolve().is_relative_to(inside):
+        if leads_out(path, self.folder):
             raise ModelError(f"{path} is a link to a file outside the model's folder: copy it in.")
         return str(path)
 
@@ -208,34 +222,51 @@ class ModelFiles:
             names = sorted(set(_object(index, "weight_map").values()), key=str)
             for name in names:
                 _plain_name(name, "weight_map", ".safetensors")
+            if not names:
+                raise ValueError("weight_map is empty")
         return [Path(self(name)) for name in names]
+
+    def export_inputs(self) -> dict[str, Any]:
+        """What a graph is made of: digests of the weights, and of the fields of the configuration.
+
+        Without the thresholds and other fields that a graph does not hold, and without the weights
+        where they are on the Hub or were removed.
+        """
+        local = self.folder is not None and (self.find(WEIGHTS) or self.find(WEIGHTS_INDEX))
+        weights = {path.name: file_digest(path) for path in self.weight_files()} if local else None
+        return {"weights": weights, "config": fingerprint(_traced(self.read_json(CONFIG)))}
 
     def onnx_report(self) -> dict[str, Any] | None:
         """What the export measured; None if there is no export, or one of other weights.
 
+        Returns:
+            The report, and `digests` of the files beside it.
+
         Raises:
-            ModelError: the report or a graph is not what `stacked-emotion export` wrote.
+            ModelError: the report is not what `stacked-emotion export` wrote.
         """
         if self.find(ONNX_REPORT) is None:
             return None
-        report = {"files": {}, "digests": {}, "differences": {}} | self.read_json(ONNX_REPORT)
-        weights = (self.folder or Path()) / WEIGHTS
-        pinned = self.folder is not None and weights.is_file()
-        if pinned and report.get("weights") != file_digest(weights):
+        path = Path(self(ONNX_REPORT))
+        found, problem = read_record(path.parent, path.name, EXPORT_FORM)
+        if found is None:
+            raise ModelError(f"{path.parent} {problem}. Run: {export_command(self)}")
+        made_of, inputs = found.record["made_of"], self.export_inputs()
+        if any(made_of.get(name) != value for name, value in inputs.items() if value is not None):
             return None
+        report = found.record
         with self.reading(ONNX_REPORT):
-            for names in _object(report, "files").values():
-                if not isinstance(names, list) or not names:
+            for names in report["files"].values():
+                if not names:
                     raise ValueError("files must have a list of names per dtype")
                 for name in names:
                     _plain_name(name, "files", ".onnx", ".onnx.data")
-            _object(report, "digests")
-            for name, found in _object(report, "differences").items():
+            for name, measured in report["differences"].items():
                 for field in ("label_agreement", "jaccard_difference"):
-                    value = found.get(field, 0.0) if isinstance(found, dict) else None
+                    value = measured.get(field, 0.0)
                     if not (isinstance(value, int | float) and abs(value) <= 1):
                         raise ValueError(f"differences[{name!r}].{field} is {shorten(value)}")
-        return report
+        return report | {"digests": {name: entry[2] for name, entry in found.files.items()}}
 
     def graph(self, report: Mapping[str, Any], dtype: str) -> str:
         """The path of an exported graph, with its external data beside it.
@@ -320,6 +351,13 @@ def hub_file(repo_id: str, name: str, revision: str | None = None, **hub_options
 def export_command(files: ModelFiles) -> str:
     """The command that writes a model's ONNX graphs."""
     return f"stacked-emotion export {files.location}"
+
+
+def _traced(value: Any) -> Any:
+    """The fields of a configuration that a graph depends on."""
+    if isinstance(value, dict):
+        return {key: _traced(entry) for key, entry in value.items() if key not in _NOT_TRACED}
+    return [_traced(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _object(value: Mapping[str, Any], field: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from .backends.openvino import OPENVINO_DTYPES, OpenVinoRunner
 from .backends.weight_conversion import check_finite, converted_weights
 from .decisions import Decision
 from .model_files import CONFIG, TOKENIZER, ModelError, ModelFiles
+from .summary import Summary
 from .text_predictor import BATCH_TOKENS, Runner, TextPredictor
 
 BACKENDS = ("auto", "torch", "onnx", "openvino")
@@ -97,7 +98,7 @@ class StackedEmotionPredictor(TextPredictor):
         decision: Decision, runner: Runner, *options: str,
     ) -> None:  # fmt: skip
         tokenizer.check_model(config)
-        self.tokenizer = tokenizer
+        self.tokenizer, self.config = tokenizer, config
         encoder = AlignedBatchEncoder.from_settings(tokenizer._settings(), tokenizer.backends)
         super().__init__(encoder, decision, runner, *options)
 
@@ -133,24 +134,13 @@ class StackedEmotionPredictor(TextPredictor):
             ModelError: there is no such model, or a file of it is missing, malformed or unsafe.
             UserError: an unknown backend or dtype.
         """
-        if backend not in BACKENDS:
-            raise UserError(f"backend={backend!r} is not known; there are {BACKENDS}.")
-        where = torch.device(
-            ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        )
-        name = str(dtype).removeprefix("torch.")
         files = ModelFiles(path_or_id, revision, **hub_options)
-        if backend == "auto":
-            backend = "torch"
-            if name == "auto" and where.type == "cpu":
-                report = files.onnx_report()
-                if report is not None:
-                    backend, name = fastest(report).split()
-                    logger.info("%s: backend %s %s", path_or_id, backend, name)
+        where = device_of(device)
+        backend, name = runtime(files, backend, dtype, where)
         config = load_config(files)
         tokenizer = load_tokenizer(files)
         if backend == "torch":
-            model = load_model(files, native_dtype(where) if name == "auto" else name)
+            model = load_model(files, name)
             with files.reading(TOKENIZER):  # it may be that of another model
                 self = cls(model, tokenizer, where, long_texts, pooling, files.location)
             return self.verified(files)
@@ -161,6 +151,11 @@ class StackedEmotionPredictor(TextPredictor):
         with files.reading(TOKENIZER):
             self._set_up(tokenizer, config, decision, runner, long_texts, pooling, files.location)
         return self.verified(files)
+
+    @property
+    def summary(self) -> Summary:
+        """Encoders, parts, labels and thresholds at a glance."""
+        return Summary(self.config)
 
     @property
     def model(self) -> StackedEmotionForSequenceClassification:
@@ -216,9 +211,14 @@ def load_model(
         dtype = _TORCH_DTYPES[dtype]
     config = load_config(files)
     with files.reading("the weights"):
+        paths = files.weight_files()
+        StackedEmotionForSequenceClassification.refuse_large(
+            config, sum(path.stat().st_size for path in paths)
+        )
         weights = converted_weights(files, dtype)
-        source = files.location if weights is None else None
-        given = files.options if weights is None else {"state_dict": weights}
+        # The folder of the Hub's cache, for what else a repository has is not to be read.
+        source = str(paths[0].parent) if weights is None else None
+        given = {} if weights is None else {"state_dict": weights}
         model, report = StackedEmotionForSequenceClassification.from_pretrained(
             source, config=config, dtype=dtype, output_loading_info=True, use_safetensors=True,
             **given, **options,
@@ -232,6 +232,43 @@ def load_model(
     return model.eval()
 
 
+def device_of(device: str) -> torch.device:
+    """The device of that name; "auto" for the first GPU, if there is one."""
+    name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name if device == "auto" else device)
+
+
+def runtime(
+    files: ModelFiles, backend: str, dtype: str | torch.dtype, device: torch.device
+) -> tuple[str, str]:
+    """The backend and dtype that `StackedEmotionPredictor.from_pretrained` takes.
+
+    Args:
+        files: of the model.
+        backend, dtype: as given there, perhaps "auto".
+        device: where it runs.
+
+    Raises:
+        ModelError: there is no usable export.
+        UserError: an unknown backend, or one that does not run on the device.
+    """
+    if backend not in BACKENDS:
+        raise UserError(f"backend={backend!r} is not known; there are {BACKENDS}.")
+    name = str(dtype).removeprefix("torch.")
+    if backend == "auto":
+        report = None
+        if name == "auto" and device.type == "cpu":
+            report = files.onnx_report()
+        backend, name = fastest(report).split() if report is not None else ("torch", name)
+        logger.info("%s: backend %s %s", files.location, backend, name)
+    if name != "auto":
+        return backend, name
+    if backend == "torch":
+        return backend, str(native_dtype(device)).removeprefix("torch.")
+    chosen = fastest(exported(files), installed=lambda module: module.startswith(backend))
+    return backend, chosen.split()[1] if chosen.startswith(backend) else "float32"
+
+
 def _exported_runner(files: ModelFiles, backend: str, dtype: str, device: torch.device) -> Runner:
     """The runner of what was exported.
 
@@ -243,9 +280,6 @@ def _exported_runner(files: ModelFiles, backend: str, dtype: str, device: torch.
         raise UserError(f"backend={backend!r} runs on the CPU; for {device} use 'torch'.")
     report = exported(files)
     kinds = ONNX_DTYPES if backend == "onnx" else OPENVINO_DTYPES
-    if dtype == "auto":
-        chosen = fastest(report, installed=lambda module: module.startswith(backend))
-        dtype = chosen.split()[1] if chosen.startswith(backend) else "float32"
     if dtype not in kinds:
         raise UserError(f"dtype={dtype!r} is not one of {backend}'s; there are {kinds}.")
     graph = files.graph(report, dtype if backend == "onnx" else "float32")

@@ -13,7 +13,15 @@ from typing import Any
 
 from ..common.command_line import Parser, add_settings, settings_given
 from ..common.errors import UserError
-from ..common.settings import Whole, build, checked, hints_of, merged, read_yaml
+from ..common.settings import (
+    Whole,
+    build,
+    checked,
+    hints_of,
+    merged,
+    read_yaml,
+    refuse_secrets,
+)
 from ..recipes import RECIPES
 from .arguments import TrainingRecipe
 from .training_sections import EncoderSettings, FineTuning
@@ -76,6 +84,7 @@ def make_recipe(settings: Mapping[str, Any], config: str | Path | None = None) -
     """
     file = read_recipe(config) if config else {}
     values = merged(file, settings)
+    refuse_secrets(values)
     if isinstance(settings.get("encoders"), Whole):
         known = file.get("encoders", {})
         values["encoders"] = {

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from huggingface_hub import try_to_load_from_cache
 
-from ..common.files import file_digest
+from ..common.files import file_digest, replace_file
 from ..common.inert_text import in_markdown
 from ..common.numerics import sigmoid
 from ..common.tables import markdown_table
+from ..folders_stacked_emotion import WEIGHTS, WEIGHTS_INDEX
 from ..inference.model_files import CONFIG, ModelError, hub_file
 from .choosing.decision_rules import Decision
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
@@ -23,7 +24,10 @@ from .metrics.titles import TITLES
 if TYPE_CHECKING:
     from ..data.labeled_texts import DataSplits, LabeledTexts
 
-_SOURCE_FILES = ("*.json", "*.txt", "*.model", "tokenizers/*/*.json")
+_SOURCE_FILES = (
+    "*.safetensors", "*.json", "*.txt", "*.model", "*.codes", "*.vocab", "*.tiktoken",
+    "tokenizers/*/*.json",
+)  # fmt: skip
 MAIN_METRICS = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "rare_ap", "hamming_loss")
 MORE_METRICS = ("micro_precision", "micro_recall", "macro_precision", "macro_recall")
 
@@ -227,9 +231,22 @@ def used_state(source: str, state: dict[str, Any]) -> dict[str, Any]:
 
 def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of weights, configuration and tokenizer files by relative path."""
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
-    files += sorted(path for pattern in _SOURCE_FILES for path in folder.glob(pattern))
+    patterns = list(_SOURCE_FILES)
+    whole = any((folder / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX))
+    if not whole or (folder / "adapter_config.json").is_file():
+        patterns.append("*.bin")  # else transformers does not read them
+    files = sorted(path for pattern in patterns for path in folder.glob(pattern))
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a compressed `.npz` so that the file is either the old one or the whole new one."""
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as stream:
+            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+
+    replace_file(path, write)
 
 
 def leak_note(entry: Mapping[str, Any]) -> str:

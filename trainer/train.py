@@ -17,12 +17,11 @@ from .commands import command_main
 from .results import to_markdown
 from .running.once import main_rank_alone, run_folder
 from .running.processes import join_ranks, prepare_process
-from .running.progress import announce
 from .stages.context import RunContext
-from .stages.encoders import run_encoders
+from .stages.encoders import finished_encoders, run_encoders
 from .stages.finish import finish_run
 from .stages.joint import run_joint
-from .stages.meta_and_head import run_head, run_meta
+from .stages.meta_and_head import finished_stage, run_head, run_meta
 
 RUNNERS: dict[str, Callable[[RunContext], dict[str, Any]]] = {
     "encoders": run_encoders,
@@ -46,9 +45,7 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
         UserError: bad data, options or folders, each with how to fix it.
     """
     begin = time.monotonic()
-    ranks = join_ranks()
-    if ranks.num_processes > 1:
-        announce(f"{ranks.num_processes} processes, this one on {ranks.device.type}.")
+    join_ranks()
     context = RunContext.load(recipe)
     chosen = recipe.stages.stage
     if chosen == ["encoders"]:  # several machines may share this work, an encoder each
@@ -67,16 +64,27 @@ def _write_recipe(context: RunContext) -> None:
         write_yaml(context.output / "recipe.yaml", context.recipe.to_dict())
 
 
+def _finished(context: RunContext, stage: str) -> dict[str, Any]:
+    """What an earlier command left of a stage.
+
+    Raises:
+        UserError: it is not there, damaged, or of another recipe.
+    """
+    if stage == "encoders":
+        return finished_encoders(context)
+    return finished_stage(context, stage).record
+
+
 def _run_stages(context: RunContext, chosen: list[str], begin: float) -> dict[str, Any]:
     records: dict[str, Any] = {}
-    for stage, run in RUNNERS.items():
+    last = max(place for place, stage in enumerate(RUNNERS) if stage in chosen)
+    for place, (stage, run) in enumerate(RUNNERS.items()):
         if stage in chosen:
             records[stage] = run(context)
-    if "head" not in chosen and "joint" not in chosen:
+        if place < last and (stage not in chosen or context.recipe.stages.train_encoders):
+            records[stage] = _finished(context, stage)
+    if not {"head", "joint"} & set(chosen):
         return {"stages": records}
-    for stage in ("encoders", "meta", "head"):
-        if stage not in records:
-            records[stage] = RUNNERS[stage](context)
     if PartialState().is_main_process:
         with main_rank_alone():
             return finish_run(context, records, begin)

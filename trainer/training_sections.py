@@ -208,5 +208,5 @@ class JointTraining(Optimization):
         1.0, "learning rate of a layer, as a multiple of that of the layer above"
     )
     frozen_parts: list[str] = option(
-        [], "not trained: encoder names, encoders, heads, stack_norm, meta_learner, lstm, …"
+        [], "parts that are not trained, such as an encoder's name, heads or lstm", metavar="NAME"
     )

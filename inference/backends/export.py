@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,16 +16,17 @@ import numpy as np
 import torch
 
 from ...common.errors import UserError
-from ...common.files import file_digest, replace_folder, write_json
+from ...common.files import file_digest, fingerprint, remove, replace_folder
+from ...common.finished import find, finish
 from ...common.precision import native_dtype
 from ...common.tables import markdown_table
 from ...data.arguments import DataArguments
 from ...data.tables import read_table
-from ..model_files import WEIGHTS, ModelFiles
+from ..model_files import CONFIG, EXPORT_FORM, EXPORTED, TOKENIZER, ModelFiles
 from ..predictions import TextScores
 from ..predictor import StackedEmotionPredictor, load_model
 from ..text_predictor import Runner, TextPredictor
-from .fastest import exact_enough
+from .fastest import exact_enough, processor_flags
 from .onnx import OnnxRunner
 from .onnx_graph import trace
 from .openvino import OPENVINO_DTYPES, OpenVinoRunner
@@ -34,6 +34,9 @@ from .openvino import OPENVINO_DTYPES, OpenVinoRunner
 GRAPHS = {"float32": "model.onnx", "int8": "model_int8.onnx"}
 MAX_FLOAT32_DIFFERENCE = 1e-5
 _LINEAR = ("MatMul",)
+# Raised when the same model comes to another graph: it is then exported again.
+EXPORT_VERSION = 1
+REPORT = "report.json"
 _VERSIONS = ("torch", "transformers", "onnx", "onnxruntime")
 
 
@@ -89,7 +92,14 @@ def export_onnx(
         raise UserError(f"--quantize {quantize} is not known; there is int8.")
     check = check or sample_texts()
     target, partial = source / "onnx", source / "onnx.partial"
-    shutil.rmtree(partial, ignore_errors=True)
+    key = _key(files, quantize, check)
+    found, problem = find(target, key, REPORT, EXPORT_FORM)
+    if found is not None:
+        progress(f"{target} is finished, of the same weights, texts and packages")
+        return found.record
+    if problem is not None:
+        progress(f"{target} {problem}. It is made again.")
+    remove(partial)
     partial.mkdir()
     reference = StackedEmotionPredictor.from_pretrained(
         str(source), dtype="float32", device="cpu", backend="torch"
@@ -117,13 +127,12 @@ def export_onnx(
         gc.collect()
     report = {
         "versions": {name: version(name) for name in _VERSIONS},
-        "weights": file_digest(source / WEIGHTS) if (source / WEIGHTS).is_file() else None,
+        "made_of": files.export_inputs(),
         "files": {
             dtype: sorted(path.name for path in partial.glob(f"{name}*"))
             for dtype, name in GRAPHS.items()
             if (partial / name).is_file()
         },
-        "digests": {path.name: file_digest(path) for path in sorted(partial.iterdir())},
         "texts": {
             "source": check.source,
             "count": len(check.texts),
@@ -132,11 +141,30 @@ def export_onnx(
         "kept_float32": kept,
         "differences": differences,
     }
-    write_json(partial / "report.json", report)
     for path in partial.iterdir():
         path.chmod(0o644)  # external data is written for its owner only
-    replace_folder(partial, target)
+    finish(partial, key, report, name=REPORT)
+    replace_folder(partial, target, ours=EXPORTED)
     return report
+
+
+def _key(files: ModelFiles, quantize: str | None, check: CheckTexts) -> str:
+    """Fingerprint of everything that an export depends on."""
+    settings = files.tokenizer_settings()
+    names = [
+        TOKENIZER,
+        *(f"tokenizers/{name}/tokenizer.json" for name in settings["encoder_names"]),
+    ]
+    packages = (*_VERSIONS, "openvino")
+    return fingerprint(
+        EXPORT_VERSION,
+        files.export_inputs(),
+        files.read_json(CONFIG),
+        [file_digest(Path(files(name))) for name in names],
+        [check.texts, None if check.targets is None else check.targets.tolist(), check.source],
+        [version(name) if find_spec(name) else None for name in packages],
+        [quantize, sorted(processor_flags())],
+    )
 
 
 def sample_texts() -> CheckTexts:

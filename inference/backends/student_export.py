@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
 from ...common.errors import UserError
-from ...common.files import replace_folder
+from ...common.files import fingerprint, remove, replace_folder
+from ...common.finished import finish
+from ..model_files import EXPORTED, ModelFiles
 
 OPSET = 18
 GRAPHS = {"float32": "model.onnx", "int8": "model_quantized.onnx"}
@@ -68,7 +69,7 @@ def export_student(model: str | Path, int8: bool = True) -> StudentExport:
     onnxruntime = _onnxruntime()
     folder = Path(model)
     partial = folder / "onnx.partial"
-    shutil.rmtree(partial, ignore_errors=True)
+    remove(partial)
     partial.mkdir()
     network = AutoModelForSequenceClassification.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager"
@@ -89,7 +90,11 @@ def export_student(model: str | Path, int8: bool = True) -> StudentExport:
         quantized_difference = _difference(
             onnxruntime, partial / quantized.name, network, tokenizer
         )
-    replace_folder(partial, folder / "onnx")
+    made_of = ModelFiles(folder).export_inputs()
+    graphs = {dtype: [name] for dtype, name in GRAPHS.items() if (partial / name).is_file()}
+    report = {"made_of": made_of, "files": graphs, "differences": {}}
+    finish(partial, fingerprint(made_of, int8), report, name="report.json")
+    replace_folder(partial, folder / "onnx", ours=EXPORTED)
     return StudentExport(folder / "onnx" / file.name, quantized, difference, quantized_difference)
 
 

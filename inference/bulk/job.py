@@ -16,16 +16,18 @@ from ...common.errors import UserError, quoted
 from ...common.files import replace_file
 from ...common.locks import locked
 from ..model_files import ModelFiles
-from ..predictor import StackedEmotionPredictor
+from ..predictor import StackedEmotionPredictor, device_of, runtime
 from .joining import join_parts
 from .ledger import Ledger, model_facts
 from .parts import FORMATS, part_suffix, write_lines, write_part
 from .predictions import Columns, answer
 from .processes import Processes
 from .rows import Chunk, JsonRows, Problem, Source, choose_text_column
-from .sources import open_source
+from .sources import expected_rows, open_source
 
 PART_ROWS = 4096
+# Raised when the same rows come to other answers: parts of both are then not joined.
+PREDICTION_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,10 @@ def predict_file(
             f"{source.name} already has the columns {quoted(clash)}: set --prefix, such as "
             "predicted_."
         )
+    processes = Processes.launched()
     facts = {
+        "code": PREDICTION_VERSION,
+        "runs_on": _runs_on(files, processes, **predictor_options),
         "input": source.facts,
         "text_column": column,
         "model": model_facts(model, commit),
@@ -145,7 +150,6 @@ def predict_file(
         **({"spreadsheet_safe": True} if spreadsheet_safe else {}),
         "predictor": {key: str(value) for key, value in sorted(predictor_options.items())},
     }
-    processes = Processes.launched()
     ledger = Ledger(target, part_suffix(source.schema, target.suffix), facts)
     job = _Job(model, commit or revision, source, column, columns, ledger, processes,
                batch_tokens, spreadsheet_safe, predictor_options)  # fmt: skip
@@ -155,6 +159,19 @@ def predict_file(
             lock = target.with_name(f".{target.name}.lock")
             stack.enter_context(locked(lock, target, "--output"))
         return job.run(part_rows, overwrite)
+
+
+def _runs_on(
+    files: ModelFiles,
+    processes: Processes,
+    device: str = "auto",
+    backend: str = "auto",
+    dtype: str = "auto",
+    **others: Any,
+) -> list[str]:
+    """Device, backend and dtype, on which the answers depend in their last digits."""
+    where = device_of(processes.device if device == "auto" else device)
+    return [where.type, *runtime(files, backend, dtype, where)]
 
 
 @dataclass
@@ -186,15 +203,19 @@ class _Job:
         """Do this process's missing parts; number of all parts and rows."""
         count = rows = 0
         with tqdm(
-            total=self.source.total, unit="rows", unit_scale=True, desc=Path(self.source.name).name,
-            disable=self.processes.rank > 0,
+            total=expected_rows(self.source), unit="rows", unit_scale=True,
+            desc=Path(self.source.name).name, disable=self.processes.rank > 0,
         ) as bar:  # fmt: skip
             for chunk in self.source.chunks(part_rows):
                 mine = chunk.number % self.processes.count == self.processes.rank
                 if mine and not self.ledger.has(chunk):
                     self._predict(chunk)
+                    assert self.predictor is not None
+                    where = f"{self.predictor.backend} on {self.predictor.runner.device}"
+                    bar.set_postfix_str(where, refresh=False)
                 count, rows = chunk.number + 1, rows + len(chunk.rows)
                 bar.update(len(chunk.rows))
+            bar.total = rows
         return count, rows
 
     def _predict(self, chunk: Chunk) -> None:

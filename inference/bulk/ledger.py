@@ -11,7 +11,7 @@ from typing import Any
 
 from ...common.errors import UserError, quoted
 from ...common.files import file_digest, fingerprint
-from ...common.finished import OTHER_KEY, find, finish
+from ...common.finished import OTHER_KEY, Form, find, finish
 from .parts import write_lines
 from .rows import Chunk, Problem
 
@@ -51,13 +51,14 @@ class Ledger:
         Raises:
             UserError: an output, or parts of another run, are here already.
         """
-        found, damage = find(self.folder, None, _RUN)
+        form = Form({"facts": dict, "tidying": {str: str}})
+        found, damage = find(self.folder, None, _RUN, form)
         if damage is not None and not overwrite:
             raise UserError(
                 f"{self.folder / _RUN} is damaged, so it is not known which run the parts beside "
                 "it belong to. Give --overwrite to do them again, or another --output."
             )
-        if found is not None and found.record.get("tidying"):
+        if found is not None and found.record["tidying"]:
             written = found.record["tidying"] == self._written()
             if found.key == self.key and self.target.exists() and not (written or overwrite):
                 raise UserError(
@@ -70,7 +71,7 @@ class Ledger:
             found = None
         elif damage is not None or (found is not None and found.key != self.key):
             if found is not None and not overwrite and self._numbers():
-                raise UserError(self._belongs_to_another(found.record.get("facts")))
+                raise UserError(self._belongs_to_another(found.record["facts"]))
             self._remove()
             found = None
         if found is None:
@@ -102,8 +103,7 @@ class Ledger:
     def _numbers(self) -> list[str]:
         return sorted(path.name for path in self.folder.glob(f"[0-9]*{self.suffix}"))
 
-    def _belongs_to_another(self, facts: Any) -> str:
-        facts = facts if isinstance(facts, dict) else {}
+    def _belongs_to_another(self, facts: dict[str, Any]) -> str:
         differing = [key for key in self.facts if facts.get(key) != self.facts[key]]
         return (
             f"{self.folder} holds {len(self._numbers())} parts of another run (differing in "
@@ -117,7 +117,9 @@ class Ledger:
 
     def has(self, chunk: Chunk) -> bool:
         """Whether the part of these rows is finished; damage and changed rows are reported."""
-        found, problem = find(self.folder, self._part_key(chunk), _record_name(chunk.number))
+        files = self.part(chunk.number).name, self._notes(chunk.number).name
+        name, form = _record_name(chunk.number), Form(files=files)
+        found, problem = find(self.folder, self._part_key(chunk), name, form)
         if problem is not None:
             reason = "was made from other rows" if problem == OTHER_KEY else problem
             print(f"{self.part(chunk.number)} {reason}. It is made again.", file=sys.stderr)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import pytest
-from damage import flip_bit
+from damage import flip_bit, forge
 
 from stacked_emotion.common import finished
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.common.files import file_digest, fingerprint
 from stacked_emotion.common.finished import (
+    NUMBER,
     OTHER_KEY,
     RECORD,
+    Form,
     find,
     finish,
     finished_in,
@@ -85,12 +87,52 @@ def test_other_damage_is_named(work: Path, damage: Any, said: str) -> None:
     assert said in str(problem)
 
 
-def record_with(folder: Path, **changes: Any) -> None:
-    """A record that somebody made, with a digest that fits it."""
-    content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    del content["digest"]
-    content |= changes
-    (folder / RECORD).write_text(json.dumps(content | {"digest": fingerprint(content)}))
+@pytest.mark.parametrize(
+    "entry",
+    [[float("inf"), 1, "00"], [1.5, 1, "00"], ["1", 1, "00"], [1, None, "00"], [1, 1, 7], [1, 1],
+     [True, 1, "00"], {}, "abc", None],
+)  # fmt: skip
+def test_entries_of_another_type_are_refused(work: Path, entry: Any) -> None:
+    forge(work / RECORD, files={"weights.bin": entry})
+    assert find(work, "key") == (None, f"is damaged: {RECORD} is not what was written")
+
+
+NAMED = Form({"epoch": int, "shares": [(float, NoneType)]}, ("*.bin",))
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        (Form({"seconds": NUMBER}), "seconds is missing"),
+        (Form({"epoch": str}), "epoch is missing or of another type"),
+        (Form({"epoch": bool}), "epoch is missing"),
+        (Form({"epoch": {"of": int}}), "epoch is missing"),
+        (Form({"shares": [float]}), "shares.1 is missing"),
+        (Form({"shares": {str: float}}), "shares is missing"),
+        (Form({str: int}), "shares is missing"),
+        (Form({}, ("*.safetensors",)), "no *.safetensors is listed"),
+    ],
+)
+def test_work_of_another_form_is_damaged(work: Path, form: Form, said: str) -> None:
+    assert find(work, "key", form=NAMED)[0] is not None
+    found, problem = find(work, "key", form=form)
+    assert found is None
+    assert f"is damaged: in {RECORD}, {said}" in str(problem)
+    with pytest.raises(UserError, match=r"is damaged: in done\.json.*: run it\."):
+        finished_in(work, "run it.", form)
+
+
+@pytest.mark.parametrize("fields", [{"epoch": True}, {"epoch": 3.0}, {"shares": ["x"]}])
+def test_forged_fields_are_damage(work: Path, fields: dict[str, Any]) -> None:
+    forge(work / RECORD, fields)
+    assert find(work, "key")[0] is not None
+    assert find(work, "key", form=NAMED)[0] is None
+
+
+def test_a_pipe_in_place_of_a_record_is_not_waited_for(work: Path) -> None:
+    (work / RECORD).unlink()
+    os.mkfifo(work / RECORD)
+    assert find(work, "key") == (None, f"is damaged: {RECORD} cannot be read")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +141,7 @@ def record_with(folder: Path, **changes: Any) -> None:
 )
 def test_names_that_leave_the_folder_are_refused(work: Path, name: str) -> None:
     assert not is_inside(name)
-    record_with(work, files={name: [1, 1, "00"]})
+    forge(work / RECORD, files={name: [1, 1, "00"]})
     assert find(work, "key") == (None, f"is damaged: {RECORD} is not what was written")
 
 
@@ -125,7 +167,7 @@ def test_hostile_records_are_no_traceback(work: Path, content: str) -> None:
     ],
 )  # fmt: skip
 def test_records_of_other_shapes(work: Path, changes: dict[str, Any]) -> None:
-    record_with(work, **changes)
+    forge(work / RECORD, **changes)
     found, problem = find(work, "key")
     assert found is None
     assert "is damaged" in str(problem)

@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from damage import flip_bit, forge
 from tiny_models import ROOT
 
 from stacked_emotion.common.errors import UserError
-from stacked_emotion.common.files import file_digest
+from stacked_emotion.common.finished import finish
 from stacked_emotion.hub_card import RunRecord
 from stacked_emotion.hub_card.packaged_files import remote_code
 from stacked_emotion.hub_card.privacy import refuse_secrets
@@ -21,6 +22,7 @@ from stacked_emotion.hub_card.repository import (
     list_files,
     outdated,
 )
+from stacked_emotion.inference.model_files import ModelFiles
 
 REPORT = "model/onnx/report.json"
 PLANTED = {
@@ -40,16 +42,24 @@ PLANTED = {
 }
 
 
+def export_of(model: Path) -> None:
+    """The record of an export of these weights, of the graphs that are there."""
+    made_of = ModelFiles(model).export_inputs()
+    report = {"made_of": made_of, "files": {"float32": ["model.onnx"]}, "differences": {}}
+    graphs = sorted((model / "onnx").glob("model.onnx*"))
+    finish(model / "onnx", "key", report, graphs, name="report.json")
+
+
 @pytest.fixture
 def run(run_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(run_folder, tmp_path / "run"))
 
 
 def test_planted_files_stay(run: Path, tmp_path: Path) -> None:
-    report = {"weights": file_digest(run / "model/model.safetensors")}
-    for name, content in {**PLANTED, REPORT: json.dumps(report).encode()}.items():
+    for name, content in PLANTED.items():
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_bytes(content)
+    export_of(run / "model")
     gather(RunRecord.from_folder(run), tmp_path / "out")
     expected = {
         "config.json", "model.safetensors", "tokenizer_config.json", "handler.py",
@@ -63,12 +73,20 @@ def test_planted_files_stay(run: Path, tmp_path: Path) -> None:
     assert b"private" not in content.replace(b"private_", b"")
     assert b"hf_" not in content
     refuse_secrets(tmp_path / "out")
-    for report in ({"weights": "of another model"}, None):
-        (run / REPORT).unlink()
-        if report:
-            (run / REPORT).write_text(json.dumps(report))
-        with pytest.raises(UserError, match="not an export of these weights"):
+    (tmp_path / "out/thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"holds 'thesis\.txt', which publish did not write"):
+        gather(RunRecord.from_folder(run), tmp_path / "out")
+    (tmp_path / "out/thesis.txt").unlink()
+    for damage, said in (
+        (lambda: flip_bit(run / "model/onnx/model.onnx.data"), r"the bytes of model\.onnx\.data"),
+        (lambda: flip_bit(run / REPORT), r"report\.json"),
+        (lambda: forge(run / REPORT, {"made_of": {"weights": {}}}), "not an export of these"),
+        (lambda: (run / REPORT).unlink(), "not an export of these weights"),
+    ):
+        damage()
+        with pytest.raises(UserError, match=said):
             gather(RunRecord.from_folder(run), tmp_path / "out")
+        export_of(run / "model")
 
 
 def test_the_remote_code_is_whole_and_the_auto_map_full(run: Path, tmp_path: Path) -> None:

@@ -13,21 +13,26 @@ from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 
 from ...common.errors import UserError
-from ...common.files import fingerprint, write_json
+from ...common.files import fingerprint, replace_text, write_json
+from ...common.finished import Form
 from ..arguments import TrainingRecipe
 from ..choosing.decision_rules import Decision
+from ..choosing.thresholds import DECISION_FORM
 from ..commands import command_main
 from ..results import System
 from ..running.once import run_folder, run_once
 from ..running.processes import join_ranks, prepare_process
 from ..running.progress import announce, duration
 from ..stages.context import RunContext
-from ..stages.encoders import run_encoders, weights_digest
+from ..stages.encoders import finished_encoders, run_encoders, weights_digest
 from .figures import Outcome, Row
 from .table import to_markdown
 from .trained import trained_system
 from .untrained import untrained_system
 from .variants import FULL, Variant, chosen_variants
+
+# Raised when the same settings come to other figures: rows without stages are then done again.
+ROWS_VERSION = 1
 
 
 def run_ablation(recipe: TrainingRecipe, variants: Sequence[str] = ()) -> dict[str, Any]:
@@ -53,8 +58,8 @@ def run_ablation(recipe: TrainingRecipe, variants: Sequence[str] = ()) -> dict[s
 
 
 def _run_rows(full: RunContext, chosen: list[Variant]) -> dict[str, Any]:
-    if full.recipe.stages.encoders_from is None:
-        run_encoders(full)
+    given = full.recipe.stages.encoders_from
+    finished_encoders(full) if given else run_encoders(full)
     root = full.output / "ablation"
     outcome = Outcome(full, chosen)
     order = sorted(chosen, key=lambda variant: variant.title != FULL)
@@ -68,7 +73,7 @@ def _run_rows(full: RunContext, chosen: list[Variant]) -> dict[str, Any]:
         figures = outcome.to_dict()
         if PartialState().is_main_process:
             write_json(full.output / "ablation.json", figures)
-            (full.output / "ablation.md").write_text(to_markdown(figures), encoding="utf-8")
+            replace_text(full.output / "ablation.md", to_markdown(figures))
     return figures
 
 
@@ -97,7 +102,9 @@ def _kept(full: RunContext, variant: Variant, root: Path) -> Row:
     if variant.encoder:
         parts = {"final", *(f"fold_{k}" for k in range(full.folds) if stages.cross_fit)}
         digests = {part: weights_digest(full, variant.encoder, part) for part in sorted(parts)}
+    own = variant.kind == "own_tokens"  # the encoder's own tokenizer, as it is in the source now
     key = fingerprint(
+        [ROWS_VERSION, full.source_states.get(str(variant.encoder)) if own else None],
         {"variant": variant.title, "digests": digests, "folds": [stages.cross_fit, stages.seed]},
         {"rule": [stages.threshold_objective, stages.decisions]},
         {split: texts.fingerprint() for split, texts in full.splits.items()},
@@ -111,7 +118,9 @@ def _kept(full: RunContext, variant: Variant, root: Path) -> Row:
         return details | {"decision": system.decision.to_dict()}
 
     folder = root / variant.slug
-    record = run_once(folder, key, work)
+    tokens = {"tokens": {str: {"texts": int, "changed": int}}}
+    fields = {"decision": DECISION_FORM} | (tokens if own else {})
+    record = run_once(folder, key, work, Form(fields, ("logits.safetensors",)))
     system = System(
         variant.title,
         Decision.from_dict(record["decision"]),

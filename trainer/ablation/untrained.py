@@ -164,9 +164,9 @@ def own_tokens(context: RunContext, name: str, split: str) -> dict[int, list[int
     """By row the ids that the encoder's own tokenizer gives where they are not those of the run."""
     recipe = context.recipe
     index = context.names.index(name)
-    tokenizer: Any = AutoTokenizer.from_pretrained(
-        recipe.encoders[name].source, revision=recipe.encoders[name].revision
-    )
+    given, state = recipe.encoders[name], context.source_states.get(name) or {}
+    revision = state.get("commit") or given.revision
+    tokenizer: Any = AutoTokenizer.from_pretrained(given.source, revision=revision)
     prefix = recipe.prefixes().get(name, "")
     texts = [prefix + text for text in context.splits[split].texts]
     ids = tokenizer(texts, truncation=True, max_length=context.tokenizer.model_max_length)

@@ -8,10 +8,12 @@ only if they win a cross-validation: thresholds fitted to rare labels do not car
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...common.finished import NUMBER
 from ...data.label_statistics import check_binary_labels
 from ...inference.decisions import decide
 from ..metrics.scores import check_scores, jaccard_per_row, ratio
@@ -22,6 +24,11 @@ DEFAULT_OBJECTIVE = "jaccard+macro_f1"
 THRESHOLD_GRID: np.ndarray = np.round(np.arange(0.05, 0.9501, 0.005), 3)
 THRESHOLD_GRID.setflags(write=False)
 SHRINKAGE_POSITIVES = 50.0
+DECISION_FORM = {
+    "kind": str, "thresholds": [NUMBER], "scale": NUMBER, "score": (*NUMBER, NoneType),
+    "out_of_fold": (dict, NoneType),
+}  # fmt: skip
+"""What `Decision.to_dict` gives, see `finished.Form`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +66,8 @@ class Decision:
     def from_dict(cls, record: dict[str, Any]) -> Decision:
         """The decision that `to_dict` gave."""
         score = float("nan") if record["score"] is None else record["score"]
-        return cls(**(record | {"thresholds": np.array(record["thresholds"]), "score": score}))
+        thresholds = np.array(record["thresholds"])
+        return cls(record["kind"], thresholds, record["scale"], score, record["out_of_fold"])
 
 
 class _Counts(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from typing import Any
 
@@ -10,13 +9,14 @@ import numpy as np
 from transformers import AutoModelForSequenceClassification
 
 from ...common.environment import environment
-from ...common.files import replace_folder, write_json
+from ...common.files import remove, replace_folder, replace_text, write_json
 from ...common.numerics import logit, sigmoid
 from ...common.tables import markdown_table
+from ...inference.model_files import WRITTEN
 from ..choosing.decision_rules import DECISIONS, Decision, choose_decision
 from ..losses.distillation import DistillationLoss
 from ..metrics.titles import TITLES
-from ..results import System, data_record, score_systems, source_state, to_markdown
+from ..results import System, data_record, save_arrays, score_systems, source_state, to_markdown
 from .run import ALONE, STUDENT, DistillationContext
 from .student import save_student
 from .teacher_scores import OUT_OF_FOLD
@@ -41,7 +41,7 @@ def finish_distillation(
     first = context.part_folder(STUDENT, f"seed_{context.options.seeds[0]}") / "model"
     folder = context.output / "model"
     partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    remove(partial)
     limits = save_student(
         AutoModelForSequenceClassification.from_pretrained(first),
         context.tokenizer,
@@ -49,22 +49,22 @@ def finish_distillation(
         published.decision.thresholds,
         context.options.fold_thresholds,
     )
-    replace_folder(partial, folder, "config.json")
+    replace_folder(partial, folder, "config.json", WRITTEN)
     results = student_results(context, systems, records)
     results["thresholds"] = dict(zip(context.label_names, limits, strict=True))
     results["seconds"] = round(time.monotonic() - begin, 1)
     text = to_markdown(results) + lead_table(results)
-    (context.output / "results.md").write_text(text, encoding="utf-8")
+    replace_text(context.output / "results.md", text)
     shift = np.zeros(1)
     if context.options.fold_thresholds:
         shift = logit(published.decision.thresholds, 1e-6)
     for split in context.held_out_splits:
         logits = published.logits[split][0].astype(np.float64) - shift
-        np.savez_compressed(
-            context.output / f"predictions_{split}.npz",
-            probabilities=sigmoid(logits).astype(np.float32),
-            labels=context.splits[split].labels,
-        )
+        arrays = {
+            "probabilities": sigmoid(logits).astype(np.float32),
+            "labels": context.splits[split].labels,
+        }
+        save_arrays(context.output / f"predictions_{split}.npz", arrays)
     write_json(context.output / "results.json", results)
     return results
 

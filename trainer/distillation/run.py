@@ -14,11 +14,12 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ...common.files import fingerprint
+from ...common.finished import NUMBER, Form
 from ...data.labeled_texts import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
 from ..results import source_state, used_state
 from ..running.once import run_once
-from ..running.progress import announce
+from ..running.progress import announce, announce_device
 from ..training_arguments import learned_from
 from .arguments import Distillation, DistillationArguments
 from .student import check_student, student_tokenizer
@@ -32,6 +33,9 @@ STUDENT = "student"
 ALONE = "alone"
 # Raised when the same settings come to other weights: finished students are then trained again.
 STUDENT_VERSION = 1
+STUDENT_FORM = Form(
+    {"texts": int, "losses": [NUMBER], "source": str, "source_state": dict}, ("*.safetensors",)
+)
 # What a training depends on beside its texts; the second only with a teacher.
 _TRAINING_OPTIONS = (
     "student_layers",
@@ -80,6 +84,7 @@ class DistillationContext(DataSplits):
         teacher = Teacher.load(options)
         splits = load_splits(arguments.data, teacher.labels)
         announce(f"The data:\n{DataSplits(splits).report}")
+        announce_device(options.bf16)
         tokenizer = student_tokenizer(options.student, options.student_revision, options.max_length)
         scores = score_all(options, teacher, splits)
         return cls(splits, arguments, teacher, scores, tokenizer)
@@ -158,6 +163,7 @@ class DistillationContext(DataSplits):
                     lambda folder, variant=variant, part=part, seed=seed: self._train(  # type: ignore[misc]
                         variant, part, seed, folder
                     ),
+                    STUDENT_FORM,
                 )
         return records
 

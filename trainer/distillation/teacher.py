@@ -14,7 +14,7 @@ from transformers.utils import logging
 
 from ...common.errors import UserError
 from ...common.files import fingerprint, parse_json, read_json
-from ...common.finished import RECORD, find
+from ...common.finished import RECORD, Form, find
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.labeled_texts import LabeledTexts
 from ...inference.model_files import ModelFiles
@@ -56,7 +56,10 @@ class TeacherRun:
     def fold_models_digest(self, names: list[str]) -> str | None:
         """Digest of every fold's encoders and layers on top; None if one is missing or damaged."""
         folders = [self._encoder(name, fold) for name in names for fold in range(self.folds)]
-        found = [find(folder, None)[0] for folder in (self.folder / self.stage, *folders)]
+        form = Form(files=("*.safetensors",))
+        found = [
+            find(folder, None, form=form)[0] for folder in (self.folder / self.stage, *folders)
+        ]
         whole = [one.digest("*.safetensors") for one in found if one is not None]
         return fingerprint(whole) if len(whole) == len(found) else None
 
@@ -214,7 +217,8 @@ def _read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str
     stages = [name for name in ("head", "meta") if (folder / name / RECORD).is_file()]
     if not stages:
         return None, f"{folder} has no out-of-fold scores (head/out_of_fold.safetensors)"
-    if (problem := find(folder / stages[0], None)[1]) is not None:
+    form = Form(files=("out_of_fold.safetensors",))
+    if (problem := find(folder / stages[0], None, form=form)[1]) is not None:
         return None, f"{folder / stages[0]} {problem}"
     if not folds:
         return None, f"the run in {folder} was trained without cross-fitting"

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from transformers.utils import logging
 
 from ...common.files import file_digest, fingerprint
-from ...common.finished import finished_in
+from ...common.finished import Form, finished_in
 from ...data.labeled_texts import LabeledTexts
 from ...inference.predictor import StackedEmotionPredictor
 from ..choosing.folds import stratified_folds
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(__name__)
 SHARD_TEXTS = 4096
+# Raised when the same teacher comes to other scores: all texts are then scored again.
+SCORES_VERSION = 1
 OUT_OF_FOLD = "out of fold"
 IN_SAMPLE = "in sample"
 
@@ -125,7 +127,7 @@ class _Store:
                 save_file({"logits": self._score(texts.texts)}, folder / "scores.safetensors")
             return {"rows": len(texts)}
 
-        folder = self._once(split, [texts.fingerprint()], work)
+        folder = self._once(split, [texts.fingerprint()], work, ("scores.safetensors",))
         return load_file(folder / "scores.safetensors")["logits"]
 
     def augmented(
@@ -202,10 +204,16 @@ class _Store:
         run.load_fold(predictor.model, fold)
         return logits_of(predictor, texts, progress=PartialState().is_main_process)
 
-    def _once(self, part: str, key: list[Any], work: Callable[[Path], dict[str, Any]]) -> Path:
+    def _once(
+        self,
+        part: str,
+        key: list[Any],
+        work: Callable[[Path], dict[str, Any]],
+        files: tuple[str, ...] = (),
+    ) -> Path:
         folder = self.root / part
-        digest = fingerprint([self.teacher.digest, self.teacher.dtype, *key])
-        record = run_once(folder, digest, work)
+        digest = fingerprint([SCORES_VERSION, self.teacher.digest, self.teacher.dtype, *key])
+        record = run_once(folder, digest, work, Form(files=files))
         self.seconds[part] = record["seconds"]
         return folder
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from ...common.finished import Form
 from ..running.once import find_finished
 
 FILES = ("words.bin", "logits.bin")
@@ -157,7 +158,7 @@ def open_cache(
     Returns:
         The cache; None, with a message unless there is none at all, if it has to be made again.
     """
-    found = find_finished(folder, fingerprint)
+    found = find_finished(folder, fingerprint, Form(files=FILES))
     return None if found is None else FeatureCache(folder, layout, labels)
 
 

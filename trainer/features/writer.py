@@ -17,7 +17,7 @@ from ...alignment_stacked_emotion import INPUTS
 from ...common.batching import batches_by_length
 from ...common.disk import no_room
 from ...common.files import fingerprint, parse_json, replace_folder, write_json
-from ...common.finished import find, finish
+from ...common.finished import Form, find, finish
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..data_collator import EncodedTextCollator, EncodedTexts
 from ..running.progress import announce, has_listener, report_progress
@@ -123,7 +123,7 @@ class FeatureCacheWriter:
         mine = np.asarray(rows)[self.state.process_index :: self.state.num_processes]
         unit = fingerprint([encoder, batch_tokens], np.asarray(rows, np.int64).tolist())
         journal = f"{_JOURNAL}{self.state.process_index}_{unit[:16]}.json"
-        noted, _ = find(self.partial, self.fingerprint, journal)
+        noted, _ = find(self.partial, self.fingerprint, journal, Form({"batches": int}))
         done = noted.record["batches"] if noted else 0
         batches = [mine[batch] for batch in batches_by_length(source.lengths[mine], batch_tokens)]
         last = time.monotonic()

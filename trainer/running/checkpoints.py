@@ -19,7 +19,7 @@ from accelerate.utils import broadcast_object_list
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ...common.finished import find, finish
+from ...common.finished import Form, find, finish
 from .once import run_once
 from .progress import announce
 
@@ -58,7 +58,7 @@ def checkpoints_of(folder: Path) -> list[Path]:
 
 def _newest_checkpoint(folder: Path) -> str | None:
     for path in checkpoints_of(folder):
-        found, problem = find(path, _KEY)
+        found, problem = find(path, _KEY, form=Form(files=("trainer_state.json",)))
         if found is not None:
             announce(f"Training resumes from {path}.")
             return str(path)
@@ -72,9 +72,9 @@ def _newest_checkpoint(folder: Path) -> str | None:
 
 
 def kept_tensors(
-    folder: Path, work: Callable[[], tuple[dict[str, Tensor], Any]]
-) -> tuple[dict[str, Tensor], Any]:
-    """Tensors that a killed run does not compute again, and a JSON-able record of how they came.
+    folder: Path, work: Callable[[], tuple[dict[str, Tensor], list[dict[str, Any]]]]
+) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    """Tensors that a killed run does not compute again, and the log of how they came.
 
     Every rank must call it. They are what `work` returned, in this process or in an earlier one,
     kept in a folder that belongs to these settings alone.
@@ -87,5 +87,5 @@ def kept_tensors(
             save_file(made, folder / _TENSORS)
         return {"record": record}
 
-    record = run_once(folder, _KEY, keep)["record"]
+    record = run_once(folder, _KEY, keep, Form({"record": [dict]}, (_TENSORS,)))["record"]
     return load_file(folder / _TENSORS), record

@@ -13,6 +13,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 import traceback
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +29,7 @@ from tqdm.auto import tqdm
 from ...common.errors import UserError
 from ...inference.auto_classes import register_auto_classes
 from .processes import prepare_process
-from .progress import announce, listen_to_progress
+from .progress import Remaining, announce, listen_to_progress
 
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
@@ -43,7 +44,7 @@ class Task:
     Attributes:
         name: of this piece alone.
         work: does it. With several jobs, it and what it returns are pickled.
-        message: announced when the work begins; none if it is empty.
+        message: announced when the work begins, without a period; none if it is empty.
         size: how long the work takes, in any unit; for the display.
         after: name of the task that has to be finished before.
     """
@@ -73,10 +74,13 @@ def run_tasks(tasks: Sequence[Task], jobs: int, title: str) -> dict[str, Any]:
     """
     answers: dict[str, Any] = {}
     if jobs == 1 or not tasks:
+        left = Remaining([task.size for task in tasks])
         for task in tasks:
             if task.message:
-                announce(task.message)
+                announce(f"{task.message} ({left}).")
+            begin = time.monotonic()
             answers[task.name] = task.work()
+            left.advance(time.monotonic() - begin, again=False)
         return answers
     with ExitStack() as stack:
         children = [_Child(stack) for _ in range(min(jobs, len(tasks)))]
@@ -91,7 +95,7 @@ def run_tasks(tasks: Sequence[Task], jobs: int, title: str) -> dict[str, Any]:
                 if chosen is not None:
                     waiting.remove(chosen)
                     if chosen.message:
-                        bar.write(chosen.message, file=sys.stderr)
+                        bar.write(f"{chosen.message}.", file=sys.stderr)
                     child.give(chosen)
             ready = wait([child.connection for child in children])
             for child in children:

@@ -14,9 +14,19 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from ...common.disk import disk_errors
-from ...common.errors import UserError
+from ...common.errors import UserError, quoted
 from ...common.files import discard
-from ...common.finished import RECORD, Finished, find, finish, thorough
+from ...common.finished import (
+    ANY,
+    NUMBER,
+    RECORD,
+    Finished,
+    Form,
+    find,
+    finish,
+    read_record,
+    thorough,
+)
 from ...common.locks import locked, output_folder
 from .progress import announce
 
@@ -63,7 +73,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
-def find_finished(folder: Path, key: str) -> Finished | None:
+def find_finished(folder: Path, key: str, form: Form = ANY) -> Finished | None:
     """Finished work with that key; damage is reported.
 
     Every rank must call it, except in `main_rank_alone`. The main one reads the files, and all get
@@ -72,7 +82,7 @@ def find_finished(folder: Path, key: str) -> Finished | None:
     state = PartialState()
     answer: list[Finished | None] = [None]
     if state.is_main_process:
-        answer[0], problem = find(folder, key)
+        answer[0], problem = find(folder, key, form=form)
         if problem is not None:
             announce(f"{folder} {problem}. It is made again.")
     if state.num_processes > 1 and not _ALONE.get():
@@ -80,7 +90,9 @@ def find_finished(folder: Path, key: str) -> Finished | None:
     return answer[0]
 
 
-def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+def run_once(
+    folder: Path, key: str, work: Callable[[Path], dict[str, Any]], form: Form = ANY
+) -> dict[str, Any]:
     """Do a piece of work unless it is finished and undamaged in its folder.
 
     Every rank must call it; see `finished_record` and `make`.
@@ -89,6 +101,7 @@ def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> 
         folder: the folder of the result.
         key: fingerprint of everything the result depends on.
         work: what to do.
+        form: what its record and its files have to hold.
 
     Returns:
         The record, with `seconds`.
@@ -96,16 +109,16 @@ def run_once(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> 
     Raises:
         UserError: the folder holds files that no run wrote, or the disk is full or read-only.
     """
-    record = finished_record(folder, key)
+    record = finished_record(folder, key, form)
     return make(folder, key, work) if record is None else record
 
 
-def finished_record(folder: Path, key: str) -> dict[str, Any] | None:
-    """The record of finished, undamaged work with that key; leftover checkpoints are removed.
+def finished_record(folder: Path, key: str, form: Form = ANY) -> dict[str, Any] | None:
+    """The record of finished, undamaged work of `make`; leftover checkpoints are removed.
 
     Every rank must call it.
     """
-    found = find_finished(folder, key)
+    found = find_finished(folder, key, Form({**form.record, "seconds": NUMBER}, form.files))
     if found is None:
         return None
     _remove_checkpoints(folder)
@@ -152,15 +165,30 @@ def _remove_checkpoints(folder: Path) -> None:
     state.wait_for_everyone()
 
 
+def _files_of_others(folder: Path) -> list[str]:
+    """Files that neither finished nor interrupted work has left in its folder."""
+    found, _ = read_record(folder)
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    if found is None:  # what was interrupted, or whose record is damaged, cannot say
+        known = (folder / _STARTED).exists() or (folder / RECORD).exists()
+        return [] if known else [name.as_posix() for name in names]
+    ours = {*found.files, RECORD, _STARTED}
+    return [
+        name.as_posix()
+        for name in names
+        if name.as_posix() not in ours and name.parts[0] != CHECKPOINTS and name.suffix != ".lock"
+    ]
+
+
 def _begin(folder: Path, key: str) -> None:
     """Clear the folder, unless it holds the beginning of this very work."""
     started, record = folder / _STARTED, folder / RECORD
     if started.exists() and started.read_text(errors="replace") == key and not record.exists():
         return
-    if folder.is_dir() and any(folder.iterdir()) and not (started.exists() or record.exists()):
+    if folder.is_dir() and (others := _files_of_others(folder)):
         raise UserError(
-            f"{folder} holds files that no run wrote. Move them away or choose another "
-            "--output_dir."
+            f"{folder} holds files that no run wrote ({quoted(others, 3)}). Move them away or "
+            "choose another --output_dir."
         )
     discard(folder)
     folder.mkdir(parents=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from transformers import TrainerCallback
 
@@ -18,6 +19,45 @@ def announce(message: str) -> None:
     """Print a message to stderr, in the main process only."""
     if PartialState().is_main_process:
         print(message, file=sys.stderr, flush=True)
+
+
+def announce_device(half: bool) -> None:
+    """Say which backend, on which device and in which numbers, is going to train."""
+    state = PartialState()
+    processes = f", {state.num_processes} processes" if state.num_processes > 1 else ""
+    numbers = "bf16 mixed precision" if half else "float32"
+    announce(f"Training with torch {torch.__version__} on {state.device}{processes}, {numbers}.")
+
+
+class Remaining:
+    """How far a number of like parts is, and how long the rest may take.
+
+    Args:
+        sizes: the size of each part, such as its texts.
+    """
+
+    def __init__(self, sizes: Sequence[float]) -> None:
+        self.sizes = list(sizes)
+        self.done, self.measured, self.seconds = 0, 0.0, 0.0
+
+    def __str__(self) -> str:
+        text = f"{self.done + 1} of {len(self.sizes)}"
+        if not self.measured:
+            return text
+        left = sum(self.sizes[self.done :]) * self.seconds / self.measured
+        return f"{text}; {duration(left)} left"
+
+    def advance(self, seconds: float, again: bool) -> None:
+        """Note the end of a part.
+
+        Args:
+            seconds: how long it took.
+            again: it was found finished, so that it says nothing of the others.
+        """
+        if not again:
+            self.measured += self.sizes[self.done]
+            self.seconds += seconds
+        self.done += 1
 
 
 def duration(seconds: float) -> str:

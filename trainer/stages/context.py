@@ -29,6 +29,7 @@ from ..encoder_checks import check_encoders, refuse_problems
 from ..losses import EmotionLoss, build_loss
 from ..results import source_state
 from ..running.progress import announce as announce
+from ..running.progress import announce_device
 from ..running.tracking import check_trackers
 from ..training_arguments import training_arguments
 from ..training_sections import FineTuning, MetaTraining, Optimization
@@ -106,6 +107,7 @@ class RunContext(DataSplits):
         context = cls(splits, recipe, tokenizer, encoded, states, related)
         context.check_stages()
         context.check_folds()
+        announce_device(context.encoders_in_bf16)
         return context
 
     def check_folds(self) -> None:

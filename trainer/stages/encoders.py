@@ -14,7 +14,7 @@ from transformers import PrinterCallback
 
 from ...common.errors import UserError
 from ...common.files import fingerprint
-from ...common.finished import Finished, finished_in
+from ...common.finished import OTHER_KEY, Finished, Form, finished_in
 from ...data.label_statistics import LabelStatistics
 from ...data.labeled_texts import DataSplits
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
@@ -40,6 +40,11 @@ ENCODER_VERSION = 1
 PRETRAINING = "pretraining_"
 _DROPOUT = 0.1
 _MODEL_FILES = ("*.safetensors", "config.json")
+ENCODER_FORM = Form(
+    {"settings": {"source": str}, "source_state": dict, "log": [dict]}, _MODEL_FILES
+)
+
+_ADVICE = "run the stage encoders first (leave --stage out to run all)."
 
 
 @dataclass(frozen=True)
@@ -82,13 +87,13 @@ def run_encoders(context: RunContext) -> dict[str, Any]:
     for name, found in records.items():
         for part in _parts(context, name):
             folder = encoder_folder(context.shared, name, part.name)
-            found[part.name] = finished_record(folder, part.key)
+            found[part.name] = finished_record(folder, part.key, ENCODER_FORM)
             if found[part.name] is None:
                 tasks.append(
                     Task(
                         f"{name}, {part.name}",
                         partial(make, folder, part.key, partial(_run_part, context, name, part)),
-                        f"Stage encoders: {name}, {part.name}, {len(part.rows)} texts.",
+                        f"Stage encoders: {name}, {part.name}, {len(part.rows)} texts",
                         len(part.rows) * part.given.epochs,
                         f"{name}, {part.after}" if part.after and not found[part.after] else None,
                     )
@@ -100,8 +105,38 @@ def run_encoders(context: RunContext) -> dict[str, Any]:
     }
 
 
-def _parts(context: RunContext, name: str) -> list[Part]:
-    """The parts of an encoder in their order: related data first."""
+def finished_encoders(context: RunContext) -> dict[str, Any]:
+    """What `run_encoders` returned for this recipe, on whatever device; nothing is trained.
+
+    Raises:
+        UserError: an encoder is not there, is damaged, or was made from something else.
+    """
+    advice = _ADVICE
+    if given := context.recipe.stages.encoders_from:
+        advice = f"train {given} with this recipe, or leave --encoders_from out."
+    asked = context.recipe.stages.attn_implementation
+    devices = [(bf16, attention) for bf16 in (False, True) for attention in (asked, "eager")]
+    records: dict[str, Any] = {}
+    for name in context.names:
+        records[name] = {}
+        for ways in zip(*(_parts(context, name, device) for device in devices), strict=True):
+            found = fine_tuned(context, name, ways[0].name)
+            if found.key not in [part.key for part in ways]:
+                raise UserError(f"{found.folder} {OTHER_KEY}: {advice}")
+            records[name][ways[0].name] = found.record
+    return records
+
+
+def _parts(
+    context: RunContext, name: str, device: tuple[bool, str | None] | None = None
+) -> list[Part]:
+    """The parts of an encoder in their order: related data first.
+
+    Args:
+        context: the run.
+        name: of the encoder.
+        device: whether it is trained in bf16, and with which attention; by default as here.
+    """
     encoder, steps = context.recipe.encoders[name], context.related.get(name, [])
     stages, where = context.recipe.stages, f"encoders.{name}"
     parts: list[Part] = []
@@ -112,7 +147,7 @@ def _parts(context: RunContext, name: str) -> list[Part]:
             ENCODER_VERSION,
             related.fingerprint(),
             *tokenizer_state(tokenizer_of_one(context.tokenizer, name)),
-            *_training_key(context, name, step),
+            *_training_key(context, name, step, device),
             *before,
         )
         part, rows = f"{PRETRAINING}{place}", np.arange(len(related.labels))
@@ -127,7 +162,7 @@ def _parts(context: RunContext, name: str) -> list[Part]:
         key = fingerprint(
             ENCODER_VERSION,
             context.data_fingerprint,
-            *_training_key(context, name, encoder),
+            *_training_key(context, name, encoder, device),
             folds,
             *before,
         )
@@ -155,10 +190,7 @@ def fine_tuned(context: RunContext, name: str, part: str) -> Finished:
     Raises:
         UserError: the stage has not run, or a file is damaged.
     """
-    return finished_in(
-        encoder_folder(context.shared, name, part),
-        "run the stage encoders first (leave --stage out to run all).",
-    )
+    return finished_in(encoder_folder(context.shared, name, part), _ADVICE, ENCODER_FORM)
 
 
 def fine_tuned_folder(context: RunContext, name: str, part: str) -> Path:
@@ -214,13 +246,16 @@ def _training_settings(given: FineTuning, recipe: TrainingRecipe) -> dict[str, A
     return settings
 
 
-def _training_key(context: RunContext, name: str, given: FineTuning) -> list[Any]:
+def _training_key(
+    context: RunContext, name: str, given: FineTuning, device: tuple[bool, str | None] | None
+) -> list[Any]:
     """What a fine-tuned encoder depends on beside its texts: its source and the settings."""
     encoder, state = context.recipe.encoders[name], context.source_states.get(name) or {}
+    bf16, attention = device or (context.encoders_in_bf16, _attention(context))
     return [
         state if any(state.values()) else [encoder.source, encoder.revision],
         _training_settings(given, context.recipe),
-        [context.encoders_in_bf16, context.recipe.stages.fp16, _attention(context)],
+        [bf16, context.recipe.stages.fp16, attention],
     ]
 
 

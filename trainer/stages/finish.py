@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from typing import Any
 
@@ -12,13 +11,14 @@ from safetensors.torch import load_file as read_top
 from transformers.utils import logging
 
 from ...common.environment import environment
-from ...common.files import replace_folder, write_json
+from ...common.files import remove, replace_folder, replace_text, write_json
 from ...common.finished import RECORD
+from ...inference.model_files import WRITTEN
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..choosing.decision_rules import Decision, choose_decision
 from ..features.cache import FeatureCache
 from ..losses.contrastive import add_projection
-from ..results import System, data_record, score_systems, to_markdown
+from ..results import System, data_record, save_arrays, score_systems, to_markdown
 from ..running.tracking import text_gates
 from .cached_training import build_stack, load_top, top_state
 from .context import RunContext
@@ -47,7 +47,7 @@ def finish_run(context: RunContext, records: dict[str, Any], begin: float) -> di
     results["seconds"] = round(time.monotonic() - begin, 1)
     final = systems[-1]
     model = save_model(context, final)
-    (context.output / "results.md").write_text(to_markdown(results), encoding="utf-8")
+    replace_text(context.output / "results.md", to_markdown(results))
     _save_predictions(context, final, model)
     write_json(context.output / "results.json", results)
     return results
@@ -169,10 +169,10 @@ def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceC
         model.config.decision_scale = decision.scale
     model.config._attn_implementation = None
     partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    remove(partial)
     model.save_pretrained(partial)
     context.tokenizer.save_pretrained(partial)
-    replace_folder(partial, folder, "config.json")
+    replace_folder(partial, folder, "config.json", WRITTEN)
     return model
 
 
@@ -207,4 +207,4 @@ def _save_predictions(
             arrays["gates"] = _joint_outputs(context, split)["gates"]
         else:
             arrays["gates"] = text_gates(model, features)
-        np.savez_compressed(context.output / f"predictions_{split}.npz", **arrays)
+        save_arrays(context.output / f"predictions_{split}.npz", arrays)

@@ -10,7 +10,8 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file as read_top
 
 from ...common.files import fingerprint
-from ...common.finished import Finished, find
+from ...common.finished import Finished, Form, find
+from ..choosing.thresholds import DECISION_FORM
 from ..data_collator import EncodedTextCollator
 from ..parameter_groups import freeze_parts, parameter_groups
 from ..running.checkpoints import newest_checkpoint
@@ -25,6 +26,9 @@ from .meta_and_head import finished_stage, stage_folder
 
 # Raised when the same settings leave something else: the finished stage then runs again.
 JOINT_VERSION = 2
+JOINT_FORM = Form(
+    {"decision": DECISION_FORM, "stack_words": bool}, ("model/*.safetensors", "model/config.json")
+)
 
 
 def run_joint(context: RunContext) -> dict[str, Any]:
@@ -34,12 +38,12 @@ def run_joint(context: RunContext) -> dict[str, Any]:
     predictions here: epochs and thresholds are not, the thresholds stay those of stage `head`.
     """
     work = partial(_train, context)
-    return run_once(stage_folder(context, "joint"), joint_key(context), work)
+    return run_once(stage_folder(context, "joint"), joint_key(context), work, JOINT_FORM)
 
 
 def finished_joint(context: RunContext) -> Finished | None:
     """What this stage left, if it belongs to this recipe and to what stage `head` left."""
-    return find(stage_folder(context, "joint"), joint_key(context))[0]
+    return find(stage_folder(context, "joint"), joint_key(context), form=JOINT_FORM)[0]
 
 
 def joint_key(context: RunContext) -> str:

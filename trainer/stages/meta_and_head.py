@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from safetensors.torch import load_file as read_top
 from safetensors.torch import save_file as save_top
 from transformers.utils import logging
 
+from ...common.errors import UserError
 from ...common.files import fingerprint
-from ...common.finished import Finished, find, finished_in
+from ...common.finished import NUMBER, Finished, Form, find
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..choosing.decision_rules import Decision
+from ..choosing.thresholds import DECISION_FORM
 from ..features.cache import FeatureCache
 from ..running.checkpoints import kept_tensors
 from ..running.once import CHECKPOINTS, run_once
@@ -42,6 +45,14 @@ from .encoders import encoder_parts, weights_digest
 from .features import make_features, probe_gaps, scored_features, training_features
 
 logger = logging.get_logger(__name__)
+STAGE_FORM = Form(
+    {
+        "epoch": int, "objective_by_epoch": [NUMBER], "decision": DECISION_FORM,
+        "probe_gaps": {str: NUMBER}, "stack_words": bool, "loss": {"name": str, "config": dict},
+        "log": [dict], "fold_logs": [[dict]],
+    },
+    ("out_of_fold.safetensors", "seed_*.safetensors", "fold_*.safetensors"),
+)  # fmt: skip
 
 
 def run_meta(context: RunContext) -> dict[str, Any]:
@@ -68,14 +79,19 @@ def stage_folder(context: RunContext, stage: str) -> Path:
 
 
 def finished_stage(context: RunContext, stage: str) -> Finished:
-    """What a stage left, whole and undamaged.
+    """What a stage left for this recipe, whole and undamaged.
 
     Raises:
-        UserError: the stage has not run, or a file is damaged.
+        UserError: the stage has not run, ran on something else, or a file is damaged.
     """
-    return finished_in(
-        stage_folder(context, stage), f"run the stage {stage} first (leave --stage out to run all)."
-    )
+    folder = stage_folder(context, stage)
+    found, problem = find(folder, stage_key(context, stage), form=STAGE_FORM)
+    if found is None:
+        raise UserError(
+            f"{folder} {problem or 'holds no finished work'}: run the stage {stage} first (leave "
+            "--stage out to run all)."
+        )
+    return found
 
 
 def out_of_fold_logits(context: RunContext, stage: str) -> np.ndarray:
@@ -103,9 +119,8 @@ def _run_stage(context: RunContext, stage: str) -> dict[str, Any]:
     make_features(context, ["train", *context.held_out_splits])
     features = training_features(context)
     key = stage_key(context, stage)
-    return run_once(
-        stage_folder(context, stage), key, lambda folder: _train(context, stage, features, folder)
-    )
+    work = partial(_train, context, stage, features)
+    return run_once(stage_folder(context, stage), key, work, STAGE_FORM)
 
 
 def stage_key(context: RunContext, stage: str) -> str:

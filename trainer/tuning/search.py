@@ -19,17 +19,23 @@ from accelerate import PartialState
 
 from ...common.environment import environment
 from ...common.errors import UserError
-from ...common.files import fingerprint, write_json
+from ...common.files import fingerprint, replace_text, write_json
+from ...common.finished import NUMBER, Form
 from ..arguments import TrainingRecipe
 from ..commands import command_main
 from ..features.cache import FeatureCache
 from ..running.once import CHECKPOINTS, run_folder, run_once
 from ..running.processes import join_ranks, prepare_process
 from ..running.progress import announce, duration
-from ..stages.cached_training import build_stack
+from ..stages.cached_training import TOP_VERSION, build_stack
 from ..stages.context import RunContext
-from ..stages.encoders import encoder_parts, run_encoders, weights_digest
-from ..stages.features import training_features
+from ..stages.encoders import (
+    encoder_parts,
+    finished_encoders,
+    run_encoders,
+    weights_digest,
+)
+from ..stages.features import FEATURES_VERSION, training_features
 from ..stages.meta_and_head import (
     choose_out_of_fold,
     stacks_words,
@@ -40,6 +46,7 @@ from ..stages.meta_and_head import (
 from .search_space import SearchSpace, current_values, recipe_lines, space_of
 
 _SCRATCH = "tuning_trial"
+_TRIAL = Form({"epoch": int, "score": NUMBER}, ("fold_*.safetensors",))
 
 
 def hyperparameter_search(
@@ -83,8 +90,7 @@ def _search(
     optuna: Any, context: RunContext, space: SearchSpace, trials: int, seconds: float
 ) -> dict[str, Any]:
     recipe = context.recipe
-    if recipe.stages.encoders_from is None:
-        run_encoders(context)
+    finished_encoders(context) if recipe.stages.encoders_from else run_encoders(context)
     features = training_features(context)
     _, stack_words = stacks_words(context, features)
     study = _open_study(optuna, context.output / "tuning.db", _study_name(context, space))
@@ -109,7 +115,7 @@ def _search(
         raise UserError("No trial was finished: give --trials or --minutes a larger number.")
     outcome = _outcome(context, study, space)
     write_json(context.output / "tuning.json", outcome)
-    (context.output / "tuned.yaml").write_text(outcome["lines"], encoding="utf-8")
+    replace_text(context.output / "tuned.yaml", outcome["lines"])
     return outcome
 
 
@@ -167,6 +173,7 @@ def _study_name(context: RunContext, space: SearchSpace) -> str:
     recipe = context.recipe.to_dict()
     stages, parts = context.recipe.stages, sorted(encoder_parts(context))
     key = fingerprint(
+        [TOP_VERSION, FEATURES_VERSION],
         context.data_fingerprint,
         [weights_digest(context, name, part) for name in context.names for part in parts],
         [stages.cross_fit, stages.seed, stages.head_seeds[0]],
@@ -208,7 +215,7 @@ def _run_trial(
         return run
 
     meta, head = (
-        run_once(stage_folder(trial, stage), stage_key(trial, stage), work(stage))
+        run_once(stage_folder(trial, stage), stage_key(trial, stage), work(stage), _TRIAL)
         for stage in ("meta", "head")
     )
     seconds = round(time.monotonic() - begin, 1)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from damage import flip_bit, forge
 from safetensors.numpy import load_file, save_file
 from tiny_models import LABELS, NASTY_TEXTS
 
 from stacked_emotion import StackedEmotionForSequenceClassification
 from stacked_emotion.common.errors import UserError
-from stacked_emotion.common.files import file_digest
 from stacked_emotion.inference import (
     ModelError,
     OnnxEmotionPredictor,
@@ -81,7 +81,7 @@ def test_float32_scores_are_those_of_torch(
 
 
 def test_report_says_what_was_measured(exported: Path) -> None:
-    report = json.loads((exported / "onnx/report.json").read_text())
+    report = json.loads((exported / "onnx/report.json").read_text())["record"]
     assert report["files"] == {
         "float32": ["model.onnx", "model.onnx.data"],
         "int8": ["model_int8.onnx", "model_int8.onnx.data"],
@@ -162,9 +162,7 @@ def test_one_changed_number_of_large_weights_is_noticed(exported: Path, tmp_path
     weights, report = folder / "model.safetensors", folder / "onnx/report.json"
     tensors = load_file(weights) | {"large": np.zeros(20 << 20, np.uint8)}
     save_file(tensors, weights)
-    report.write_text(
-        json.dumps(json.loads(report.read_text()) | {"weights": file_digest(weights)})
-    )
+    forge(report, {"made_of": ModelFiles(folder).export_inputs()})
     assert ModelFiles(folder).onnx_report()
     for place in (3, 5 << 20, (20 << 20) - 3):
         tensors["large"][place] = 1
@@ -183,11 +181,14 @@ def test_exported_graphs_are_those_that_were_exported(exported: Path, tmp_path: 
     whole = report.read_text()
     for fields, named in (
         ({"files": {"float32": ["../model.onnx"]}}, "files names"),
-        ({"files": {"float32": "model.onnx"}}, "files must have"),
-        ({"files": None}, "files"),
+        ({"files": {"float32": []}}, "files must have"),
+        ({"files": {"float32": "model.onnx"}}, r"report\.json, files\.float32 is missing or of"),
+        ({"files": None}, r"report\.json, files is missing or of"),
         ({"differences": {"onnx float32": {"label_agreement": "good"}}}, "label_agreement"),
+        ({"differences": {"onnx float32": 7}}, "differences.onnx float32 is missing or of"),
+        ({"made_of": None}, "made_of is missing or of"),
     ):
-        report.write_text(json.dumps(json.loads(whole) | fields))
+        forge(report, fields)
         with pytest.raises(ModelError, match=named):
             OnnxEmotionPredictor.from_pretrained(model)
         report.write_text(whole)
@@ -199,6 +200,71 @@ def test_exported_graphs_are_those_that_were_exported(exported: Path, tmp_path: 
             OnnxEmotionPredictor.from_pretrained(model, dtype="float32")
         path.write_bytes(content)
     assert OnnxEmotionPredictor.from_pretrained(model, dtype="float32").predict("نص")
+
+
+def test_one_changed_digit_of_the_report_is_noticed(exported: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(exported, tmp_path / "model"))
+    report = model / "onnx/report.json"
+    report.write_text(
+        report.read_text().replace('"label_agreement": 1.0', '"label_agreement": 0.9')
+    )
+    for load in (
+        lambda: OnnxEmotionPredictor.from_pretrained(str(model)),
+        lambda: StackedEmotionPredictor.from_pretrained(str(model)),
+        lambda: StackedEmotionPredictor.from_pretrained(str(model), backend="openvino"),
+    ):
+        with pytest.raises(ModelError, match=r"onnx is damaged: report\.json is not what"):
+            load()
+
+
+def test_an_export_of_another_configuration_is_not_used(exported: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(exported, tmp_path / "model"))
+    config = json.loads((model / "config.json").read_text())
+    for fields, fits in (
+        ({"thresholds": [0.2, 0.2, 0.2], "_name_or_path": "elsewhere"}, True),
+        ({"encoders": config["encoders"] | {"zeta": config["encoders"]["zeta"] | {"x": 1}}}, False),
+        ({"use_lstm": False}, False),
+    ):
+        (model / "config.json").write_text(json.dumps(config | fields))
+        assert (ModelFiles(model).onnx_report() is not None) is fits
+
+
+def test_an_export_of_sharded_weights_is_pinned(exported: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(exported, tmp_path / "model"))
+    stack = StackedEmotionForSequenceClassification.from_pretrained(model)
+    (model / "model.safetensors").unlink()
+    stack.save_pretrained(model, max_shard_size="100KB")
+    files, report = ModelFiles(model), model / "onnx/report.json"
+    assert len(files.weight_files()) > 1
+    assert files.onnx_report() is None
+    forge(report, {"made_of": files.export_inputs()})
+    assert files.onnx_report() is not None
+    flip_bit(files.weight_files()[-1])
+    assert files.onnx_report() is None
+
+
+def test_a_finished_export_is_used_again_and_a_damaged_one_made_again(
+    tiny_stack_folder: Path, tmp_path: Path
+) -> None:
+    model = Path(shutil.copytree(tiny_stack_folder, tmp_path / "model"))
+    graph, said = model / "onnx/model.onnx", list[str]()
+    check = CheckTexts(["نص", "a b c"], None, "test texts")
+    first = export_onnx(model, check=check)
+    made, content = graph.stat().st_mtime_ns, graph.read_bytes()
+    for place in (graph, model / "model"):
+        (place.parent / "mine.txt").write_text("years of work")
+    assert export_onnx(model, check=check, progress=said.append) == first
+    assert graph.stat().st_mtime_ns == made
+    assert "is finished" in said.pop()
+    flip_bit(graph)
+    (model / "onnx.partial").symlink_to(tmp_path)
+    export_onnx(model, check=check, progress=said.append)
+    assert "the bytes of model.onnx are not those that were written. It is made again." in said[0]
+    assert graph.read_bytes() == content
+    for folder in (model, model / "onnx"):
+        assert (folder / "mine.txt").read_text() == "years of work"
+    assert ModelFiles(model).onnx_report()
+    assert model.is_dir()
 
 
 def test_what_there_is_none_of_is_told(exported: Path, tiny_stack_folder: Path) -> None:

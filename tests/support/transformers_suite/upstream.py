@@ -1,8 +1,8 @@
 """Gets the common tests of the installed transformers: they are in its source distribution.
 
-The source distribution has the mixins, but not the folders beside them. What the mixins import
-from these is written here: an empty test of `generate` and of export, the common fields of a config (with
-the only problem type that a stack has), and the tests of two pipelines.
+The source distribution has the mixins, but not the folders beside them. What the mixins import from
+these is written here: an empty test of `generate` and of export, the tests of two pipelines, and
+the common fields of a config, with the only problem type that a stack has.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def test_tasks_run_in_children_with_one_thread_and_in_order(
     one, two = tmp_path / "one", tmp_path / "two"
     tasks = [
         Task("first", partial(write_slowly, one)),
-        Task("second", partial(about_this_process, one, two), "It begins.", after="first"),
+        Task("second", partial(about_this_process, one, two), "It begins", after="first"),
         Task("third", partial(about_this_process, two, tmp_path / "three"), after="second"),
     ]
     found = run_tasks(tasks, 2, "Tests")
