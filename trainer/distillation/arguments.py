@@ -22,8 +22,8 @@ from ...common.settings import (
     refuse_secrets,
 )
 from ...data.arguments import DataArguments
-from ..arguments import Optimization
 from ..recipe import recipe_file
+from ..training_sections import Optimization
 
 
 @dataclass

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from accelerate import PartialState
+from transformers import TrainerCallback
+
+_SECONDS = 0.5
+_listeners: list[Callable[[float], None]] = []
 
 
 def announce(message: str) -> None:
@@ -30,9 +36,9 @@ class Remaining:
         sizes: the size of each part, such as its texts.
     """
 
-    def __init__(self, sizes: Sequence[int]) -> None:
+    def __init__(self, sizes: Sequence[float]) -> None:
         self.sizes = list(sizes)
-        self.done, self.measured, self.seconds = 0, 0, 0.0
+        self.done, self.measured, self.seconds = 0, 0.0, 0.0
 
     def __str__(self) -> str:
         text = f"{self.done + 1} of {len(self.sizes)}"
@@ -61,3 +67,38 @@ def duration(seconds: float) -> str:
         return "less than a minute"
     hours, rest = divmod(minutes, 60)
     return f"about {hours} h {rest:02} min" if hours else f"about {minutes} min"
+
+
+def listen_to_progress(listener: Callable[[float], None]) -> None:
+    """Call a function twice a second with the share of the work that is done.
+
+    Progress bars and loss lines are then not shown: the listener shows something else.
+    """
+    last = 0.0
+
+    def now_and_then(share: float) -> None:
+        nonlocal last
+        if time.monotonic() - last > _SECONDS:
+            last = time.monotonic()
+            listener(share)
+
+    _listeners[:] = [now_and_then]
+
+
+def has_listener() -> bool:
+    """Whether someone else shows the progress of this process."""
+    return bool(_listeners)
+
+
+def report_progress(share: float) -> None:
+    """Tell the listener, if there is one, how much of the work is done, from 0 to 1."""
+    for listener in _listeners:
+        listener(share)
+
+
+class ProgressReport(TrainerCallback):
+    """Reports the steps of a `Trainer`."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Report the share of the steps."""
+        report_progress(state.global_step / max(1, state.max_steps))
