@@ -131,6 +131,7 @@ class Probe:
             return self._handled(Path(shutil.copytree(self.folder, f"{folder}/repository")))
 
     def _handled(self, folder: Path) -> dict[str, Any]:
+        sys.path.insert(0, str(folder))  # as the toolkit of the endpoints does
         spec = importlib.util.spec_from_file_location("handler", folder / "handler.py")
         assert spec is not None
         assert spec.loader is not None
