@@ -6,8 +6,8 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
-from ..common.tables import markdown_table
 from ..common.inert_text import printable
+from ..common.tables import markdown_table
 from .decisions import Decision
 
 
