@@ -338,6 +338,11 @@ def test_it_opens_and_runs_again_from_its_recipe(distilled: Path) -> None:
         run.predict(["فرحان"])
     again = parse_distillation(["--config", str(distilled / "recipe.yaml"), "--optim", "adafactor"])
     assert again.options.training_arguments == {"optim": "adafactor"}
-    assert again.to_dict() == run.recipe | {"optim": "adafactor"}
+    own = {
+        k: v
+        for k, v in run.recipe.items()
+        if k not in ("language", "label_definitions", "examples")
+    }
+    assert again.to_dict() == own | {"optim": "adafactor"}  # the rest is the teacher's
     with pytest.raises(UserError, match=r"--output_dri is not known|did you mean '--output_dir'"):
         parse_distillation(["--output_dri", "x"])
