@@ -50,7 +50,7 @@ def test_two_processes_run_every_stage(
     assert done.returncode == 0, done.stderr[-4000:]
     said = done.stderr
     assert said.count(" on cpu, 2 processes, ") == 1
-    assert said.count("Stage encoders: zeta, final, 45 texts.") == 1
+    assert said.count("Stage encoders: zeta, final, 45 texts") == 1
     assert done.stdout.count("The finished model is in") == 1
     results = json.loads((tmp_path / "run/results.json").read_text(encoding="utf-8"))
     assert list(results["systems"]) == ["zeta", "alpha", "average", "meta", "stack", "joint"]
