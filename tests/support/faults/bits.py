@@ -14,7 +14,7 @@ from stacked_emotion.common.finished import RECORD, find
 
 from .campaign import Verdicts, World, attack, difference, live
 
-_NUMBERS = re.compile(r"\d[\d.e+-]*")
+_NUMBERS = re.compile(r"-?\d[\d.e+-]*")
 _KINDS = ((r"\d+", "#"), (r"tiny_\w+|unigram|wordpiece|bytes", "NAME"), (r"\w+\.py$", "*.py"))
 
 
@@ -70,7 +70,7 @@ def _other_text(output: Path, whole: Path) -> str | None:
     return None
 
 
-@attack("bits of a run", tries=1000, small=1, minutes=6)
+@attack("bits of a run", tries=1000, small=0, minutes=6)
 def flips_of_a_run(world: World, tries: int) -> Verdicts:
     """At most one try for each kind of file."""
     yield from _flips(world, world.trained, world.train, tries)
