@@ -14,7 +14,7 @@ from stacked_emotion.common.finished import RECORD, find
 
 from .campaign import Verdicts, World, attack, difference, live
 
-_NUMBERS = re.compile(r"-?\d[\d.e+-]*")
+_NUMBERS = re.compile(r"\d[\d.e+-]*")
 _KINDS = ((r"\d+", "#"), (r"tiny_\w+|unigram|wordpiece|bytes", "NAME"), (r"\w+\.py$", "*.py"))
 
 
@@ -61,13 +61,17 @@ def _other_text(output: Path, whole: Path) -> str | None:
     """Which of the files for people says something else than before, numbers aside."""
     for name in ("results.json", "results.md", "recipe.yaml", "model/config.json"):
         texts = [
-            _NUMBERS.sub("#", (folder / name).read_bytes().decode("utf-8", "replace"))
+            _NUMBERS.sub("#", _text(folder / name).replace(str(folder), ""))
             for folder in (output, whole)
             if (folder / name).exists()
         ]
-        if texts and texts[0].replace(str(output), "") != texts[-1].replace(str(whole), ""):
+        if texts and texts[0] != texts[-1]:
             return f"{name} is not what it was"
     return None
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8", "replace")
 
 
 @attack("bits of a run", tries=1000, small=0, minutes=6)
