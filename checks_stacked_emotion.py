@@ -162,8 +162,8 @@ def _plain(value: Any) -> bool:
     return isinstance(value, str | int | float | list | tuple)
 
 
-def check_heads(heads: Any, names: list[str]) -> None:
-    """Pooling and activation of each encoder's head.
+def check_heads(heads: Any, encoders: Mapping[str, Any], names: list[str]) -> None:
+    """Pooling, activation and layers of each encoder's head.
 
     Raises:
         ValueError: an unknown encoder, key or value.
@@ -174,12 +174,22 @@ def check_heads(heads: Any, names: list[str]) -> None:
         field = f"encoder_heads[{name!r}]"
         require(head is None or isinstance(head, Mapping), field, head, "an object")
         for key, value in (head or {}).items():
+            if key == "layers":
+                _check_layers(f"{field}: layers", value, encoders[name])
+                continue
             allowed = _HEAD_CHOICES.get(key)
             known = value is None or isinstance(value, str)
             if allowed is None or not known or value not in allowed:
                 raise ValueError(
                     f"{field}: {key}={value!r} is not known; allowed are {_HEAD_CHOICES}."
                 )
+
+
+def _check_layers(field: str, layers: Any, encoder: Any) -> None:
+    last = getattr(encoder, "num_hidden_layers", None) or 0
+    known = isinstance(layers, list | tuple) and all(map(is_integer, layers))
+    fits = known and len(set(layers)) == len(layers) and all(0 <= layer <= last for layer in layers)
+    require(fits, field, layers, f"a list of different layers from 0 to {last}")
 
 
 def check_encoder_sizes(name: str, config: Any) -> None:

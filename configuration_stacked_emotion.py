@@ -68,7 +68,8 @@ class StackedEmotionConfig(PreTrainedConfig):
             an attribute: `from_pretrained(folder, marbert={"hidden_dropout_prob": 0.3})`.
         encoder_heads: how each encoder's own head reads its hidden states, by name:
             `{"pooling": "mean" | "first", "activation": None | "tanh" | "gelu" | "relu"}`. With an
-            activation the head has a dense layer before its output layer.
+            activation the head has a dense layer before its output layer. With `"layers": [6, 12]`
+            it reads these hidden layers side by side (0: the embeddings).
         stacking_level: "word", or "sentence" to stack one mean vector per text.
         use_word_embeddings: stack the word vectors; else only the encoders' logits.
         use_meta_learner: learn gates and a meta vector; else every encoder has the same gate.
@@ -156,7 +157,7 @@ class StackedEmotionConfig(PreTrainedConfig):
         self.encoder_names = list(self.encoder_names) or list(self.encoders)
         self.encoder_heads = {name: {} for name in self.encoder_names} | self.encoder_heads
         self._check_encoders()
-        check_heads(self.encoder_heads, self.encoder_names)
+        check_heads(self.encoder_heads, self.encoders, self.encoder_names)
         self.encoder_heads = {
             name: _HEAD_DEFAULTS | dict(head or {}) for name, head in self.encoder_heads.items()
         }
@@ -248,7 +249,7 @@ class StackedEmotionConfig(PreTrainedConfig):
         if not self.encoder_names and not self.encoders:
             return  # the bare default, which transformers makes to compare with
         self._check_encoders()
-        check_heads(self.encoder_heads, self.encoder_names)
+        check_heads(self.encoder_heads, self.encoders, self.encoder_names)
         check_label_fields(self)
 
     def _check_encoders(self) -> None:

@@ -67,6 +67,8 @@ class EncoderHead(nn.Module):
         pooling: "mean" over the attended sub-words, or the "first" one.
         activation: None for one linear layer; else a dense layer with this activation before it.
         dropout: probability before the output layer.
+        layers: hidden layers that it reads side by side, 0 for the embeddings; by default the
+            encoder's output.
     """
 
     def __init__(
@@ -76,17 +78,26 @@ class EncoderHead(nn.Module):
         pooling: str,
         activation: str | None,
         dropout: float,
+        layers: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.pooling = pooling
         self.activation = activation
+        self.layers = list(layers)
+        width = hidden_size * max(1, len(self.layers))
         if activation is not None:
-            self.dense = nn.Linear(hidden_size, hidden_size)
+            self.dense = nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(hidden_size, num_labels)
+        self.output = nn.Linear(width, num_labels)
+
+    def read(self, output: Any) -> Tensor:
+        """What an encoder's output holds for this head: (B, S, width)."""
+        if not self.layers:
+            return output.last_hidden_state
+        return torch.cat([output.hidden_states[layer] for layer in self.layers], dim=-1)
 
     def forward(self, hidden_states: Tensor, attention_mask: Tensor) -> Tensor:
-        """(B, S, hidden) and (B, S) to logits (B, L)."""
+        """(B, S, width) and (B, S) to logits (B, L)."""
         if self.pooling == "mean":
             pooled = masked_mean(hidden_states, attention_mask)
         else:

@@ -60,7 +60,7 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             size = config.encoders[name].hidden_size
             self.add_module(
                 f"head_{name}",
-                EncoderHead(size, labels, head["pooling"], head["activation"], config.dropout),
+                EncoderHead(size, labels, dropout=config.dropout, **head),
             )
         sizes = [config.encoders[name].hidden_size for name in names]
         # Only what the logits depend on has weights: DDP wants a gradient for every parameter.
@@ -210,9 +210,9 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             ids = input_ids[:, : lengths[index], index]
             pad = encoder.config.pad_token_id
             ids = ids.masked_fill(mask == 0, 0 if pad is None else pad)
-            options: dict[str, Any] = {}
-            if output_hidden_states:
-                options["output_hidden_states"] = output_hidden_states
+            head, options = getattr(self, f"head_{name}"), {}
+            if head.layers or output_hidden_states:
+                options["output_hidden_states"] = bool(head.layers) or output_hidden_states
             if output_attentions:
                 options["output_attentions"] = True
             try:
@@ -227,8 +227,8 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
                     f"{getattr(encoder.config, 'max_position_embeddings', '?')}: are the tokenizer "
                     "and the model from the same folder?"
                 ) from error
+            logits.append(head(head.read(output), mask))
             states = output.last_hidden_state
-            logits.append(getattr(self, f"head_{name}")(states, mask))
             parts.append(pool_words(states, word_index[:, : lengths[index], index], words))
             all_states.append(selected_layers(output.get("hidden_states"), output_hidden_states))
             all_attentions.append(selected_layers(output.get("attentions"), output_attentions))

@@ -177,6 +177,8 @@ def add_settings(
     for path, (default_title, hint, entry) in entries.items():
         if section_of(hint) is hint and not hasattr(hint, "shorthand"):
             continue  # a section without a shorthand, which no single option can set
+        if "." in path and get_origin(hint) is list and section_of(hint):
+            continue  # listed once, at the top level
         title = entry.get("group", default_title)
         if title not in groups:
             groups[title] = parser.add_argument_group(title)

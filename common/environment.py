@@ -1,17 +1,41 @@
-"""Where a result was made: versions, hardware and the state of the code."""
+"""Where a result was made: versions, hardware, the state of the code; and what is secret there."""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "huggingface-hub")
+
+SECRET = re.compile(
+    r"hf_[A-Za-z0-9]{16,}|hf_oauth_\w+|ghp_[A-Za-z0-9]{20,}|github_pat_\w{20,}|sk-[A-Za-z0-9_-]{20,}"
+    r"|AKIA[A-Z0-9]{16}|xox[abps]-[\w-]{10,}|glpat-[\w-]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+)
+"""What looks like a token or a private key."""
+SECRET_KEY = re.compile(
+    r"(^|_)(token|api_?key|access_?key|key_?id|passw(or)?d|pass|secret|credential|auth)s?(_|$)",
+    re.IGNORECASE,
+)
+"""Names of what is secret."""
+_SHORTEST_SECRET = 6
+
+
+def secret_variables() -> dict[str, str]:
+    """The environment variables whose name or value is that of a secret."""
+    found = {}
+    for name, value in os.environ.items():
+        random = re.fullmatch(r"[A-Za-z0-9_+=-]{20,}", value) and all(
+            re.search(kind, value) for kind in ("[0-9]", "[a-z]", "[A-Z]")
+        )
+        named = SECRET_KEY.search(name) and not value.isdigit()
+        if len(value) >= _SHORTEST_SECRET and (named or random):
+            found[name] = value
+    return found
 
 
 def environment(recipe: str | Path | None = None) -> dict[str, Any]:
@@ -25,6 +49,8 @@ def environment(recipe: str | Path | None = None) -> dict[str, Any]:
         where files differ from it; and `repositories`, `commit` and `dirty` of the `package` and of
         the `recipe`, null where there is no repository.
     """
+    import torch
+
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

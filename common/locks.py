@@ -18,10 +18,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from .disk import disk_errors
+from .environment import SECRET
 from .errors import UserError
 from .files import parse_json
 
-_SECRET = re.compile(r"hf_\w+|(?<=token[ =])\S+")
+_SECRET = re.compile(rf"{SECRET.pattern}|hf_\w+|(?<=token[ =])\S+")
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 
 

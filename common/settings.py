@@ -1,7 +1,8 @@
 """Settings as nested dataclasses: read from YAML or keywords, checked, merged and written back.
 
 A dataclass field is a key. A field that holds a dataclass is a section, a `dict[str, Section]` is a
-section with names of its own, and a section may have:
+section with names of its own, a `list[Section]` holds sections without names, and a section may
+have:
 
 - `shorthand`: the key that a plain value stands for (`marbert: UBC-NLP/MARBERT`);
 - `aliases`: other names of its keys;
@@ -23,12 +24,29 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
+from .environment import SECRET, secret_variables
 from .errors import UserError, did_you_mean, shorten
 from .files import replace_text
 
 Section = TypeVar("Section")
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _WORDS = dict.fromkeys(_YES, True) | dict.fromkeys(_NO, False)
+
+
+def refuse_secrets(values: Mapping[str, Any]) -> None:
+    """Refuse settings with a token or a key: they are written to files that people share.
+
+    Raises:
+        UserError: with the path of the setting, never its value.
+    """
+    known = set(secret_variables().values())
+    for path, value in by_path(values).items():
+        texts = [str(entry) for entry in (value if isinstance(value, list) else [value])]
+        if any(SECRET.search(text) or text in known for text in texts):
+            raise UserError(
+                f"{path} holds a secret, and settings are written to recipe.yaml and results.json. "
+                "Leave it out: programs read their tokens from the environment."
+            )
 
 
 def option(default: Any, text: str, **more: Any) -> Any:
@@ -137,10 +155,10 @@ def hints_of(kind: type) -> dict[str, Any]:
 
 
 def section_of(hint: Any) -> Any:
-    """The dataclass of a section's type, or of the values of a `dict[str, Section]`; else None."""
+    """The dataclass of a section's type, or of those in a dict or list of sections; else None."""
     if is_dataclass(hint):
         return hint
-    values = get_args(hint)[1:] if get_origin(hint) is dict else ()
+    values = get_args(hint)[-1:] if get_origin(hint) in (dict, list) else ()
     return values[0] if values and is_dataclass(values[0]) else None
 
 
@@ -247,6 +265,9 @@ def convert(hint: Any, value: Any, source: str, where: str) -> Any:
     if kind is dict and isinstance(value, Mapping):
         sections = {str(k): convert(inner[1], v, source, f"{where}.{k}") for k, v in value.items()}
         return Whole(sections) if isinstance(value, Whole) else sections
+    if kind is list and section_of(hint) and isinstance(value, (list, tuple, str, Mapping)):
+        entries = value if isinstance(value, (list, tuple)) else [value]
+        return [checked(inner[0], e, source, f"{where}.{i}") for i, e in enumerate(entries)]
     if kind is list and isinstance(value, (list, tuple)):
         return [convert(inner[0], entry, source, where) for entry in value]
     if kind is Literal:
@@ -292,6 +313,8 @@ def describe(hint: Any) -> str:
         return f"one of {', '.join(map(str, inner))}"
     if kind in (Union, types.UnionType):
         return " or ".join(describe(member) for member in inner if member is not type(None))
+    if kind is list and section_of(hint):
+        return "a list of sections with `key: value` lines"
     if kind is list:
         return f"a list ([…]) of {describe(inner[0]).split(' ', 1)[1]}s"
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
@@ -349,6 +372,8 @@ def build(kind: type[Section], values: Mapping[str, Any], path: str = "") -> Sec
                 default: Any = entry.default_factory
                 below = {} if default is MISSING else plain(default())
                 value = build(inside, merged(below, value), where)
+            elif inside is not None and isinstance(value, list):
+                value = [build(inside, v, f"{where}.{i}") for i, v in enumerate(value)]
             elif inside is not None:
                 value = {key: build(inside, v, f"{where}.{key}") for key, v in value.items()}
             given[name] = value
@@ -382,6 +407,8 @@ def plain(settings: Any) -> dict[str, Any]:
             found[entry.name] = plain(value)
         elif isinstance(value, dict):
             found[entry.name] = {k: plain(v) if is_dataclass(v) else v for k, v in value.items()}
+        elif isinstance(value, list):
+            found[entry.name] = [plain(v) if is_dataclass(v) else v for v in value]
         else:
             found[entry.name] = value
     return found

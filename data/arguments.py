@@ -80,7 +80,9 @@ class DataArguments:
     labels_column: str | None = option(
         None, "one column of labels; default: the one called labels, label or emotions"
     )
-    label_format: LabelFormat | None = option(None, "their kind; default: the one that fits")
+    label_format: LabelFormat | None = option(
+        None, "kind of the labels; default: the one that fits"
+    )
     label_separator: str | None = option(
         None, "sign between two names, also tab, newline or ' '; default: found in the column"
     )
@@ -106,7 +108,7 @@ class DataArguments:
         "auto", "csv: fields may be in double quotes; auto: csv in .csv, none in .tsv and .txt"
     )
     encoding: str | None = option(
-        None, "of text files, such as WINDOWS-1256; default: UTF-8, or UTF-16 by its mark"
+        None, "encoding of text files, such as WINDOWS-1256; default: UTF-8 or UTF-16"
     )
     sheet: str | None = option(None, "sheet of an Excel file; default: the only one")
     max_train_samples: int | None = option(

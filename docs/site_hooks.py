@@ -29,73 +29,71 @@ REFERENCE = {
     "runs": (
         "Train and runs",
         "Training from Python, and what a finished run holds.",
-        ["train", "Run", "runs.Results", "register"],
+        "train Run runs.Results register",
     ),
     "inference": (
         "Prediction",
         "Predictors, explanations, whole files, and exports for CPUs.",
-        [
-            *(f"inference.{name}" for name in (
-                "StackedEmotionPredictor", "Prediction", "Predictions", "TextScores", "explain",
-                "Explanation", "WordExplanation", "html_page", "predict_file", "BulkReport",
-                "PartitionPredictor", "export_onnx", "OnnxEmotionPredictor", "Limits",
-                "ModelError",
-            )),
-        ],
+        (
+            "inference.StackedEmotionPredictor inference.text_predictor.TextPredictor "
+            "inference.Prediction inference.Predictions inference.TextScores inference.explain "
+            "inference.Explanation inference.WordExplanation inference.without_word "
+            "inference.html_page inference.predict_file inference.BulkReport "
+            "inference.PartitionPredictor inference.export_onnx inference.OnnxEmotionPredictor "
+            "inference.Limits inference.Summary inference.ModelError"
+        ),
     ),
     "model": (
         "Model and tokenizer",
         "The remote code that every saved stack carries. It needs only torch and transformers.",
-        [
-            "StackedEmotionConfig", "StackedEmotionModel",
-            "StackedEmotionForSequenceClassification", "StackedEmotionTokenizer",
-            "pipeline_stacked_emotion.StackedEmotionPipeline",
-        ],
+        (
+            "StackedEmotionConfig StackedEmotionModel StackedEmotionForSequenceClassification "
+            "StackedEmotionTokenizer pipeline_stacked_emotion.StackedEmotionPipeline"
+        ),
     ),
     "trainer": (
         "Trainer and data",
         "The Trainer, the keys of a recipe, and labeled texts.",
-        [
-            *(f"trainer.{name}" for name in (
-                "StackedEmotionTrainer", "TrainingRecipe", "run_training", "choose_thresholds",
-                "DataArguments", "LabeledTexts", "load_labeled_texts", "LabelStatistics",
-                "UserError",
-            )),
-        ],
+        (
+            "trainer.StackedEmotionTrainer trainer.TrainingRecipe trainer.parse_recipe "
+            "trainer.run_training trainer.choose_thresholds trainer.DataArguments "
+            "trainer.LabeledTexts trainer.load_labeled_texts trainer.LabelStatistics "
+            "trainer.UserError"
+        ),
     ),
     "losses": (
         "Losses",
         "Every loss takes logits and labels of shape (texts, labels) and returns named parts.",
-        [
-            *(f"trainer.losses.{name}" for name in (
-                "build_loss", "loss_options", "EmotionLoss", "HybridLoss",
-                "BinaryCrossEntropyLoss", "WeightedBinaryCrossEntropyLoss", "CorrelationLoss",
-                "ContrastiveLoss", "FocalLoss", "AsymmetricLoss", "LabelCorrelationAwareLoss",
-            )),
-        ],
+        (
+            "trainer.losses.build_loss trainer.losses.loss_options trainer.losses.EmotionLoss "
+            "trainer.losses.HybridLoss trainer.losses.BinaryCrossEntropyLoss "
+            "trainer.losses.WeightedBinaryCrossEntropyLoss trainer.losses.CorrelationLoss "
+            "trainer.losses.ContrastiveLoss trainer.losses.FocalLoss trainer.losses.AsymmetricLoss "
+            "trainer.losses.LabelCorrelationAwareLoss"
+        ),
     ),
     "metrics": (
         "Metrics",
         "The metrics of SemEval-2018 E-c and more, in numpy and for `evaluate`.",
-        [
-            *(f"trainer.metrics.{name}" for name in (
-                "emotion_scores", "jaccard_per_row", "average_precision",
-                "expected_calibration_error", "paired_bootstrap", "BootstrapResult",
-                "MultilabelEmotion",
-            )),
-        ],
+        (
+            "trainer.metrics.emotion_scores trainer.metrics.decide trainer.metrics.jaccard_per_row "
+            "trainer.metrics.average_precision trainer.metrics.expected_calibration_error "
+            "trainer.metrics.paired_bootstrap trainer.metrics.BootstrapResult "
+            "trainer.metrics.MultilabelEmotion"
+        ),
     ),
     "hub_card": (
         "Publishing",
-        "Model card, plots, publishing, verification and the demo app.",
-        [
-            *(f"hub_card.{name}" for name in (
-                "publish", "Publication", "check_model", "CheckReport", "verify_published",
-                "RunRecord", "plot_run", "terms_of", "publish_metric", "publish_space", "demo_app",
-            )),
-        ],
+        "Model card, plots, publishing, checks and the demo app.",
+        (
+            "hub_card.publish hub_card.Publication hub_card.check_model hub_card.CheckReport "
+            "hub_card.verify_published hub_card.RunRecord hub_card.card_content "
+            "hub_card.CardContent hub_card.plot_run hub_card.terms_of "
+            "hub_card.publish_metric hub_card.publish_space "
+            "hub_card.demo_app"
+        ),
     ),
-}  # fmt: skip
+}
 """Page: its title, one sentence, and the names it documents."""
 
 
@@ -119,7 +117,7 @@ def on_files(files: Any, config: Any) -> Any:
     for source in FILES:
         files.append(File.generated(config, source, abs_src_path=str(ROOT / source)))
     for name, (title, about, entries) in REFERENCE.items():
-        body = "".join(f"\n::: stacked_emotion.{entry}\n" for entry in entries)
+        body = "".join(f"\n::: stacked_emotion.{entry}\n" for entry in entries.split())
         page = f"# {title}\n\n{about}\n{body}"
         files.append(File.generated(config, f"reference/{name}.md", content=page))
     page = "\n".join(_command_line())

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import os
 import re
 import socket
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import get_token
 
+from ..common.environment import SECRET, SECRET_KEY, secret_variables
 from ..common.errors import UserError
 
 LOCAL = "a local folder"
@@ -27,15 +27,7 @@ _ASSIGNED = re.compile(r"([A-Za-z][\w.-]*=)(.+)", re.DOTALL)
 _LOCAL_KEY = re.compile(
     r"(^|_)(dir|folder|file|path)s?$|^(run_name|recipe_file|encoders_from|teacher_run|teacher_scores)$"
 )
-_SECRET_KEY = re.compile(
-    r"(^|_)(token|api_?key|access_?key|key_?id|passw(or)?d|pass|secret|credential|auth)s?(_|$)",
-    re.IGNORECASE,
-)
 _MACHINE_KEY = re.compile(r"(^|_)(host|host_?name|user|user_?name|login)$", re.IGNORECASE)
-_SECRET = re.compile(
-    r"hf_[A-Za-z0-9]{16,}|hf_oauth_\w+|ghp_[A-Za-z0-9]{20,}|github_pat_\w{20,}|sk-[A-Za-z0-9_-]{20,}"
-    r"|AKIA[A-Z0-9]{16}|xox[abps]-[\w-]{10,}|glpat-[\w-]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-)
 _TEXTS = (".json", ".md", ".py", ".txt", ".svg", ".css", ".html", ".jsonl")
 _SHORTEST = 6
 _LONGEST_FILE = 50_000_000
@@ -110,7 +102,7 @@ def refuse_secrets(folder: Path) -> None:
     Raises:
         UserError: with the file and the kind of secret, never the secret itself.
     """
-    own, variables = get_token(), dict(_secret_variables())
+    own, variables = get_token(), secret_variables()
     for file in sorted(folder.rglob("*")):
         if not file.is_file() or file.suffix not in _TEXTS:
             continue
@@ -118,7 +110,7 @@ def refuse_secrets(folder: Path) -> None:
             continue  # vocabularies hold all kinds of strings
         text = file.read_text(encoding="utf-8", errors="replace")
         kind = None
-        if found := _SECRET.search(text):
+        if found := SECRET.search(text):
             kind = found[0][:4] + "…"
         elif own and len(own) > _SHORTEST and own in text:
             kind = "your own Hub token"
@@ -160,7 +152,7 @@ def _is_path(text: str) -> bool:
 
 
 def _is_private(key: str, value: Any) -> bool:
-    private = _SECRET_KEY.search(key) or _MACHINE_KEY.search(key)
+    private = SECRET_KEY.search(key) or _MACHINE_KEY.search(key)
     return bool(private) and not isinstance(value, bool | int | float)
 
 
@@ -170,14 +162,3 @@ def _names_of_this_machine() -> list[str]:
     with contextlib.suppress(KeyError, OSError):  # a user without an entry in the system's list
         names.append(getpass.getuser())
     return [name for name in names if len(name) >= 4 and name.lower() not in _ORDINARY_NAMES]
-
-
-def _secret_variables() -> Iterator[tuple[str, str]]:
-    """Environment variables whose name or value is that of a secret."""
-    for name, value in os.environ.items():
-        random = re.fullmatch(r"[A-Za-z0-9_+=-]{20,}", value) and all(
-            re.search(kind, value) for kind in ("[0-9]", "[a-z]", "[A-Z]")
-        )
-        named = _SECRET_KEY.search(name) and not value.isdigit()
-        if len(value) >= _SHORTEST and (named or random):
-            yield name, value

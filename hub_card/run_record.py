@@ -197,6 +197,17 @@ class RunRecord:
         return {name: _source(known.get(name)) for name in self.encoder_names}
 
     @property
+    def related_data(self) -> dict[str, list[dict[str, Any]]]:
+        """The steps on related data that encoders were fine-tuned on first, by encoder name."""
+        known = self.results.get("encoders") or {}
+        entries = {name: known.get(name) for name in self.encoder_names}
+        return {
+            name: entry["pretraining"]
+            for name, entry in entries.items()
+            if isinstance(entry, Mapping) and entry.get("pretraining")
+        }
+
+    @property
     def teacher_source(self) -> str:
         """What a student was distilled from: a Hub ID, or that it was a local folder."""
         return self.teacher_id or (LOCAL if self._teacher()[0] else "a stack that was not recorded")
@@ -325,7 +336,10 @@ class RunRecord:
             key: value
             for key, value in settings.items()
             if (key.split(".")[0] not in DESCRIBED and not key.startswith("encoders."))
-            or value != settings.get(re.sub(r"^encoders\.\w+", "encoder_defaults", key))
+            or (
+                not key.endswith(".pretraining")  # sections, which the card shows elsewhere
+                and value != settings.get(re.sub(r"^encoders\.\w+", "encoder_defaults", key))
+            )
         }
 
 

@@ -17,6 +17,7 @@ _HOMES = {
     "StackedEmotionPredictor": "predictor",
     "Explanation": "explanations.explanation",
     "WordExplanation": "explanations.explanation",
+    "Summary": "summary",
     "explain": "explanations.explain",
     "without_word": "explanations.explain",
     "html_page": "explanations.rendering",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from .predictions import Predictions as Predictions
     from .predictions import TextScores as TextScores
     from .predictor import StackedEmotionPredictor as StackedEmotionPredictor
+    from .summary import Summary as Summary
 
 __all__ = list(_HOMES)
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -22,6 +22,7 @@ from .backends.openvino import OPENVINO_DTYPES, OpenVinoRunner
 from .backends.weight_conversion import check_finite, converted_weights
 from .decisions import Decision
 from .model_files import CONFIG, TOKENIZER, ModelError, ModelFiles
+from .summary import Summary
 from .text_predictor import BATCH_TOKENS, Runner, TextPredictor
 
 BACKENDS = ("auto", "torch", "onnx", "openvino")
@@ -97,7 +98,7 @@ class StackedEmotionPredictor(TextPredictor):
         decision: Decision, runner: Runner, *options: str,
     ) -> None:  # fmt: skip
         tokenizer.check_model(config)
-        self.tokenizer = tokenizer
+        self.tokenizer, self.config = tokenizer, config
         encoder = AlignedBatchEncoder.from_settings(tokenizer._settings(), tokenizer.backends)
         super().__init__(encoder, decision, runner, *options)
 
@@ -150,6 +151,11 @@ class StackedEmotionPredictor(TextPredictor):
         with files.reading(TOKENIZER):
             self._set_up(tokenizer, config, decision, runner, long_texts, pooling, files.location)
         return self.verified(files)
+
+    @property
+    def summary(self) -> Summary:
+        """Encoders, parts, labels and thresholds at a glance."""
+        return Summary(self.config)
 
     @property
     def model(self) -> StackedEmotionForSequenceClassification:

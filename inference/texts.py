@@ -12,8 +12,8 @@ def texts_of(given: Any, column: str | None = None) -> tuple[list[str], Any]:
     """The texts as a list.
 
     Args:
-        given: a text, or texts in a list, tuple, array, pandas Series or DataFrame, or a
-            `datasets.Dataset`.
+        given: a text, or texts in a list, tuple, array (of numpy or Arrow), pandas Series or
+            DataFrame, Arrow table, or a data set of `datasets`, also an iterable one.
         column: the column of texts of a DataFrame or data set; by default its only column, or
             the only one with a usual name, such as `text` or `tweet`.
 
@@ -32,6 +32,8 @@ def texts_of(given: Any, column: str | None = None) -> tuple[list[str], Any]:
         raise UserError(f"Give one split of the data set: one of {quoted(names)}.")
     if names is not None:
         given_texts = given[_column(list(names), column)]
+    elif column is not None and hasattr(given, "features"):  # a stream without known columns
+        given_texts = (row.get(column) for row in given)
     elif column is not None:
         raise UserError(
             f"There is no column {column!r}: text= is for a DataFrame or a data set, not for "
@@ -45,6 +47,8 @@ def texts_of(given: Any, column: str | None = None) -> tuple[list[str], Any]:
         given_texts = given
     index = getattr(given_texts, "index", None)
     index = None if callable(index) else index  # lists have a method of that name
+    if hasattr(given_texts, "to_pylist"):  # Arrow
+        given_texts = given_texts.to_pylist()
     return list(checked(given_texts, index)), index
 
 
@@ -58,7 +62,7 @@ def checked(texts: Iterable[Any], index: Any = None) -> Iterator[str]:
         raise UserError("Give a list of texts: [text] for a single one.")
     for position, text in enumerate(texts):
         if not isinstance(text, str):
-            label = "" if index is None else f" (index {shorten(index[position])})"
+            label = "" if index is None else f" (index {shorten(_plain(index[position]))})"
             raise UserError(
                 f"texts[{position}]{label} is {type(text).__name__} ({shorten(text)}), not str: "
                 "drop it or turn it into a text."
@@ -66,17 +70,25 @@ def checked(texts: Iterable[Any], index: Any = None) -> Iterator[str]:
         yield text
 
 
+def _plain(value: Any) -> Any:
+    """A value of numpy as one of Python."""
+    return value.item() if hasattr(value, "item") else value
+
+
 def _column(names: Sequence[Any], column: str | None) -> Any:
     if column is None:
         from ..data.columns import TEXT_COLUMNS
 
-        usual = [name for name in names if str(name).lower() in TEXT_COLUMNS]
-        if len(usual) == 1 or len(names) == 1:
-            return (usual or list(names))[0]
-        raise UserError(f"Which column has the texts? Set text= to one of {quoted(names)}.")
+        usual = {name for name in names if str(name).lower() in TEXT_COLUMNS}
+        found = usual or set(names)
+        if len(found) != 1:
+            raise UserError(f"Which column has the texts? Set text= to one of {quoted(names)}.")
+        column = found.pop()
     if column not in names:
         raise UserError(
             f"There is no column {column!r}{did_you_mean(column, map(str, names))}; there are "
             f"{quoted(names)}. Set text=."
         )
+    if list(names).count(column) > 1:
+        raise UserError(f"There are {list(names).count(column)} columns {column!r}: rename one.")
     return column

@@ -60,7 +60,7 @@ def test_the_help_of_every_command_looks_the_same(
             r"  (-h, --help|--[a-z0-9_.]+|[A-Z/]+)( [^a-z ].*?| [a-z0-9|_]+)?( …)?  +(\S.*)", line
         )
         assert shown, line  # one line, one spelling, and a word in capitals or the choices
-        assert not shown[4].endswith("."), line
+        assert not shown[4].endswith((".", "…")), line
         assert not re.match("(?!Hub|Markdown)[A-Z][a-z]+ ", shown[4]), line
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import importlib.util
 import itertools
 import os
 import re
@@ -200,11 +201,13 @@ def test_yaml_blocks_are_parts_of_recipes(name: str) -> None:
 
 
 def test_the_recipe_in_the_docs_is_one() -> None:
-    (text,) = blocks("docs/training.md", "yaml")
+    text, related = blocks("docs/training.md", "yaml")
     recipe = make_recipe(checked(TrainingRecipe, yaml.safe_load(text), "docs: "), None)
     assert recipe.encoders["marbert"].epochs == 7
     assert recipe.encoders["arabert"].epochs == 5
     assert recipe.head.training_arguments == {"lr_scheduler_type": "cosine"}
+    recipe = make_recipe(checked(TrainingRecipe, yaml.safe_load(related), "docs: "), None)
+    assert [len(recipe.encoders[name].pretraining) for name in ("e5", "arabert")] == [1, 0]
 
 
 class _NavLoader(yaml.SafeLoader):
@@ -231,6 +234,20 @@ def test_the_site_lists_every_page() -> None:
     assert len(listed) == len(set(listed))
 
 
+def test_the_reference_has_every_public_name() -> None:
+    pytest.importorskip("mkdocstrings", reason="needs the extra docs")
+    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / "docs/site_hooks.py")
+    assert spec
+    assert spec.loader
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    entries = " ".join(names for *_, names in hooks.REFERENCE.values()).split()
+    shown = {name.rsplit(".", 1)[-1] for name in entries}
+    for module in ("", ".inference", ".trainer", ".trainer.metrics", ".hub_card"):
+        public = set(importlib.import_module(f"stacked_emotion{module}").__all__)
+        assert public - shown == {name for name in public if name.isupper() or name[0] == "_"}
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("mkdocstrings", reason="needs the extra docs")
@@ -254,6 +271,8 @@ def test_the_site_builds_and_loads_nothing_from_elsewhere(site: Path) -> None:
         assert [target for target in loaded if re.match(r"(https?:)?//", target)] == [], page
     runs = (site / "reference/runs.html").read_text(encoding="utf-8")
     assert 'id="stacked_emotion.train"' in runs
+    prediction = (site / "reference/inference.html").read_text(encoding="utf-8")
+    assert 'id="stacked_emotion.inference.text_predictor.TextPredictor.predict_proba"' in prediction
     start = (site / "index.html").read_text(encoding="utf-8")
     assert not re.search(r'(href|src)="?docs/', start)
     assert 'src="images/space_arabic_desktop.png"' in start

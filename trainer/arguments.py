@@ -15,14 +15,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from ..common.errors import UserError, did_you_mean
 from ..common.settings import (
     Whole,
     build,
     checked,
-    extras,
     flat,
     hidden,
     merged,
@@ -31,151 +30,18 @@ from ..common.settings import (
     plain,
 )
 from ..data.arguments import DataArguments
+from .training_sections import (
+    EncoderSettings,
+    EncoderTraining,
+    HeadTraining,
+    JointTraining,
+    MetaTraining,
+    RelatedData,
+)
 
 STAGES = ("encoders", "meta", "head", "joint")
 LANGUAGE_CODE = re.compile(r"[a-z]{2,3}|multilingual")
 _E5 = re.compile(r"(^|[-_/])e5([-_]|$)")
-
-
-@dataclass
-class LossSettings:
-    """A loss by its name, and its own options.
-
-    Raises:
-        UserError: an unknown loss or option.
-    """
-
-    shorthand: ClassVar[str] = "name"
-    name: str = option("weighted_bce", "bce, weighted_bce, focal, asymmetric, lca or hybrid")
-    options: dict[str, Any] = option({}, "options of the loss, such as correlation_weight")
-
-    def __post_init__(self) -> None:
-        from .losses import LOSSES, loss_options
-
-        if self.name not in LOSSES:
-            near = did_you_mean(self.name, LOSSES)
-            raise UserError(f"Unknown loss {self.name!r}{near}; known are {', '.join(LOSSES)}.")
-        known = loss_options(self.name)
-        for name in self.options:
-            if name not in known:
-                raise UserError(
-                    f"The loss {self.name!r} has no option {name!r}{did_you_mean(name, known)}; it "
-                    f"has {', '.join(known) or 'none'}."
-                )
-
-
-def _loss(name: str, **options: Any) -> Any:
-    text = "loss by name: bce, weighted_bce, focal, asymmetric, lca, hybrid"
-    return field(default_factory=lambda: LossSettings(name, options), metadata={"help": text})
-
-
-@dataclass
-class Optimization:
-    """How something is trained. Any further key is a field of `transformers.TrainingArguments`."""
-
-    aliases: ClassVar[dict[str, str]] = {
-        "num_train_epochs": "epochs",
-        "per_device_train_batch_size": "batch_size",
-        "warmup_steps": "warmup",
-    }
-    epochs: float = option(5.0, "epochs")
-    learning_rate: float | None = option(
-        None, "learning rate of the encoder; default 2.5e-5 * (768 / hidden size)^2"
-    )
-    batch_size: int = option(32, "texts per step and device")
-    weight_decay: float = option(0.01, "weight decay of matrices")
-    warmup: float = option(0.1, "warm-up steps, or below 1 their share of all steps")
-    training_arguments: dict[str, Any] = extras()
-
-    @classmethod
-    def extra_types(cls) -> dict[str, Any]:
-        """Fields of `TrainingArguments` and their types; a text says why one cannot be set."""
-        from .training_arguments import field_types
-
-        return field_types()
-
-
-@dataclass
-class EncoderTraining(Optimization):
-    """How an encoder is fine-tuned."""
-
-    head_factor: float = option(
-        10.0, "learning rate of the encoder's head, as a multiple of the encoder's"
-    )
-    layer_decay: float = option(
-        1.0, "learning rate of a layer, as a multiple of that of the layer above"
-    )
-    frozen_layers: int = option(
-        -1, "layers that are not trained, from the embeddings up; -1 freezes nothing"
-    )
-    lora_rank: int = option(0, "train LoRA adapters of this rank instead (peft); 0 for none")
-    lora_alpha: float = option(16.0, "scale of the LoRA adapters")
-    consistency: float = option(
-        0.0, "weight of R-Drop, the agreement of two passes with different dropout"
-    )
-    loss: LossSettings = _loss("weighted_bce")
-
-    def __post_init__(self) -> None:
-        if self.lora_rank < 0:
-            raise UserError(f"lora_rank is {self.lora_rank}; it must be at least 0.")
-
-
-@dataclass
-class EncoderSettings(EncoderTraining):
-    """An encoder: where it comes from, how it reads a text, and how it is fine-tuned."""
-
-    shorthand: ClassVar[str] = "source"
-    source: str = option("", "Hub ID or folder")
-    revision: str | None = option(None, "commit, tag or branch of the Hub ID")
-    prefix: str | None = option(
-        None, "text put before every text; e5 models get 'query: ' by default"
-    )
-    user_placeholder: str | None = option(None, "replaces user names for this encoder")
-    link_placeholder: str | None = option(None, "replaces links for this encoder")
-
-
-@dataclass
-class MetaTraining(Optimization):
-    """How stage `meta` trains the meta-learner."""
-
-    epochs: int = option(3, "epochs at most; the best one is kept")
-    learning_rate: float = option(1e-3, "learning rate")
-    loss: LossSettings = _loss("weighted_bce")
-
-    @classmethod
-    def extra_types(cls) -> dict[str, Any]:
-        """As in other stages, but for what would change the number of epochs."""
-        from .training_arguments import field_types
-
-        return field_types() | {
-            name: "this stage keeps every epoch by itself"
-            for name in field_types()
-            if name.startswith("save_") or name == "max_steps"
-        }
-
-
-@dataclass
-class HeadTraining(MetaTraining):
-    """How stage `head` trains the Bi-LSTM and the classifier."""
-
-    epochs: int = option(4, "epochs at most; the best one is kept")
-    learning_rate: float = option(5e-4, "learning rate")
-    loss: LossSettings = _loss("hybrid")
-
-
-@dataclass
-class JointTraining(Optimization):
-    """How stage `joint` trains the whole stack; its loss is that of stage `head`."""
-
-    epochs: float = option(1.0, "epochs")
-    learning_rate: float = option(5e-6, "learning rate of the encoders")
-    head_factor: float = option(20.0, "learning rate of the other parts, as a multiple of it")
-    layer_decay: float = option(
-        1.0, "learning rate of a layer, as a multiple of that of the layer above"
-    )
-    frozen_parts: list[str] = option(
-        [], "not trained: encoder names, encoders, heads, stack_norm, meta_learner, lstm, …"
-    )
 
 
 @dataclass
@@ -218,6 +84,9 @@ class StageArguments:
     )
     train_encoders: list[str] = option(
         [], "fine-tune only these, so that machines can share the work", metavar="NAME"
+    )
+    jobs: int = option(
+        1, "encoder parts trained at a time, each in a process of its own with one thread"
     )
     seed: int = option(0, "seed of the folds and of the encoders")
     head_seeds: list[int] = option(
@@ -270,6 +139,8 @@ class StageArguments:
                 raise UserError(f"{name} is empty; known are {', '.join(known)}.")
         if self.cross_fit == 1 or self.cross_fit < 0:
             raise UserError(f"cross_fit is {self.cross_fit}; it must be 0 or at least 2.")
+        if self.jobs < 1:
+            raise UserError(f"jobs is {self.jobs}; it must be at least 1.")
         if not self.head_seeds:
             raise UserError("head_seeds is empty; at least one seed is needed.")
 
@@ -309,6 +180,7 @@ class TrainingRecipe:
     Attributes:
         data: where the labeled texts are.
         encoders: the encoders by name, in the order of the stack.
+        pretraining: related data for each encoder that names none.
         encoder_defaults: what an encoder does not say itself.
         meta: stage `meta`.
         head: stage `head`.
@@ -326,6 +198,10 @@ class TrainingRecipe:
                   "metavar": "NAME=SOURCE"},
     )  # fmt: skip
     stages: StageArguments = flat(StageArguments, "run")
+    pretraining: list[RelatedData] = option(
+        [], "related labeled texts to fine-tune the encoders on first, one file per step",
+        metavar="FILE", group="encoders",
+    )  # fmt: skip
     encoder_defaults: EncoderTraining = option(
         EncoderTraining, "stage encoders (one encoder: --encoders.NAME.epochs …)"
     )

@@ -58,13 +58,13 @@ def freeze_parts(model: StackedEmotionForSequenceClassification, names: list[str
     for name in names:
         if name not in parts:
             raise UserError(
-                f"joint_frozen_parts: there is no part {name!r}{did_you_mean(name, list(parts))}; "
+                f"joint.frozen_parts: there is no part {name!r}{did_you_mean(name, list(parts))}; "
                 f"there are {', '.join(parts)}."
             )
         for module in parts[name]:
             module.requires_grad_(False)
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise UserError("joint_frozen_parts leaves nothing to be trained in stage joint.")
+        raise UserError("joint.frozen_parts leaves nothing to be trained in stage joint.")
 
 
 def parameter_groups(

@@ -13,9 +13,18 @@ from typing import Any
 
 from ..common.command_line import Parser, add_settings, settings_given
 from ..common.errors import UserError
-from ..common.settings import Whole, build, checked, merged, read_yaml
+from ..common.settings import (
+    Whole,
+    build,
+    checked,
+    hints_of,
+    merged,
+    read_yaml,
+    refuse_secrets,
+)
 from ..recipes import RECIPES
 from .arguments import TrainingRecipe
+from .training_sections import EncoderSettings, FineTuning
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 SECTIONS = ("encoder_defaults", "meta", "head", "joint")
@@ -75,14 +84,18 @@ def make_recipe(settings: Mapping[str, Any], config: str | Path | None = None) -
     """
     file = read_recipe(config) if config else {}
     values = merged(file, settings)
+    refuse_secrets(values)
     if isinstance(settings.get("encoders"), Whole):
         known = file.get("encoders", {})
         values["encoders"] = {
             name: merged(_kept(known.get(name, {}), given), dict(given))
             for name, given in settings["encoders"].items()
         }
+    shared = dict(values.pop("encoder_defaults", {}))
+    values["encoder_defaults"] = {k: v for k, v in shared.items() if k != "pretraining"}
+    shared["pretraining"] = shared.get("pretraining") or values.pop("pretraining", [])
     values["encoders"] = {
-        name: merged(values.get("encoder_defaults", {}), dict(given))
+        name: _with_pretraining(merged(shared, dict(given)))
         for name, given in values.get("encoders", {}).items()
     }
     for given in values["encoders"].values():
@@ -101,6 +114,13 @@ def make_recipe(settings: Mapping[str, Any], config: str | Path | None = None) -
             )
     recipe = build(TrainingRecipe, values)
     return replace(recipe, source=str(recipe_file(config)) if config else None)
+
+
+def _with_pretraining(encoder: dict[str, Any]) -> dict[str, Any]:
+    """An encoder's settings, in which each step on related data is trained as the encoder is."""
+    own = {*hints_of(EncoderSettings)} - {*hints_of(FineTuning)} | {"epochs"}
+    training = {name: value for name, value in encoder.items() if name not in own}
+    return encoder | {"pretraining": [merged(training, step) for step in encoder["pretraining"]]}
 
 
 def _kept(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

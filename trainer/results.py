@@ -281,6 +281,20 @@ def to_markdown(results: dict[str, Any]) -> str:
                     f"[{entry['low']:+.4f}, {entry['high']:+.4f}]"
                 )
         lines.append("")
+    related = [
+        [
+            name,
+            ", ".join(step["sources"]),
+            step["texts"],
+            step["left_out"],
+            ", ".join(step["labels"]),
+        ]
+        for name, encoder in results.get("encoders", {}).items()
+        for step in encoder.get("pretraining", ())
+    ]
+    if related:
+        header = ["encoder", "first fine-tuned on", "texts", "left out", "labels"]
+        lines += ["## Related data", "", markdown_table(header, related), ""]
     seconds = results["seconds_by_part"].items()
     times = markdown_table(["part", "seconds"], [(part, f"{value:.0f}") for part, value in seconds])
     lines += ["## Time", "", times, "", f"Hardware: {results['environment']['hardware']}.", ""]

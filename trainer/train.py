@@ -17,7 +17,6 @@ from .commands import command_main
 from .results import to_markdown
 from .running.once import main_rank_alone, run_folder
 from .running.processes import join_ranks, prepare_process
-from .running.progress import announce
 from .stages.context import RunContext
 from .stages.encoders import finished_encoders, run_encoders
 from .stages.finish import finish_run
@@ -46,9 +45,7 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
         UserError: bad data, options or folders, each with how to fix it.
     """
     begin = time.monotonic()
-    ranks = join_ranks()
-    if ranks.num_processes > 1:
-        announce(f"{ranks.num_processes} processes, this one on {ranks.device.type}.")
+    join_ranks()
     context = RunContext.load(recipe)
     chosen = recipe.stages.stage
     if chosen == ["encoders"]:  # several machines may share this work, an encoder each

@@ -12,7 +12,7 @@ from accelerate import PartialState
 from transformers import TrainingArguments
 
 from ..common.errors import UserError
-from .arguments import Optimization
+from .training_sections import Optimization
 
 _OF_THE_RUN = "the run sets it"
 _SEED = "set the run's own seeds instead"

@@ -24,11 +24,11 @@ from .terms import Term
 TEMPLATES = Path(__file__).parent.parent / "templates"
 PLOT_TEXTS = {
     "class_wise_f1": "Bar chart of each label's F1 on the {split} split, with its precision, "
-    "recall and support: F1 goes from {f1}",
+    "recall and support: F1 {f1}",
     "label_correlation": "Two matrices of phi coefficients between labels: in the data, and as "
     "the model gives them",
     "precision_recall": "One precision-recall curve per label on the {split} split: the average "
-    "precision goes from {ap}",
+    "precision {ap}",
     "encoder_use": "Stacked bars: how much each of {encoders} counts for each label, and box plots "
     "of how that varies between texts",
     "training_curves": "Line charts of the training losses, and of the out-of-fold objective by "
@@ -221,9 +221,13 @@ class CardContent:
                 score = record.score(str(record.published_system), split, f"{metric}_{label}")
                 found += [] if score is None else [(score.mean, label)]
         if not found:
-            return "label to label"
+            return "by label"
         (best, highest), (worst, lowest) = max(found), min(found)
-        return f"{best:.2f} ({in_markdown(highest)}) to {worst:.2f} ({in_markdown(lowest)})"
+        if f"{best:.2f}" == f"{worst:.2f}":
+            return f"is {best:.2f} for every label"
+        return (
+            f"goes from {best:.2f} ({in_markdown(highest)}) to {worst:.2f} ({in_markdown(lowest)})"
+        )
 
     @property
     def license_words(self) -> str:

@@ -49,6 +49,7 @@ def card_sections(record: RunRecord) -> dict[str, Any]:
         "weak_labels": _weak_labels(record),
         "splits": _splits(record),
         "inventories": _inventories(record),
+        "related": _related(record),
         "stages": _stages(record),
         "losses": _losses(record),
         "environment": _environment(record),
@@ -175,6 +176,15 @@ def _inventories(record: RunRecord) -> list[dict[str, Any]]:
                       if value not in (None, "")],
         })  # fmt: skip
     return found
+
+
+def _related(record: RunRecord) -> list[tuple[str, str, str, str]]:
+    """What encoders were fine-tuned on first: encoder, data, texts and labels."""
+    return [
+        (name, ", ".join(step["names"]), f"{step['texts']:,}", ", ".join(step["labels"]))
+        for name, steps in record.related_data.items()
+        for step in steps
+    ]
 
 
 def _stages(record: RunRecord) -> list[tuple[str, str, str]]:

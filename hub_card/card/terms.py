@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..privacy import LOCAL
+from ..privacy import LOCAL, public_text
 from ..run_record import RunRecord
 from .known_data import known_data
 
@@ -61,6 +61,14 @@ def terms_of(record: RunRecord, token: str | None = None, ask_hub: bool = True) 
         if license is None and ask_hub:
             license = _license(data, "dataset", token)
         terms.append(Term("data", data, license or NOT_KNOWN, f"{HUB}/datasets/{data}"))
+    related = {
+        name: source
+        for steps in record.related_data.values()
+        for step in steps
+        for name, source in zip(step["names"], step["sources"], strict=True)
+    }
+    for name, source in related.items():
+        terms.append(Term("data", f"{public_text(source)} ({name})", NOT_KNOWN))
     return terms
 
 

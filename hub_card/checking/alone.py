@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 import tempfile
 import traceback
@@ -120,17 +121,30 @@ class Probe:
         return answers
 
     def handler(self) -> dict[str, Any]:
-        """Scores and labels by `handler.py`, as an Inference Endpoint would give them."""
-        spec = importlib.util.spec_from_file_location("handler", self.folder / "handler.py")
+        """Scores and labels by `handler.py`, as an Inference Endpoint would give them.
+
+        An endpoint has plain files; those of the Hub's cache are links, so they are copied.
+        """
+        if self.place == str(self.folder.resolve()):
+            return self._handled(self.folder)
+        with tempfile.TemporaryDirectory() as folder:
+            return self._handled(Path(shutil.copytree(self.folder, f"{folder}/repository")))
+
+    def _handled(self, folder: Path) -> dict[str, Any]:
+        sys.path.insert(0, str(folder))  # as the toolkit of the endpoints does
+        spec = importlib.util.spec_from_file_location("handler", folder / "handler.py")
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules["handler"] = module  # its dataclasses look themselves up there
         spec.loader.exec_module(module)
-        handler = module.EndpointHandler(str(self.folder))
-        stored = handler({"inputs": self.texts, "parameters": {"threshold": "stored"}})
+        handler = module.EndpointHandler(str(folder))
+        scored, stored = list[Any](), list[Any]()
+        for text in self.texts:  # one at a time: a request has a limit
+            scored += handler({"inputs": [text]})
+            stored += handler({"inputs": [text], "parameters": {"threshold": "stored"}})
         return {
-            "scores": self._gap_of(handler({"inputs": self.texts})),
+            "scores": self._gap_of(scored),
             "labels": [sorted(entry["label"] for entry in row) for row in stored],
         }
 

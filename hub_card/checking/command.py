@@ -22,7 +22,7 @@ def _add_check_options(check: Parser) -> None:
     check.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON too")
     check.add_argument(
         "--test_file",
-        help="labeled texts that results.json has figures of; default: those of the run, if there",
+        help="labeled texts that results.json has figures of; default: those of the run",
     )
     add_settings(check, DataArguments, only=READING_OPTIONS, heading="reading")
     check.set_defaults(run=partial(_check, check))

@@ -75,7 +75,8 @@ def _encoder_losses(stage: Mapping[str, Any]) -> dict[str, list[Curve]]:
     """Logged losses by encoder: those of the run on all rows last."""
     found = {}
     for name, parts in stage.items():
-        order = sorted(parts, key=lambda part: part == "final")
+        own = [part for part in parts if not part.startswith("pretraining_")]
+        order = sorted(own, key=lambda part: part == "final")
         curves = [_curve(parts[part].get("log") or []) for part in order]
         if any(len(steps) for steps, _ in curves):
             found[name] = curves

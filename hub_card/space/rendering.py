@@ -87,11 +87,12 @@ def words(explanation: Explanation) -> str:
         pieces.append(in_html(explanation.text[position : word.start]))
         strength = _STRONGEST * abs(word.contribution) / largest
         color = FOR if word.contribution >= 0 else AGAINST
-        trusted = max(word.gates, key=lambda name: word.gates[name])
+        trusted = _trusted(word.gates)
+        trusts = f"; trusts {in_html(trusted)}" if trusted else ""
         pieces.append(
             f'<span class="se-word" data-contribution="{word.contribution:.5f}" '
             f'style="background:rgba({color},{strength:.2f})" '
-            f'title="{word.contribution:+.3f}; trusts {in_html(trusted)}">'
+            f'title="{word.contribution:+.3f}{trusts}">'
             f"{in_html(word.word)}</span>"
         )
         position = word.end
@@ -112,20 +113,25 @@ def words(explanation: Explanation) -> str:
     )
 
 
+def _trusted(gates: Mapping[str, float]) -> str:
+    """The most trusted encoder; empty where there is only one."""
+    return max(gates, key=lambda name: gates[name]) if len(gates) > 1 else ""
+
+
 def _word_table(explanation: Explanation) -> str:
-    rows = []
+    rows, column = [], ""
     for word in explanation.words:
-        trusted = max(word.gates, key=lambda name: word.gates[name])
+        cells = f"<td>{word.contribution:+.3f}</td>"
+        if trusted := _trusted(word.gates):
+            cells += f"<td><bdi>{in_html(trusted)}</bdi> {word.gates[trusted]:.2f}</td>"
+            column = "<th>most trusted encoder</th>"
         rows.append(
-            f'<tr><td class="se-word-cell"><bdi>{in_html(word.word)}</bdi></td>'
-            f"<td>{word.contribution:+.3f}</td>"
-            f"<td><bdi>{in_html(trusted)}</bdi> {word.gates[trusted]:.2f}</td></tr>"
+            f'<tr><td class="se-word-cell"><bdi>{in_html(word.word)}</bdi></td>{cells}</tr>'
         )
     return (
         '<details><summary>Word by word</summary><div class="se-scroll"><table><thead><tr>'
         f'<th class="se-word-cell">word</th><th>{UNITS[explanation.method]}</th>'
-        f"<th>most trusted encoder</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        "</details>"
+        f"{column}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
     )
 
 

@@ -37,9 +37,11 @@ class _FlatStack(nn.Module):
             encoder = self.model.get_encoder(name)
             pad = encoder.config.pad_token_id
             ids = ids.masked_fill(mask == 0, 0 if pad is None else pad)
-            states = encoder(input_ids=ids, attention_mask=mask, return_dict=True).last_hidden_state
-            logits.append(self.model.get_encoder_head(name)(states, mask))
-            parts.append(pool_words(states, index, word_mask.shape[1]))
+            head = self.model.get_encoder_head(name)
+            options = {"output_hidden_states": True} if head.layers else {}
+            output = encoder(input_ids=ids, attention_mask=mask, return_dict=True, **options)
+            logits.append(head(head.read(output), mask))
+            parts.append(pool_words(output.last_hidden_state, index, word_mask.shape[1]))
         return self.model(
             word_embeddings=torch.cat(parts, dim=-1),
             word_mask=word_mask,

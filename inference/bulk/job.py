@@ -23,7 +23,7 @@ from .parts import FORMATS, part_suffix, write_lines, write_part
 from .predictions import Columns, answer
 from .processes import Processes
 from .rows import Chunk, JsonRows, Problem, Source, choose_text_column
-from .sources import open_source
+from .sources import expected_rows, open_source
 
 PART_ROWS = 4096
 # Raised when the same rows come to other answers: parts of both are then not joined.
@@ -203,15 +203,19 @@ class _Job:
         """Do this process's missing parts; number of all parts and rows."""
         count = rows = 0
         with tqdm(
-            total=self.source.total, unit="rows", unit_scale=True, desc=Path(self.source.name).name,
-            disable=self.processes.rank > 0,
+            total=expected_rows(self.source), unit="rows", unit_scale=True,
+            desc=Path(self.source.name).name, disable=self.processes.rank > 0,
         ) as bar:  # fmt: skip
             for chunk in self.source.chunks(part_rows):
                 mine = chunk.number % self.processes.count == self.processes.rank
                 if mine and not self.ledger.has(chunk):
                     self._predict(chunk)
+                    assert self.predictor is not None
+                    where = f"{self.predictor.backend} on {self.predictor.runner.device}"
+                    bar.set_postfix_str(where, refresh=False)
                 count, rows = chunk.number + 1, rows + len(chunk.rows)
                 bar.update(len(chunk.rows))
+            bar.total = rows
         return count, rows
 
     def _predict(self, chunk: Chunk) -> None:

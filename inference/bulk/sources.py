@@ -59,6 +59,18 @@ def open_source(
     return _RowSource(rows) if isinstance(rows, Rows) else _ArrowSource(rows)
 
 
+def expected_rows(source: Source) -> int | None:
+    """The number of rows, or of a text file the number of its lines, which is near it.
+
+    None where neither is known.
+    """
+    file = source.facts.get("file")
+    if source.total is not None or file is None:
+        return source.total
+    with Path(file).open("rb") as stream:
+        return sum(piece.count(b"\n") for piece in iter(lambda: stream.read(1 << 20), b""))
+
+
 def _is_blank(path: Path) -> bool:
     """Whether a file has at most blank lines; a large one is not read."""
     return path.stat().st_size < 1 << 16 and not path.read_bytes().strip()

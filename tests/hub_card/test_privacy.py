@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_models import LABELS
+from tiny_runs import tiny_run_options
 
+from stacked_emotion.cli import main as cli
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.hub_card import RunRecord, publish, terms_of
 from stacked_emotion.hub_card.privacy import is_hub_id, public_text, public_values, refuse_secrets
+from stacked_emotion.hub_card.space.publishing import model_facts, space_folder
 
 MARKER, HOST, USER = "zq7marker", "zq8host", "zq9user"
 SPELLINGS = [
@@ -162,3 +166,56 @@ def test_a_secret_in_a_field_stops_publishing(
     with pytest.raises(UserError, match="looks like a secret") as caught:
         publish(run, "user/emotions", "mit", languages=["ar"], dry_run=True, plots=False)
     assert "hf_QQ" not in str(caught.value)
+
+
+SECRETS = {
+    name: f"zq{number}{'Fake' if number % 2 else 'fake'}secret{number}of{number}mine"
+    for number, name in enumerate(
+        ("HF_TOKEN", "MY_SECRET_TOKEN", "DB_PASSWORD", "OPENAI_API_KEY", "PLAIN", "WANDB_NOTES",
+         "AWS_ACCESS_KEY_ID", "http_proxy_login", "RUN_NAME", "TRAINER_AUTH")
+    )
+}  # fmt: skip
+
+
+def files_with(folder: Path, words: Iterable[str]) -> dict[str, list[str]]:
+    """The files of a folder whose name or content has one of the words."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        content = path.read_bytes() if path.is_file() else b""
+        if has := [word for word in words if word.encode() in content or word in name]:
+            found[name] = has
+    return found
+
+
+def test_no_file_of_any_command_has_a_secret(
+    tiny_encoder_folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    no_hub: None,
+) -> None:  # fmt: skip
+    """Train, distill, export, publish and the Space, with secrets in the environment."""
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("socket.gethostname", lambda: HOST)
+    monkeypatch.setattr("getpass.getuser", lambda: USER)
+    home = tmp_path / "zq4home"
+    run, student = home / "run", home / "student"
+    assert cli(["train", *tiny_run_options(tiny_encoder_folders, run)]) == 0
+    data = tiny_run_options({"zeta": home, "alpha": home}, student)[:8]
+    options = [
+        "--model", str(run / "model"), "--student", str(tiny_encoder_folders["zeta"]),
+        "--output_dir", str(student), "--epochs", "1", "--seeds", "0", "--held_out_folds", "1",
+        "--max_length", "40",
+    ]  # fmt: skip
+    assert cli(["distill", *data, *options]) == 0
+    assert cli(["export", str(run)]) == 0
+    assert files_with(home, SECRETS.values()) == {}
+    private = ["zq4home", HOST, USER, str(Path.home()) + "/", str(tiny_encoder_folders["zeta"])]
+    for folder in (run, student):
+        publication = publish(
+            folder, "user/emotions", "mit", dry_run=True, languages=["ar"], plots=False
+        )
+        found = files_with(publication.folder, [*SECRETS.values(), *private])
+        assert found == {}, folder
+    space = home / "space"
+    space_folder(space, "user/emotions", "0" * 40, model_facts(str(run / "repository")))
+    assert files_with(space, [*SECRETS.values(), *private]) == {}

@@ -8,6 +8,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pandas
+import pyarrow
 import pytest
 
 from stacked_emotion.common.errors import UserError
@@ -24,6 +25,10 @@ FRAME = pandas.DataFrame({"id": [1, 2, 3], "Text": TEXTS}, index=["a", "b", "c"]
         (TEXTS, None), (tuple(TEXTS), None), (np.array(TEXTS), None), (iter(TEXTS), None),
         (pandas.Series(TEXTS), None), (FRAME, None), (FRAME, "Text"), (FRAME[["Text"]], None),
         (FRAME.rename(columns={"Text": "what"})[["what"]], None),
+        (pyarrow.array(TEXTS), None), (pyarrow.table({"Text": TEXTS}), None),
+        (datasets.Dataset.from_pandas(FRAME).to_iterable_dataset(), "Text"),
+        (datasets.IterableDataset.from_generator(
+            lambda: ({"Text": text} for text in TEXTS)), "Text"),
         (datasets.Dataset.from_pandas(FRAME), "Text"), (datasets.Dataset.from_pandas(FRAME), None),
     ],
 )  # fmt: skip
@@ -41,6 +46,16 @@ def test_one_text_and_nothing() -> None:
     ("given", "column", "message"),
     [
         (["a", None], None, r"texts\[1\] is NoneType"),
+        (["a", "b", float("nan")], None, r"texts\[2\] is float \(nan\)"),
+        (["a", 7], None, r"texts\[1\] is int \(7\)"),
+        (["a", ["b"]], None, r"texts\[1\] is list \(\['b'\]\)"),
+        (
+            pandas.Series(["a", pandas.NA], index=[4, 9], dtype="string"),
+            None,
+            r"texts\[1\] \(index 9\) is NAType",
+        ),
+        (pandas.concat([FRAME, FRAME], axis=1), "Text", "2 columns 'Text'"),
+        (pandas.concat([FRAME, FRAME], axis=1), None, "2 columns 'Text'"),
         (["a", b"b"], None, r"texts\[1\] is bytes"),
         (pandas.Series(["a", 3.5], index=["x", "y"]), None, r"texts\[1\] \(index 'y'\) is float"),
         (FRAME.assign(Text=["a", None, "c"]), "Text", r"texts\[1\] \(index 'b'\)"),

@@ -111,7 +111,8 @@ def test_shards_elsewhere_are_refused(folder: Path, outside: Path, name: Any) ->
 @pytest.mark.parametrize(
     "index",
     ["", "{", "[]", "null", "7", "[" * 100_000, "{}", '{"weight_map": []}', '{"weight_map": {}}',
-     '{"metadata": {}, "weight_map": {}}', '{"metadata": 7, "weight_map": {"a": "x.safetensors"}}'],
+     '{"metadata": {}, "weight_map": {}}',
+     '{"metadata": 7, "weight_map": {"a": "model-00001-of-00001.safetensors"}}'],
 )  # fmt: skip
 def test_a_malformed_index_is_one_error(folder: Path, index: str) -> None:
     shard(folder, index)

@@ -14,14 +14,13 @@ from safetensors.numpy import load_file
 
 from ...common.files import replace_folder
 from ...common.finished import find
-from ...tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..arguments import TrainingRecipe
 from ..choosing.decision_rules import Decision
 from ..data_collator import EncodedTexts
 from ..features.cache import open_cache
 from ..features.writer import FeatureCacheWriter
 from ..results import System
-from ..stages.context import RunContext
+from ..stages.context import RunContext, tokenizer_of_one
 from ..stages.features import features_folder, features_layout, scored_features, training_features
 from ..stages.meta_and_head import run_head, run_meta, scored_logits, stage_folder, stage_key
 from .variants import FULL, Variant
@@ -112,16 +111,7 @@ def _one_encoder(full: RunContext, recipe: TrainingRecipe, name: str) -> RunCont
     """The context of a stack of one encoder; its features are cut out of the run's."""
     recipe = replace(recipe, encoders={name: recipe.encoders[name]})
     index = full.names.index(name)
-    whole = full.tokenizer
-    tokenizer = StackedEmotionTokenizer(
-        [name],
-        {name: whole.backends[name]},
-        {name: whole.encoder_pad_ids[name]},
-        encoder_prefixes={k: v for k, v in whole.encoder_prefixes.items() if k == name},
-        placeholders={k: v for k, v in whole.placeholders.items() if k == name},
-        normalization=whole.normalization,
-        model_max_length=whole.model_max_length,
-    )
+    tokenizer = tokenizer_of_one(full.tokenizer, name)
     encoded = {}
     for split, texts in full.encoded.items():
         cut = {key: values[:, [index]] for key, values in texts.encodings.items()}

@@ -11,10 +11,19 @@ from typing import Any, Literal
 
 from ...common.command_line import Parser, add_settings, settings_given
 from ...common.errors import UserError
-from ...common.settings import build, checked, flat, merged, option, plain, read_yaml
+from ...common.settings import (
+    build,
+    checked,
+    flat,
+    merged,
+    option,
+    plain,
+    read_yaml,
+    refuse_secrets,
+)
 from ...data.arguments import DataArguments
-from ..arguments import Optimization
 from ..recipe import recipe_file
+from ..training_sections import Optimization
 
 
 @dataclass
@@ -174,4 +183,6 @@ def distillation_of(parser: Parser, options: Namespace) -> Distillation:
     """
     file = recipe_file(options.config) if options.config else None
     below = checked(Distillation, read_yaml(file), f"{file}: ") if file else {}
-    return build(Distillation, merged(below, settings_given(parser, options)))
+    values = merged(below, settings_given(parser, options))
+    refuse_secrets(values)
+    return build(Distillation, values)

@@ -19,7 +19,7 @@ from ...data.labeled_texts import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
 from ..results import source_state, used_state
 from ..running.once import run_once
-from ..running.progress import announce
+from ..running.progress import announce, announce_device
 from ..training_arguments import learned_from
 from .arguments import Distillation, DistillationArguments
 from .student import check_student, student_tokenizer
@@ -84,6 +84,7 @@ class DistillationContext(DataSplits):
         teacher = Teacher.load(options)
         splits = load_splits(arguments.data, teacher.labels)
         announce(f"The data:\n{DataSplits(splits).report}")
+        announce_device(options.bf16)
         tokenizer = student_tokenizer(options.student, options.student_revision, options.max_length)
         scores = score_all(options, teacher, splits)
         return cls(splits, arguments, teacher, scores, tokenizer)

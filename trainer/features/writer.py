@@ -20,19 +20,21 @@ from ...common.files import fingerprint, parse_json, replace_folder, write_json
 from ...common.finished import Form, find, finish
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..data_collator import EncodedTextCollator, EncodedTexts
-from ..running.progress import announce
+from ..running.progress import announce, has_listener, report_progress
 from .cache import FILES, CacheLayout, map_files
 
 _BEGUN = "begun.json"
+_JOURNAL = "journal_"
 JOURNAL_SECONDS = 30.0
 
 
 class FeatureCacheWriter:
     """Fills a cache, part by part, and puts it in place at once when it is whole.
 
-    Every rank writes its own texts into the same files and notes in a journal how far it is, so
+    Every rank writes its own texts into the same files and notes in journals how far it is, so
     that a killed run resumes at most `JOURNAL_SECONDS` earlier. The main rank writes
-    the record of the finished work and renames the folder.
+    the record of the finished work and renames the folder. A pickled writer may fill from another
+    process.
 
     Args:
         folder: where the finished cache will be, on a disk all ranks see.
@@ -60,9 +62,14 @@ class FeatureCacheWriter:
                 write_json(self.partial / _BEGUN, begun)
         self.state.wait_for_everyone()
         self.words, self.logits = map_files(self.partial, layout, "r+")
-        self.journal = self.partial / f"rank_{self.state.process_index}.json"
-        noted, _ = find(self.partial, fingerprint, self.journal.name, Form({str: int}))
-        self.done: dict[str, int] = noted.record if noted else {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k not in ("state", "words", "logits")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.state = PartialState()
+        self.words, self.logits = map_files(self.partial, self.layout, "r+")
 
     def _make_room(self) -> None:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -115,13 +122,16 @@ class FeatureCacheWriter:
         columns = slice(None) if encoder is None else slice(encoder, encoder + 1)
         mine = np.asarray(rows)[self.state.process_index :: self.state.num_processes]
         unit = fingerprint([encoder, batch_tokens], np.asarray(rows, np.int64).tolist())
+        journal = f"{_JOURNAL}{self.state.process_index}_{unit[:16]}.json"
+        noted, _ = find(self.partial, self.fingerprint, journal, Form({"batches": int}))
+        done = noted.record["batches"] if noted else 0
         batches = [mine[batch] for batch in batches_by_length(source.lengths[mine], batch_tokens)]
-        noted = time.monotonic()
+        last = time.monotonic()
         bar = tqdm(
-            total=len(batches), initial=self.done.get(unit, 0), desc=description,
-            disable=not self.state.is_main_process, leave=False,
+            total=len(batches), initial=done, desc=description, leave=False,
+            disable=not self.state.is_main_process or has_listener(),
         )  # fmt: skip
-        for number, batch in enumerate(batches[self.done.get(unit, 0) :], self.done.get(unit, 0)):
+        for number, batch in enumerate(batches[done:], done + 1):
             inputs = collate([source[int(row)] for row in batch])
             ids, attention, index = (inputs[key].to(device) for key in INPUTS)
             embeddings, mask, logits, *_ = model.stacked.encode(ids, attention, index)
@@ -133,16 +143,12 @@ class FeatureCacheWriter:
                 self.words[begin : begin + len(words), first : first + width] = words
             self.logits[batch, columns] = logits.float().cpu().numpy()
             bar.update()
-            if time.monotonic() - noted > JOURNAL_SECONDS or number + 1 == len(batches):
-                self._note(unit, number + 1)
-                noted = time.monotonic()
+            report_progress(number / len(batches))
+            if time.monotonic() - last > JOURNAL_SECONDS or number == len(batches):
+                self._flush()
+                finish(self.partial, self.fingerprint, {"batches": number}, [], journal)
+                last = time.monotonic()
         bar.close()
-
-    def _note(self, unit: str, batches: int) -> None:
-        """Note how many batches of a unit are on the disk."""
-        self._flush()
-        self.done[unit] = batches
-        finish(self.partial, self.fingerprint, self.done, [], self.journal.name)
 
     def _flush(self) -> None:
         for mapped in (self.words, self.logits):
@@ -157,7 +163,7 @@ class FeatureCacheWriter:
             files = [self.partial / name for name in FILES]
             finish(self.partial, self.fingerprint, {}, files)
             replace_folder(self.partial, self.folder)
-            for path in (self.folder / _BEGUN, *self.folder.glob("rank_*.json")):
+            for path in (self.folder / _BEGUN, *self.folder.glob(f"{_JOURNAL}*.json")):
                 path.unlink(missing_ok=True)
         self.state.wait_for_everyone()
 

@@ -95,14 +95,11 @@ def run_once(
 ) -> dict[str, Any]:
     """Do a piece of work unless it is finished and undamaged in its folder.
 
-    Every rank must call it. The work gets its own folder and returns a JSON-able record. The
-    record is written last, so a killed run does the work again, from what it finds in the folder.
-    `checkpoints` in the folder are removed when the work is done.
+    Every rank must call it; see `finished_record` and `make`.
 
     Args:
         folder: the folder of the result.
-        key: fingerprint of everything the result depends on; with another key the folder is
-            cleared first.
+        key: fingerprint of everything the result depends on.
         work: what to do.
         form: what its record and its files have to hold.
 
@@ -112,25 +109,60 @@ def run_once(
     Raises:
         UserError: the folder holds files that no run wrote, or the disk is full or read-only.
     """
-    state = PartialState()
-    timed = Form({**form.record, "seconds": NUMBER}, form.files)
-    found = find_finished(folder, key, timed)
+    record = finished_record(folder, key, form)
+    return make(folder, key, work) if record is None else record
+
+
+def finished_record(folder: Path, key: str, form: Form = ANY) -> dict[str, Any] | None:
+    """The record of finished, undamaged work of `make`; leftover checkpoints are removed.
+
+    Every rank must call it.
+    """
+    found = find_finished(folder, key, Form({**form.record, "seconds": NUMBER}, form.files))
     if found is None:
-        with disk_errors(folder, "--output_dir"), alone_in(folder):
-            if state.is_main_process:
-                _begin(folder, key)
-            state.wait_for_everyone()
-            begin = time.monotonic()
-            record = work(folder)
-            record["seconds"] = round(time.monotonic() - begin, 2)
-            if state.is_main_process:
-                finish(folder, key, record, leave_out=(CHECKPOINTS, _STARTED))
-    else:
-        record = found.record
+        return None
+    _remove_checkpoints(folder)
+    return found.record
+
+
+def make(folder: Path, key: str, work: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """Do a piece of work that is not finished.
+
+    Every rank must call it. The work gets its own folder and returns a JSON-able record. The
+    record is written last, so a killed run does the work again, from what it finds in the folder.
+    `checkpoints` in the folder are removed when the work is done.
+
+    Args:
+        folder: the folder of the result.
+        key: fingerprint of everything the result depends on; with another key the folder is
+            cleared first.
+        work: what to do.
+
+    Returns:
+        The record, with `seconds`.
+
+    Raises:
+        UserError: the folder holds files that no run wrote, or the disk is full or read-only.
+    """
+    state = PartialState()
+    with disk_errors(folder, "--output_dir"), alone_in(folder):
+        if state.is_main_process:
+            _begin(folder, key)
+        state.wait_for_everyone()
+        begin = time.monotonic()
+        record = work(folder)
+        record["seconds"] = round(time.monotonic() - begin, 2)
+        if state.is_main_process:
+            finish(folder, key, record, leave_out=(CHECKPOINTS, _STARTED))
+    _remove_checkpoints(folder)
+    return record
+
+
+def _remove_checkpoints(folder: Path) -> None:
+    state = PartialState()
     if state.is_main_process:
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     state.wait_for_everyone()
-    return record
 
 
 def _files_of_others(folder: Path) -> list[str]:

@@ -15,7 +15,7 @@ from transformers import PrinterCallback, TrainerCallback
 from ...common.errors import UserError
 from ...common.files import fingerprint
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..arguments import MetaTraining, StackArguments
+from ..arguments import StackArguments
 from ..choosing.decision_rules import OBJECTIVE_WEIGHTS, Decision, choose_decision
 from ..data_collator import EncodedTexts, FeatureCollator, model_inputs
 from ..features.cache import FeatureCache
@@ -25,6 +25,7 @@ from ..metrics.bootstrap import difference_with_error
 from ..parameter_groups import top_parameter_groups, top_parameters
 from ..running.tracking import EpochTracker, held_out_figures, send_tensorboard_to
 from ..trainer import StackedEmotionTrainer
+from ..training_sections import MetaTraining
 from .context import RunContext
 from .encoders import fine_tuned_folder
 

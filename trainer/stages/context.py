@@ -22,15 +22,18 @@ from ...data.label_statistics import LabelStatistics
 from ...data.labeled_texts import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
-from ..arguments import STAGES, EncoderTraining, MetaTraining, Optimization, TrainingRecipe
+from ..arguments import STAGES, TrainingRecipe
 from ..choosing.folds import stratified_folds
 from ..data_collator import EncodedTexts
 from ..encoder_checks import check_encoders, refuse_problems
 from ..losses import EmotionLoss, build_loss
 from ..results import source_state
 from ..running.progress import announce as announce
+from ..running.progress import announce_device
 from ..running.tracking import check_trackers
 from ..training_arguments import training_arguments
+from ..training_sections import FineTuning, MetaTraining, Optimization
+from .related_data import RelatedTexts, load_related, report_related
 
 
 @dataclass
@@ -43,12 +46,14 @@ class RunContext(DataSplits):
         encoded: the encoded texts by split.
         source_states: what each encoder's source holds, see `source_state`; empty where no encoder
             is trained.
+        related: the related data that each encoder is fine-tuned on first.
     """
 
     recipe: TrainingRecipe
     tokenizer: StackedEmotionTokenizer
     encoded: dict[str, EncodedTexts] = field(repr=False)
     source_states: dict[str, dict[str, Any]] = field(repr=False, default_factory=dict)
+    related: dict[str, list[RelatedTexts]] = field(repr=False, default_factory=dict)
 
     @classmethod
     def load(cls, recipe: TrainingRecipe) -> RunContext:
@@ -57,10 +62,17 @@ class RunContext(DataSplits):
         Raises:
             UserError: bad data, settings or encoders, before anything is trained.
         """
+        jobs, ranks = recipe.stages.jobs, PartialState().num_processes
+        if jobs > 1 and ranks > 1:
+            raise UserError(
+                f"--jobs {jobs} is for one process, but {ranks} were launched, which share each "
+                "part already: leave out --jobs or --num_processes."
+            )
         register_auto_classes()  # stages load what they saved through the Auto classes
         check_trackers(recipe.stages.report_to)
         splits = load_splits(recipe.data)
         announce(f"The data:\n{DataSplits(splits).report}")
+        related = load_related(recipe, splits)
         states = {
             name: source_state(source, recipe.encoders[name].revision)
             for name, source in recipe.sources().items()
@@ -76,17 +88,26 @@ class RunContext(DataSplits):
         )
         announce("The encoders:\n" + "\n".join(f"  {check.to_text()}" for check in checks))
         refuse_problems(checks)
+        for check in checks:
+            layers = recipe.encoders[check.name].probe
+            if len(set(layers)) < len(layers) or set(layers) - {*range((check.layers or 0) + 1)}:
+                raise UserError(
+                    f"encoders.{check.name}.probe is {layers}; they must be different "
+                    f"layers from 0 to {check.layers}."
+                )
         tokenizers = {name: _tokenizer_of(recipe, name, revisions.get(name)) for name in states}
         limit = min(check.max_length or recipe.stack.max_length for check in checks)
         with settings_checked("The settings of the stack"):
             tokenizer = merge_tokenizers(tokenizers, recipe, limit)
+        report_related(recipe, related, tokenizer.backends, splits["train"].label_names)
         encoded = {
             split: EncodedTexts.from_texts(tokenizer, texts.texts, texts.labels)
             for split, texts in splits.items()
         }
-        context = cls(splits, recipe, tokenizer, encoded, states)
+        context = cls(splits, recipe, tokenizer, encoded, states, related)
         context.check_stages()
         context.check_folds()
+        announce_device(context.encoders_in_bf16)
         return context
 
     def check_folds(self) -> None:
@@ -118,6 +139,11 @@ class RunContext(DataSplits):
         sections: dict[str, Any] = {f"encoders.{name}": s for name, s in recipe.encoders.items()}
         for where, given in (sections | {"meta": recipe.meta, "head": recipe.head}).items():
             stage_loss(where, given, self.statistics)
+        for name, related in self.related.items():
+            for place, texts in enumerate(related):
+                where = f"encoders.{name}.pretraining.{place}"
+                sections[where] = recipe.encoders[name].pretraining[place]
+                stage_loss(where, sections[where], texts.statistics)
         for where, given in (sections | {s: getattr(recipe, s) for s in STAGES[1:]}).items():
             self.training_arguments(
                 self.output / "trainer",
@@ -165,15 +191,8 @@ class RunContext(DataSplits):
     @cached_property
     def data_fingerprint(self) -> str:
         """Of the training texts and labels and the tokenizer."""
-        states = [backend.to_str() for backend in self.tokenizer.backends.values()]
-        settings = {
-            "names": self.names,
-            "prefixes": self.tokenizer.encoder_prefixes,
-            "placeholders": self.tokenizer.placeholders,
-            "normalization": self.tokenizer.normalization,
-            "max_length": self.tokenizer.model_max_length,
-        }
-        return fingerprint(self.splits["train"].fingerprint(), settings, *states)
+        train = self.splits["train"].fingerprint()
+        return fingerprint(train, *tokenizer_state(self.tokenizer))
 
     def training_arguments(
         self,
@@ -220,7 +239,7 @@ def settings_checked(what: str) -> Iterator[None]:
 
 
 def stage_loss(
-    where: str, settings: EncoderTraining | MetaTraining, statistics: LabelStatistics
+    where: str, settings: FineTuning | MetaTraining, statistics: LabelStatistics
 ) -> EmotionLoss:
     """The loss of a stage.
 
@@ -277,3 +296,28 @@ def merge_tokenizers(
         normalization=stack.normalization,
         model_max_length=limit,
     )
+
+
+def tokenizer_of_one(whole: StackedEmotionTokenizer, name: str) -> StackedEmotionTokenizer:
+    """The part of a stack's tokenizer that belongs to one encoder."""
+    return StackedEmotionTokenizer(
+        [name],
+        {name: whole.backends[name]},
+        {name: whole.encoder_pad_ids[name]},
+        encoder_prefixes={k: v for k, v in whole.encoder_prefixes.items() if k == name},
+        placeholders={k: v for k, v in whole.placeholders.items() if k == name},
+        normalization=whole.normalization,
+        model_max_length=whole.model_max_length,
+    )
+
+
+def tokenizer_state(tokenizer: StackedEmotionTokenizer) -> list[Any]:
+    """Everything that the encoding of a text depends on, for fingerprints."""
+    settings = {
+        "names": tokenizer.encoder_names,
+        "prefixes": tokenizer.encoder_prefixes,
+        "placeholders": tokenizer.placeholders,
+        "normalization": tokenizer.normalization,
+        "max_length": tokenizer.model_max_length,
+    }
+    return [settings, *(backend.to_str() for backend in tokenizer.backends.values())]

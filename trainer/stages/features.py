@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +15,14 @@ from transformers.utils import logging
 from ...common.disk import disk_errors
 from ...common.files import fingerprint
 from ...configuration_stacked_emotion import StackedEmotionConfig
+from ..data_collator import EncodedTexts
 from ..features.cache import CacheLayout, FeatureCache, open_cache
 from ..features.writer import FeatureCacheWriter
 from ..metrics.scores import average_precision
+from ..running.jobs import Task, run_tasks
 from ..running.once import alone_in
 from .context import RunContext
-from .encoders import fine_tuned_folder, load_fine_tuned, weights_digest
+from .encoders import fine_tuned_folder, load_stack_of_one, weights_digest
 
 logger = logging.get_logger(__name__)
 
@@ -114,21 +119,42 @@ def features_folder(context: RunContext, split: str) -> Path:
     return context.shared / "features" / split
 
 
+def make_features(context: RunContext, splits: Sequence[str]) -> None:
+    """Compute the features of these splits that are not there yet."""
+    with ExitStack() as stack:
+        tasks: list[Task] = []
+        writers = []
+        for split in splits:
+            layout, key = features_layout(context, split)
+            folder = features_folder(context, split)
+            if open_cache(folder, layout, key) is not None:
+                continue
+            stack.enter_context(disk_errors(folder, "--output_dir", layout.nbytes))
+            stack.enter_context(alone_in(folder))
+            writers.append(FeatureCacheWriter(folder, layout, key))
+            for index, name in enumerate(context.names):
+                for part, rows in encoder_parts_of_rows(context, split).items():
+                    task = f"{split}: {name}, {part}"
+                    model = fine_tuned_folder(context, name, part)
+                    texts = context.encoded[split]
+                    work = partial(_fill, writers[-1], model, texts, rows, index, task)
+                    tasks.append(Task(task, work, size=len(rows)))
+        run_tasks(tasks, context.recipe.stages.jobs, "Features")
+        for writer in writers:
+            writer.finish()
+
+
+def _fill(
+    writer: FeatureCacheWriter, folder: Path, texts: EncodedTexts, rows: np.ndarray, index: int,
+    description: str,
+) -> None:  # fmt: skip
+    writer.fill(load_stack_of_one(folder), texts, rows, index, description=description)
+
+
 def _features(context: RunContext, split: str) -> FeatureCache:
-    encoded, labels = context.encoded[split], context.splits[split].labels
-    layout, key = features_layout(context, split)
-    folder = features_folder(context, split)
-    found = open_cache(folder, layout, key, labels)
-    if found is not None:
-        return found
-    with disk_errors(folder, "--output_dir", layout.nbytes), alone_in(folder):
-        writer = FeatureCacheWriter(folder, layout, key)
-        for index, name in enumerate(context.names):
-            for part, rows in encoder_parts_of_rows(context, split).items():
-                model = load_fine_tuned(context, name, part)
-                writer.fill(model, encoded, rows, index, description=f"{split}: {name}, {part}")
-        writer.finish()
-    return FeatureCache(folder, layout, labels)
+    make_features(context, [split])
+    layout, _ = features_layout(context, split)
+    return FeatureCache(features_folder(context, split), layout, context.splits[split].labels)
 
 
 def _hidden_sizes(context: RunContext) -> tuple[int, ...]:

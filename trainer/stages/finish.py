@@ -22,10 +22,11 @@ from ..results import System, data_record, save_arrays, score_systems, to_markdo
 from ..running.tracking import text_gates
 from .cached_training import build_stack, load_top, top_state
 from .context import RunContext
-from .encoders import encoder_parts, fine_tuned, weights_digest
+from .encoders import PRETRAINING, encoder_parts, fine_tuned, weights_digest
 from .features import scored_features, training_features
 from .joint import finished_joint
 from .meta_and_head import finished_stage, out_of_fold_logits, scored_logits, stage_folder
+from .related_data import related_files
 
 logger = logging.get_logger(__name__)
 
@@ -113,7 +114,9 @@ def run_results(
     } | {stage: record["seconds"] for stage, record in records.items() if stage != "encoders"}
     return figures | {
         "recipe": context.recipe.to_dict(),
-        "data": data_record(context.splits, context.recipe.data.dataset_name),
+        "data": data_record(
+            {**context.splits, **related_files(context.related)}, context.recipe.data.dataset_name
+        ),
         "encoders": {name: _encoder_record(context, name) for name in context.names},
         "loss": records.get("head", {}).get("loss"),
         "stages": records,
@@ -128,6 +131,10 @@ def run_results(
 def _encoder_record(context: RunContext, name: str) -> dict[str, Any]:
     """What the finished encoder says it was made from, and digests of all its parts."""
     record = fine_tuned(context, name, "final").record
+    steps = [
+        {"names": related.names} | fine_tuned(context, name, f"{PRETRAINING}{place}").record["data"]
+        for place, related in enumerate(context.related.get(name, []))
+    ]
     return {
         "source": record["settings"]["source"],
         "revision": record["source_state"].get("commit"),
@@ -135,6 +142,7 @@ def _encoder_record(context: RunContext, name: str) -> dict[str, Any]:
         "fine_tuned": {
             part: weights_digest(context, name, part) for part in encoder_parts(context)
         },
+        "pretraining": steps,
     }
 
 

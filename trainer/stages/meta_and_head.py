@@ -42,7 +42,7 @@ from .cached_training import (
 )
 from .context import RunContext, announce, stage_loss
 from .encoders import encoder_parts, weights_digest
-from .features import probe_gaps, scored_features, training_features
+from .features import make_features, probe_gaps, scored_features, training_features
 
 logger = logging.get_logger(__name__)
 STAGE_FORM = Form(
@@ -116,9 +116,8 @@ def top_plan(context: RunContext, stage: str) -> TopPlan:
 
 
 def _run_stage(context: RunContext, stage: str) -> dict[str, Any]:
+    make_features(context, ["train", *context.held_out_splits])
     features = training_features(context)
-    for split in context.held_out_splits:
-        scored_features(context, split)
     key = stage_key(context, stage)
     work = partial(_train, context, stage, features)
     return run_once(stage_folder(context, stage), key, work, STAGE_FORM)

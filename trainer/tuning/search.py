@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,10 +80,8 @@ def hyperparameter_search(
         raise UserError("tune runs in one process: leave --num_processes out.")
     space = space_of(recipe, parameters)
     loaded = RunContext.load(recipe)
-    context = RunContext(  # without the texts that are only scored
-        {"train": loaded.splits["train"]}, recipe, loaded.tokenizer,
-        {"train": loaded.encoded["train"]}, loaded.source_states,
-    )  # fmt: skip
+    train = {"train": loaded.splits["train"]}  # without the texts that are only scored
+    context = replace(loaded, splits=train, encoded={"train": loaded.encoded["train"]})
     with run_folder(context.output, recipe.stages.verify):
         return _search(optuna, context, space, trials, seconds)
 

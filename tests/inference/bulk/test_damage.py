@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -10,12 +11,13 @@ from typing import Any
 
 import pytest
 from bulk_files import read_rows, write_rows
-from damage import flip_bit
+from damage import flip_bit, forge
 from killed_runs import exit_code
 from small_disks import grow, mounted
 
 from stacked_emotion.cli import main
 from stacked_emotion.common.errors import UserError
+from stacked_emotion.common.files import fingerprint
 from stacked_emotion.inference import predict_file
 from stacked_emotion.inference.bulk.rows import Chunk
 
@@ -122,6 +124,39 @@ def test_another_model_of_the_same_size_and_time(
     flip_bit(model / "model.safetensors", seed=3)
     with pytest.raises(UserError, match=r"2 parts of another run \(differing in 'model'\)"):
         predict_file(str(model), *interrupted[1:], **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"code": 0}, "'code'"),
+        ({"runs_on": ["cpu", "onnx", "int8"]}, "'runs_on'"),
+        ({"facts": 7}, "damaged"),
+        ({"tidying": ["x"]}, "damaged"),
+    ],
+)
+def test_parts_of_other_code_or_of_another_runtime(
+    change: dict[str, Any], said: str, interrupted: tuple[str, Path, Path]
+) -> None:
+    """They differ in the last digits; a forged record is damage, not a traceback."""
+    run = interrupted[2].with_name("out.jsonl.parts") / "run.json"
+    record = json.loads(run.read_text(encoding="utf-8"))["record"]
+    if said == "damaged":
+        forge(run, change)
+    else:
+        facts = record["facts"] | change
+        forge(run, {"facts": facts}, key=fingerprint(facts))
+    with pytest.raises(UserError, match=said):
+        predict_file(*interrupted, **OPTIONS)
+
+
+def test_blank_lines_are_no_rows(tmp_path: Path, tiny_stack_folder: Path) -> None:
+    given, output = tmp_path / "in.jsonl", tmp_path / "out.csv"
+    given.write_text("\n \n\n")
+    report = predict_file(str(tiny_stack_folder), given, output, **OPTIONS)
+    assert report is not None
+    assert report.rows == 0
+    assert len(output.read_text().splitlines()) == 1
 
 
 def test_files_of_others_stay(interrupted: tuple[str, Path, Path], whole: bytes) -> None:

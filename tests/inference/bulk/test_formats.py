@@ -248,3 +248,16 @@ def test_the_folder_of_a_run(tmp_path: Path, tiny_stack_folder: Path) -> None:
     )
     assert of_the_run == of_the_model
     assert of_the_run.startswith("text,labels,score_")
+
+
+def test_the_bar_has_a_total_and_says_what_computes(
+    tiny_stack_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "texts.csv"
+    source.write_text("text\n" + "فرحان جدا\n" * 40, encoding="utf-8")
+    options = {"dtype": "float32", "backend": "torch", "part_rows": 10}
+    predict_file(str(tiny_stack_folder), source, tmp_path / "out.csv", **options)
+    said = capsys.readouterr().err
+    assert "texts.csv" in said
+    assert "40.0/40.0" in said
+    assert "torch float32 on cpu" in said

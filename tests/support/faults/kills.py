@@ -33,6 +33,8 @@ def _kills(
             killed, waiting = killed + 1, waiting + 1
             continue
         done = waiting and life.code == 2 and "exists. Give another" in life.said
+        if not waiting:  # over before it could be killed: the machine is faster than it was
+            longest = life.seconds
         problem = (None if done else life.problem()) or compare(output)
         yield from [problem] * waiting
         waiting, round_ = 0, round_ + 1

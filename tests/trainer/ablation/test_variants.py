@@ -11,8 +11,8 @@ from stacked_emotion.trainer.ablation.variants import (
     chosen_variants,
     variants_of,
 )
-from stacked_emotion.trainer.arguments import HeadTraining
 from stacked_emotion.trainer.losses import LOSSES
+from stacked_emotion.trainer.training_sections import HeadTraining
 
 
 def rows(*options: str) -> dict[str, Variant]:

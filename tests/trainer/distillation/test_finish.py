@@ -1,11 +1,17 @@
-"""Thresholds that give each label as often as the teacher."""
+"""Thresholds that give each label as often as the teacher, and what the teacher's run says."""
 
 from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from stacked_emotion.trainer.distillation.arguments import DistillationArguments
 from stacked_emotion.trainer.distillation.finish import MARGIN, rate_matched
+from stacked_emotion.trainer.distillation.teacher import Teacher
 
 
 def test_every_label_is_given_as_often() -> None:
@@ -35,3 +41,14 @@ def test_shapes() -> None:
         rate_matched(np.zeros((3, 2)), np.zeros((3, 3)))
     with pytest.raises(ValueError, match="at least one row"):
         rate_matched(np.zeros((0, 2)), np.zeros((0, 2)))
+
+
+def test_card_and_app_of_a_student_know_what_its_teacher_does(
+    tiny_stack_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_stack_folder, tmp_path / "model")
+    said = {"language": ["ary"], "label_definitions": {"joy": "a good day"}, "examples": {"a": "b"}}
+    results = {"recipe": said | {"seed": 3}}
+    (tmp_path / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    teacher = Teacher.load(DistillationArguments(model=str(tmp_path), student="user/mini"))
+    assert teacher.description == said

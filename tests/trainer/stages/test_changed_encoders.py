@@ -7,13 +7,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.numpy import load_file
 from tiny_runs import tiny_run_options
 from transformers import AutoModel
 
+from stacked_emotion.common.errors import UserError
 from stacked_emotion.common.files import file_digest
+from stacked_emotion.trainer import parse_recipe, run_training
+from stacked_emotion.trainer.ablation import run_ablation
 from stacked_emotion.trainer.train import main
+from stacked_emotion.trainer.tuning.search import hyperparameter_search
 
 
 def train(folders: dict[str, Path], run: Path) -> dict[str, Any]:
@@ -86,6 +91,41 @@ def test_a_moved_folder_is_the_same_source(
     assert weights.stat().st_mtime_ns == before
     # What was really used is what the finished encoder says, not the command line.
     assert results["encoders"]["alpha"]["source"] == str(tiny_encoder_folders["alpha"])
+
+
+@pytest.mark.parametrize("change", [other_weights, other_config, other_tokenizer])
+def test_what_does_not_train_encoders_refuses_others(
+    run_copy: Path, tiny_encoder_folders: dict[str, Path], tmp_path: Path, change: Any
+) -> None:
+    """A stage by itself, ablate and tune: they would mix two states of a source."""
+    folders = tiny_encoder_folders | {
+        "alpha": Path(shutil.copytree(tiny_encoder_folders["alpha"], tmp_path / "alpha"))
+    }
+    change(folders["alpha"])
+    before = {path: path.stat().st_mtime_ns for path in run_copy.rglob("*") if path.is_file()}
+    said = r"encoders/\w+/fold_0 belongs to other data, encoders or settings: "
+    for stage in ("meta", "head", "joint"):
+        recipe = parse_recipe(tiny_run_options(folders, run_copy, "--stage", stage))
+        with pytest.raises(UserError, match=said + "run the stage encoders first"):
+            run_training(recipe)
+    shared = ("--encoders_from", str(run_copy))
+    recipe = parse_recipe(tiny_run_options(folders, tmp_path / "other", *shared))
+    for work in (run_ablation, hyperparameter_search):
+        with pytest.raises(UserError, match=f"{said}train {run_copy} with this recipe"):
+            work(recipe)
+    ours = ("recipe.yaml", ".lock")
+    assert not [
+        path for path, time in before.items()
+        if path.name not in ours and path.stat().st_mtime_ns != time
+    ]  # fmt: skip
+
+
+def test_a_stage_refuses_what_another_recipe_left(
+    run_copy: Path, tiny_encoder_folders: dict[str, Path]
+) -> None:
+    options = tiny_run_options(tiny_encoder_folders, run_copy, "--stage", "head")
+    with pytest.raises(UserError, match=r"meta belongs to other .*: run the stage meta first"):
+        run_training(parse_recipe([*options, "--meta.epochs", "2"]))
 
 
 TRAIN = """

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from damage import flip_bit
+from damage import flip_bit, forge
 from small_disks import grow, mounted
 from tiny_runs import tiny_run_options
 
@@ -104,6 +104,51 @@ def test_damaged_records_are_made_again(
     assert contents(run_copy) == contents(finished_run)
 
 
+FORGED: dict[str, dict[str, Any]] = {
+    "encoders/zeta/final": {"settings": "x"},
+    "encoders/alpha/fold_1": {"seconds": None},
+    "encoders/alpha/final": {"source_state": []},
+    "meta": {"decision": {"kind": "global"}},
+    "head": {"stack_words": "yes"},
+}
+
+
+def test_forged_records_are_made_again(
+    finished_run: Path, run_copy: Path, tiny_encoder_folders: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Their digests fit; what they say is not what a run says."""
+    for name, fields in FORGED.items():
+        forge(run_copy / name / RECORD, fields)
+    forge(run_copy / "features/train" / RECORD, files={})
+    forge(run_copy / "encoders/zeta/fold_0" / RECORD, files={"x": [float("inf"), 1, "00"]})
+    assert main(tiny_run_options(tiny_encoder_folders, run_copy)) == 0
+    said = capsys.readouterr().err
+    for name in (*FORGED, "features/train", "encoders/zeta/fold_0"):
+        assert f"{run_copy / name} is damaged: " in said
+    assert contents(run_copy) == contents(finished_run)
+
+
+def test_links_that_leave_the_folder_are_replaced(
+    run_copy: Path, tiny_encoder_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """What a run writes does not go through a link that somebody left in its folder."""
+    victim = tmp_path / "victim"
+    victim.write_text("of others")
+    for name in ("results.json", "results.md", "recipe.yaml", "predictions_validation.npz"):
+        (run_copy / name).unlink()
+        (run_copy / name).symlink_to(victim)
+        (run_copy / f"{name}.partial").symlink_to(victim)
+    (run_copy / ".lock").symlink_to(victim)
+    (run_copy / "model.partial").symlink_to(tmp_path)
+    flip_bit(run_copy / "model/model.safetensors")
+    (run_copy / "model/thesis.txt").write_text("years of work")
+    assert main(tiny_run_options(tiny_encoder_folders, run_copy)) == 0
+    assert victim.read_text() == "of others"
+    assert not [path for path in run_copy.rglob("*") if path.is_symlink()]
+    assert (run_copy / "model/thesis.txt").read_text() == "years of work"
+
+
 def test_files_of_others_are_not_removed(
     tiny_encoder_folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,6 +157,17 @@ def test_files_of_others_are_not_removed(
     mine.write_text("years of work")
     assert main(tiny_run_options(tiny_encoder_folders, tmp_path)) == 2
     assert f"{mine.parent} holds files that no run wrote" in capsys.readouterr().err
+    assert mine.read_text() == "years of work"
+
+
+def test_files_of_others_beside_finished_work_are_not_removed(
+    run_copy: Path, tiny_encoder_folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = run_copy / "head/thesis.txt"
+    mine.write_text("years of work")
+    options = tiny_run_options(tiny_encoder_folders, run_copy, "--head.learning_rate", "1e-4")
+    assert main(options) == 2
+    assert "head holds files that no run wrote ('thesis.txt')" in capsys.readouterr().err
     assert mine.read_text() == "years of work"
 
 

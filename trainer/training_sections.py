@@ -1,0 +1,212 @@
+"""How encoders and stages are trained: sections of a recipe.
+
+Each takes any field of `transformers.TrainingArguments` beside its own keys.
+"""
+
+# ruff: noqa: RUF009  (option makes a dataclass field)
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any, ClassVar
+
+from ..common.errors import UserError, did_you_mean
+from ..common.settings import extras, flat, hidden, option
+from ..data.arguments import DataArguments
+
+
+@dataclass
+class LossSettings:
+    """A loss by its name, and its own options.
+
+    Raises:
+        UserError: an unknown loss or option.
+    """
+
+    shorthand: ClassVar[str] = "name"
+    name: str = option("weighted_bce", "bce, weighted_bce, focal, asymmetric, lca or hybrid")
+    options: dict[str, Any] = option({}, "options of the loss, such as correlation_weight")
+
+    def __post_init__(self) -> None:
+        from .losses import LOSSES, loss_options
+
+        if self.name not in LOSSES:
+            near = did_you_mean(self.name, LOSSES)
+            raise UserError(f"Unknown loss {self.name!r}{near}; known are {', '.join(LOSSES)}.")
+        known = loss_options(self.name)
+        for name in self.options:
+            if name not in known:
+                raise UserError(
+                    f"The loss {self.name!r} has no option {name!r}{did_you_mean(name, known)}; it "
+                    f"has {', '.join(known) or 'none'}."
+                )
+
+
+def _loss(name: str, **options: Any) -> Any:
+    text = "loss by name: bce, weighted_bce, focal, asymmetric, lca, hybrid"
+    return field(default_factory=lambda: LossSettings(name, options), metadata={"help": text})
+
+
+@dataclass
+class Optimization:
+    """How something is trained. Any further key is a field of `transformers.TrainingArguments`."""
+
+    aliases: ClassVar[dict[str, str]] = {
+        "num_train_epochs": "epochs",
+        "per_device_train_batch_size": "batch_size",
+        "warmup_steps": "warmup",
+    }
+    epochs: float = option(5.0, "epochs")
+    learning_rate: float | None = option(
+        None, "learning rate of the encoder; default 2.5e-5 * (768 / hidden size)^2"
+    )
+    batch_size: int = option(32, "texts per step and device")
+    weight_decay: float = option(0.01, "weight decay of matrices")
+    warmup: float = option(0.1, "warm-up steps, or below 1 their share of all steps")
+    training_arguments: dict[str, Any] = extras()
+
+    @classmethod
+    def extra_types(cls) -> dict[str, Any]:
+        """Fields of `TrainingArguments` and their types; a text says why one cannot be set."""
+        from .training_arguments import field_types
+
+        return field_types()
+
+
+@dataclass
+class FineTuning(Optimization):
+    """How an encoder is fine-tuned on some labeled texts."""
+
+    head_factor: float = option(
+        10.0, "learning rate of the encoder's head, as a multiple of the encoder's"
+    )
+    layer_decay: float = option(
+        1.0, "learning rate of a layer, as a multiple of that of the layer above"
+    )
+    frozen_layers: int = option(
+        -1, "layers that are not trained, from the embeddings up; -1 freezes nothing"
+    )
+    lora_rank: int = option(0, "train LoRA adapters of this rank instead (peft); 0 for none")
+    lora_alpha: float = option(16.0, "scale of the LoRA adapters")
+    consistency: float = option(
+        0.0, "weight of R-Drop, the agreement of two passes with different dropout"
+    )
+    loss: LossSettings = _loss("weighted_bce")
+
+    def __post_init__(self) -> None:
+        if self.lora_rank < 0:
+            raise UserError(f"lora_rank is {self.lora_rank}; it must be at least 0.")
+
+
+@dataclass
+class RelatedFiles(DataArguments):
+    """Labeled texts that are only trained on: as `DataArguments`, without held-out splits."""
+
+    train_file: Any = option(None, "a file of labeled texts, or a list of such files")
+    validation_file: str | None = hidden(None)
+    test_file: str | None = hidden(None)
+    validation_split: str = hidden("validation")
+    test_split: str = hidden("test")
+    max_validation_samples: int | None = hidden(None)
+    drop_leaked: bool = hidden(False)
+    validation_fraction: float | None = hidden(None)
+
+    def __post_init__(self) -> None:
+        given = self.train_file if isinstance(self.train_file, list) else [self.train_file]
+        if not (given and all(isinstance(file, (str, PathLike)) for file in given)):
+            if given != [None]:
+                raise UserError("train_file must be a path or a list of paths.")
+            if not self.dataset_name:
+                raise UserError("there are no texts; give train_file or dataset_name.")
+        super().__post_init__()
+
+
+@dataclass
+class RelatedData(FineTuning):
+    """Labeled texts that an encoder is fine-tuned on before the run's own, and how.
+
+    What it does not say of the training, it takes from the encoder, except for the epochs.
+    """
+
+    shorthand: ClassVar[str] = "train_file"
+    epochs: float = option(3.0, "epochs")
+    data: RelatedFiles = flat(RelatedFiles, "data")
+    strip_accents: bool = option(False, "read é as e and ñ as n, for a vocabulary without accents")
+    keep_head: bool = option(True, "keep the head if the data that follow have the same labels")
+
+
+@dataclass
+class EncoderTraining(FineTuning):
+    """How an encoder is fine-tuned, first on related data."""
+
+    pretraining: list[RelatedData] = option(
+        [], "related labeled texts to fine-tune on first, in steps"
+    )
+    probe: list[int] = option(
+        [], "hidden layers of a linear probe, fitted in place of fine-tuning, such as 6 12"
+    )
+    probe_c: float = option(0.003, "C of the probe's logistic regression, as in scikit-learn")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.probe_c > 0:
+            raise UserError(f"probe_c is {self.probe_c}; it must be above 0.")
+
+
+@dataclass
+class EncoderSettings(EncoderTraining):
+    """An encoder: where it comes from, how it reads a text, and how it is fine-tuned."""
+
+    shorthand: ClassVar[str] = "source"
+    source: str = option("", "Hub ID or folder")
+    revision: str | None = option(None, "commit, tag or branch of the Hub ID")
+    prefix: str | None = option(
+        None, "text put before every text; e5 models get 'query: ' by default"
+    )
+    user_placeholder: str | None = option(None, "replaces user names for this encoder")
+    link_placeholder: str | None = option(None, "replaces links for this encoder")
+
+
+@dataclass
+class MetaTraining(Optimization):
+    """How stage `meta` trains the meta-learner."""
+
+    epochs: int = option(3, "epochs at most; the best one is kept")
+    learning_rate: float = option(1e-3, "learning rate")
+    loss: LossSettings = _loss("weighted_bce")
+
+    @classmethod
+    def extra_types(cls) -> dict[str, Any]:
+        """As in other stages, but for what would change the number of epochs."""
+        from .training_arguments import field_types
+
+        return field_types() | {
+            name: "this stage keeps every epoch by itself"
+            for name in field_types()
+            if name.startswith("save_") or name == "max_steps"
+        }
+
+
+@dataclass
+class HeadTraining(MetaTraining):
+    """How stage `head` trains the Bi-LSTM and the classifier."""
+
+    epochs: int = option(4, "epochs at most; the best one is kept")
+    learning_rate: float = option(5e-4, "learning rate")
+    loss: LossSettings = _loss("hybrid")
+
+
+@dataclass
+class JointTraining(Optimization):
+    """How stage `joint` trains the whole stack; its loss is that of stage `head`."""
+
+    epochs: float = option(1.0, "epochs")
+    learning_rate: float = option(5e-6, "learning rate of the encoders")
+    head_factor: float = option(20.0, "learning rate of the other parts, as a multiple of it")
+    layer_decay: float = option(
+        1.0, "learning rate of a layer, as a multiple of that of the layer above"
+    )
+    frozen_parts: list[str] = option(
+        [], "parts that are not trained, such as an encoder's name, heads or lstm", metavar="NAME"
+    )
