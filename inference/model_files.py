@@ -30,10 +30,10 @@ WRITTEN = re.compile(
     r"(generation_)?config\.json|model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json"
     r"|(tokenizer(_config)?|special_tokens_map|added_tokens|vocab)\.json|(vocab|merges)\.txt"
     r"|tokenizers/\w+/tokenizer\.json|\w+_stacked_emotion\.py|[\w.-]+\.model"
-    r"|onnx/[\w.-]+\.(json|txt|onnx|onnx\.data)"
+    r"|onnx/(report\.json|[\w.-]+\.onnx(\.data)?)"
 )
 """The files that a run writes into the folder of its model."""
-EXPORTED = re.compile(r"[\w.-]+\.(json|txt|onnx|onnx\.data)")
+EXPORTED = re.compile(r"report\.json|[\w.-]+\.onnx(\.data)?")
 """The files that an export writes into `onnx/`."""
 MAX_JSON_BYTES = 64 << 20
 MAX_SIZE = 10_000_000

@@ -108,7 +108,7 @@ def test_one_commit_with_everything(hub_server: Any, published: dict[str, Any]) 
     files = hub_server.files("user/emotions", first)
     assert {
         "README.md", "config.json", "model.safetensors", "tokenizer_config.json", "handler.py",
-        "requirements.txt", "results.json", "training_args.json", ".gitattributes",
+        "requirements.txt", "results.json", "training_args.json", ".gitattributes", "limits.py",
         *(file.name for file in ROOT.glob("*_stacked_emotion.py")),
         *(f"tokenizers/{name}/tokenizer.json" for name in BASE_MODELS),
     } == set(files)  # fmt: skip

@@ -64,7 +64,7 @@ def test_planted_files_stay(run: Path, tmp_path: Path) -> None:
     expected = {
         "config.json", "model.safetensors", "tokenizer_config.json", "handler.py",
         "requirements.txt", "results.json", "training_args.json", "onnx/model.onnx",
-        "onnx/model.onnx.data", "onnx/report.json",
+        "onnx/model.onnx.data", "onnx/report.json", "limits.py",
         *(f"tokenizers/{name}/tokenizer.json" for name in ("zeta", "alpha", "mid")),
         *(file.name for file in ROOT.glob("*_stacked_emotion.py")),
     }  # fmt: skip

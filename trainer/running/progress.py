@@ -25,8 +25,9 @@ def announce_device(half: bool) -> None:
     """Say which backend, on which device and in which numbers, is going to train."""
     state = PartialState()
     processes = f", {state.num_processes} processes" if state.num_processes > 1 else ""
+    device = state.device.type if state.device.type == "cpu" else state.device  # not "cpu:0"
     numbers = "bf16 mixed precision" if half else "float32"
-    announce(f"Training with torch {torch.__version__} on {state.device}{processes}, {numbers}.")
+    announce(f"Training with torch {torch.__version__} on {device}{processes}, {numbers}.")
 
 
 class Remaining:

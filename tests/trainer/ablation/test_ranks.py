@@ -24,7 +24,8 @@ def ablation(
         encoders, folder / "run", "--encoders_from", str(run),
         "--meta.batch_size", str(8 // ranks), "--head.batch_size", str(8 // ranks),
         "--dropout", "0", "--encoder_dropout", "0", "--word_dropout", "0",
-        "--meta.learning_rate", "1e-2", "--head.learning_rate", "1e-2", "--variants", *ROWS,
+        "--meta.learning_rate", "1e-2", "--head.learning_rate", "1e-2",
+        "--encoder_defaults.head_factor", "10", "--variants", *ROWS,  # of the recipe demo: 3
     )  # fmt: skip
     folder.mkdir()
     run_ranks(ranks, ablate, options, folder=folder)

@@ -49,8 +49,8 @@ def test_two_processes_run_every_stage(
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500)
     assert done.returncode == 0, done.stderr[-4000:]
     said = done.stderr
-    assert said.count(" on cpu, 2 processes, float32.") == 1
-    assert said.count("Stage encoders: zeta, final, 45 texts.") == 1
+    assert said.count(" on cpu, 2 processes, ") == 1
+    assert said.count("Stage encoders: zeta, final, 45 texts") == 1
     assert done.stdout.count("The finished model is in") == 1
     results = json.loads((tmp_path / "run/results.json").read_text(encoding="utf-8"))
     assert list(results["systems"]) == ["zeta", "alpha", "average", "meta", "stack", "joint"]

@@ -151,6 +151,7 @@ def begin_to_train(options: list[str], log: Path) -> tuple[Any, list[int]]:
     return process, [int(row.split()[0]) for row in found.stdout.splitlines() if "spawn" in row]
 
 
+@pytest.mark.slow  # on a fast machine the run may end before Ctrl-C
 @pytest.mark.skipif(shutil.which("ps") is None, reason="ps finds the children")
 def test_a_killed_run_leaves_no_process_and_is_resumed(
     whole: Path, tiny_encoder_folders: dict[str, Path], tmp_path: Path
