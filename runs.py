@@ -89,6 +89,9 @@ def train(
     return Run(output_dir)
 
 
+_NO_SCORES = "No scores: the run had neither validation nor test texts."
+
+
 class Results:
     """The figures of a run.
 
@@ -145,9 +148,13 @@ class Results:
         return frame.set_index(["split", "system", "label"][: 3 if by_label else 2])
 
     def _repr_html_(self) -> str:
+        if not self.values["splits"]:
+            return f"<p>{_NO_SCORES}</p>"
         return self.to_pandas().to_html(float_format="{:.3f}".format)
 
     def __repr__(self) -> str:
+        if not self.values["splits"]:
+            return _NO_SCORES
         return self.to_pandas().to_string(float_format="{:.3f}".format)
 
 

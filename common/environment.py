@@ -57,8 +57,10 @@ def environment(recipe: str | Path | None = None) -> dict[str, Any]:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
+    threads = torch.get_num_threads()
     hardware = (
-        f"{platform.machine()}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads"
+        f"{platform.machine()}, {os.cpu_count()} CPU cores, "
+        f"{threads} {'thread' if threads == 1 else 'threads'}"
     )
     if torch.cuda.is_available():
         hardware += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"

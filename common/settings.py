@@ -210,7 +210,14 @@ def _key(kind: Any, given: str, source: str, where: str) -> tuple[str, Any]:
         return name, more[name]
     free = [key for key, hint in more.items() if not isinstance(hint, str)]
     near = did_you_mean(given, [*hints, *_aliases(kind), *free])
+    inside = [key for key, hint in hints.items() if is_dataclass(hint) and _takes(hint, given)]
+    if inside:  # such as `epochs` at the top level
+        near = f" here; it is a key of {', '.join(inside)}"
     raise UserError(f"{source}{where} is not known{near}.")
+
+
+def _takes(section: Any, key: str) -> bool:
+    return key in hints_of(section) or key in _aliases(section) or key in extra_types_of(section)
 
 
 def checked(kind: type, values: Any, source: str = "", path: str = "") -> dict[str, Any]:

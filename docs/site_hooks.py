@@ -11,6 +11,7 @@ from typing import Any
 
 import griffe
 from mkdocs.exceptions import PluginError
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[1]
@@ -97,8 +98,13 @@ REFERENCE = {
 """Page: its title, one sentence, and the names it documents."""
 
 
+@event_priority(100)
 def on_config(config: Any) -> Any:
-    """Show mkdocstrings the package alone: a folder of links without tests and environments."""
+    """Show mkdocstrings the package alone: a folder of links without tests and environments.
+
+    This comes before mkdocstrings, which drops search paths that do not exist. It would then read
+    the checkout itself, environments included, and could fill the memory.
+    """
     package = SOURCES / "stacked_emotion"
     package.mkdir(parents=True, exist_ok=True)
     for path in ROOT.iterdir():

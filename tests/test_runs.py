@@ -16,6 +16,7 @@ from tiny_models import ROOT
 import stacked_emotion
 from stacked_emotion import Run, train
 from stacked_emotion.common.errors import UserError
+from stacked_emotion.runs import Results
 
 SAMPLE = ROOT / "recipes" / "sample"
 LABELS = ["joy", "anger", "sadness"]
@@ -100,6 +101,12 @@ def test_a_run_opens_by_its_folder(run: Run, tmp_path: Path) -> None:
     assert repr(run) == f"Run({str(run.folder)!r})"
     with pytest.raises(UserError, match="holds no run"):
         Run(tmp_path)
+
+
+def test_a_run_without_held_out_texts_says_so() -> None:
+    results = Results({"labels": LABELS, "splits": [], "systems": {}})
+    assert repr(results).startswith("No scores: ")
+    assert results._repr_html_() == f"<p>{results!r}</p>"
 
 
 def test_publish_gathers_the_run(run: Run) -> None:

@@ -274,7 +274,10 @@ def to_markdown(results: dict[str, Any]) -> str:
             f"By label, {last}:", "",
             label_table(systems[last], results["labels"], results["thresholds"]), "",
         ]  # fmt: skip
-        for pair, outcome in results.get("comparisons", {}).get(split, {}).items():
+        compared = results.get("comparisons", {}).get(split, {})
+        if compared:
+            lines += ["Differences, by paired bootstrap over texts and seeds:", ""]
+        for pair, outcome in compared.items():
             for metric, entry in outcome.items():
                 lines.append(
                     f"- {pair}, {metric}: {entry['difference']:+.4f}, 95 % interval "

@@ -255,8 +255,14 @@ def _environment(record: RunRecord) -> list[tuple[str, str]]:
         rows.append(("commit of the training code", str(found["git"])))
     parts = record.results.get("seconds_by_part") or {}
     total = sum(parts.values()) or record.results.get("seconds")
-    rows.append(("training time", f"{total / 3600:.2f} h" if total else "not recorded"))
+    rows.append(("training time", _time(total) if total else "not recorded"))
     return rows
+
+
+def _time(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.2f} h"
 
 
 def _citations(record: RunRecord) -> list[str]:

@@ -81,7 +81,7 @@ def measured(
     with tempfile.TemporaryDirectory() as home:
         files = {"answers": f"{home}/answers.json", "rows_file": f"{home}/rows.npz"}
         given = {
-            "place": model.place, "folder": str(model.folder), "options": model.options,
+            "place": model.place, "folder": str(model.folder.absolute()), "options": model.options,
             "stack": model.stack, "threads": torch.get_num_threads(), "texts": list(texts),
             "examples": list(examples), "rows": list(rows), "steps": steps, "debug": debug, **files,
         }  # fmt: skip

@@ -176,7 +176,8 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
     for seed in stages.head_seeds:
 
         def train_seed(seed: int = seed) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
-            announce(f"Stage {stage}: seed {seed}, {epoch} epochs on all rows.")
+            why = "" if epoch else ": training gained too little out of fold"
+            announce(f"Stage {stage}: seed {seed}, {epoch} epochs on all rows{why}.")
             start_top(context, model, stage, seed, f"seed_{seed}")
             if not epoch:
                 return top_state(model), []

@@ -86,10 +86,12 @@ def edit_json(file: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 
 def test_a_published_stack_passes_everything(
-    repository: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    repository: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     report = tmp_path / "report.json"
-    words = ["check", str(repository), "--test_file", str(rows), "--json", str(report)]
+    monkeypatch.chdir(repository.parent)
+    words = ["check", repository.name, "--test_file", str(rows), "--json", str(report)]
     assert main(words) == 0
     said = capsys.readouterr().out
     found = json.loads(report.read_text("utf-8"))
