@@ -64,10 +64,13 @@ def load_handler(settings: ServiceSettings, observe: Observer) -> PredictorHandl
     Raises:
         UserError: the model cannot be loaded.
     """
+    from transformers.utils import logging
+
     from ..model_files import ModelFiles
     from ..predictor import StackedEmotionPredictor
     from .predictor_handler import PredictorHandler
 
+    logging.disable_progress_bar()
     commit = ModelFiles(settings.model, settings.predictor.get("revision")).commit
     options = {**settings.predictor, **({"revision": commit} if commit else {})}
     predictor = StackedEmotionPredictor.from_pretrained(settings.model, **options)

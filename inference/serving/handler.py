@@ -186,7 +186,9 @@ class EndpointHandler:
                     waiting.append(self._arrived.get_nowait())
             taken = _round(waiting)
             for explain in (False, True):
-                self._answer([one for one in taken if one[0].options.explain == explain], explain)
+                part = [one for one in taken if one[0].options.explain == explain]
+                if part:
+                    self._answer(part, explain)
 
     def _answer(self, taken: list[tuple[Request, int]], explain: bool) -> None:
         """Give the requests the rows of these of their texts."""
@@ -210,8 +212,7 @@ class EndpointHandler:
         self, texts: list[str], explain: bool
     ) -> Iterator[tuple[Iterable[int], list[dict[str, Any]]]]:
         """The rows of texts, batch by batch as they are computed, and their places."""
-        if texts:
-            yield range(len(texts)), self._run(texts, explain)
+        yield range(len(texts)), self._run(texts, explain)
 
     def _run(self, texts: list[str], explain: bool) -> list[dict[str, Any]]:
         """Scores, decisions and, if asked for, words of texts, in their order."""

@@ -56,17 +56,12 @@ class PredictorHandler(EndpointHandler):
     ) -> Iterator[tuple[Iterable[int], list[dict[str, Any]]]]:
         if explain:
             yield from super()._rows(texts, explain)
-        elif texts:
+            return
+        start = time.perf_counter()
+        for places, scores in self.predictor.score_batches(texts):
+            self.observe(len(places), time.perf_counter() - start)
+            columns = (scores.logits, scores.probabilities, scores.given)
+            rows = zip(*(column.tolist() for column in columns), strict=True)
+            names = ("logits", "scores", "given")
+            yield places, [dict(zip(names, row, strict=True)) for row in rows]
             start = time.perf_counter()
-            for places, scores in self.predictor.score_batches(texts):
-                self.observe(len(places), time.perf_counter() - start)
-                names = ("logits", "scores", "given")
-                columns = (scores.logits, scores.probabilities, scores.given)
-                yield (
-                    places,
-                    [
-                        dict(zip(names, row, strict=True))
-                        for row in zip(*(column.tolist() for column in columns), strict=True)
-                    ],
-                )
-                start = time.perf_counter()
