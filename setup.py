@@ -19,6 +19,7 @@ test = [
     *openvino,
     *serve,
     "hypothesis>=6.100",
+    "jsonschema>=4.20",
     "parameterized>=0.9",
     "pytest>=8",
     "pytest-xdist>=3.6",
@@ -46,7 +47,7 @@ setup(
     package_data={
         "stacked_emotion": ["py.typed"],
         "stacked_emotion.inference.serving": ["openapi.json", "docs.html.jinja"],
-        "stacked_emotion.recipes": ["*.yaml", "sample/*", "accelerate/*"],
+        "stacked_emotion.recipes": ["*.yaml", "sample/*", "accelerate/*", "serving/*"],
         "stacked_emotion.hub_card": ["templates/*.jinja"],
         "stacked_emotion.hub_card.space": ["style.css", "README.md", "static/*"],
     },
