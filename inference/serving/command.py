@@ -42,7 +42,7 @@ def add_serve_options(parser: Parser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--backend", choices=("auto", "torch", "onnx", "openvino"), default="auto",
-        help="runtime; auto: torch, or the export for --dtype int8 and auto",
+        help="runtime; auto: torch, or ONNX Runtime for int8",
     )  # fmt: skip
     parser.add_argument(
         "--long_texts", choices=("truncate", "window"), default="truncate",

@@ -50,4 +50,5 @@ class EmotionService:
 
 def application(options: dict[str, Any]) -> serve.Application:
     """What `serve run` starts: `args` of the configuration file are those of `EmotionService`."""
-    return EmotionService.bind(**options)
+    deployment: Any = EmotionService
+    return deployment.bind(**options)

@@ -47,7 +47,8 @@ def address(tiny_stack_folder: Path, tmp_path: Path) -> Iterator[str]:
     # six cores for Ray to count with: two for the replicas, the rest for its own actors
     environment = {
         **os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_OVERRIDE_RESOURCES": '{"CPU": 6}',
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "300",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60", "RAY_OVERRIDE_RESOURCES": '{"CPU": 6}',
     }  # fmt: skip
     command = [str(Path(sys.executable).parent / "serve"), "run", str(tmp_path / "ray.yaml")]
     with (
