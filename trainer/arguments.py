@@ -111,7 +111,7 @@ class StageArguments:
         "decision rules to choose from: global, shrunk, expected_jaccard", metavar="RULE",
     )  # fmt: skip
     gain_in_errors: float = option(
-        0.0, "standard errors by which an epoch must beat the start; 0 takes the best epoch"
+        1.0, "standard errors by which an epoch must beat the start; 0 takes the best epoch"
     )
     logging_steps: int = option(20, "steps between two log lines")
     report_to: list[str] = option(["none"], "trackers, such as tensorboard", metavar="NAME")
