@@ -284,6 +284,8 @@ def runtime(
     if backend not in BACKENDS:
         raise UserError(f"backend={backend!r} is not known; there are {BACKENDS}.")
     name = str(dtype).removeprefix("torch.")
+    if backend == "auto" and name == "int8":
+        backend = "onnx"
     if backend == "auto":
         report = None
         if name == "auto" and device.type == "cpu":
