@@ -17,7 +17,14 @@ from ...common.inert_text import in_markdown, one_line
 from ...trainer.arguments import LANGUAGE_CODE
 from ...trainer.metrics.titles import TITLES
 from ..run_record import RunRecord
-from .known_data import ARABIC, EMOTIONS, LANGUAGE_NAMES, definitions, known_data
+from .known_data import (
+    ARABIC,
+    EMOTIONS,
+    LANGUAGE_NAMES,
+    definitions,
+    known_data,
+    related_credits,
+)
 from .sections import card_sections
 from .terms import Term
 
@@ -107,7 +114,7 @@ class CardContent:
             language=self.languages,
             license=self.license,
             base_model=base_models or None,
-            datasets=[record.dataset_name] if record.dataset_name else None,
+            datasets=self._datasets() or None,
             metrics=["f1", "precision", "recall", "jaccard", "average_precision", "hamming_loss"],
             tags=[
                 *(["emotion", "emotion-classification"] if self.about_emotions else []),
@@ -121,6 +128,13 @@ class CardContent:
             eval_results=self.eval_results() or None,
             **extra,
         )
+
+    def _datasets(self) -> list[str]:
+        """Hub IDs of the data, related data included."""
+        credits = [known_data(self.record).credit]
+        credits += [credit for _, credit in related_credits(self.record).values()]
+        found = [self.record.dataset_name, *(credit.hub_id for credit in credits)]
+        return list(dict.fromkeys(name for name in found if name))
 
     def _widget(self, example: dict[str, Any]) -> dict[str, Any]:
         """A text; with its answer where the Hub runs no live widget."""
@@ -169,7 +183,7 @@ class CardContent:
         record = self.record
         if record.setting(f"{split}_file") and not record.synthetic_file(split):
             return one_line(record.data_file(split) or "")
-        known = known_data(record).title or record.dataset_name
+        known = known_data(record).credit.name or record.dataset_name
         return known or one_line(record.data_file(split) or "own texts")
 
     @property
