@@ -11,7 +11,7 @@ import numpy as np
 
 from ..alignment_stacked_emotion import AlignedBatch, AlignedBatchEncoder
 from ..common.batching import batches_by_length
-from ..common.errors import UserError
+from ..common.errors import UserError, counted
 from .decisions import Decision
 from .limits import Limits
 from .long_texts import LONG_TEXTS, POOLINGS, further_windows, pooled
@@ -93,8 +93,8 @@ class TextPredictor:
         source = f"{self.source!r}, " if self.source else ""
         return (
             f"{type(self).__name__}({source}{self.backend} on {self.runner.device}, "
-            f"{len(self.labels)} labels, up to {self.encoder.max_length} positions, long texts: "
-            f"{self.long_texts})"
+            f"{counted(len(self.labels), 'label')}, up to {self.encoder.max_length} positions, "
+            f"long texts: {self.long_texts})"
         )
 
     @property

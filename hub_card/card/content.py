@@ -12,7 +12,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ...common.errors import UserError
+from ...common.errors import UserError, counted
 from ...common.inert_text import in_markdown, one_line
 from ...trainer.arguments import LANGUAGE_CODE
 from ...trainer.metrics.titles import TITLES
@@ -154,7 +154,11 @@ class CardContent:
         results = []
         for split in record.splits if system else []:
             leaked = record.leaked(split)
-            mark = f" (leaked: {leaked} texts are in an earlier split)" if leaked else ""
+            mark = (
+                f" (leaked: {counted(leaked, 'text is', 'texts are')} in an earlier split)"
+                if leaked
+                else ""
+            )
             for metric, title in TITLES.items():
                 score = record.score(str(system), split, metric)
                 if score is None:
@@ -169,7 +173,7 @@ class CardContent:
                         dataset_split=split,
                         metric_type=metric,
                         metric_name=(
-                            f"{title} (mean over {len(score.values)} seeds){mark}"
+                            f"{title} (mean over {counted(len(score.values), 'seed')}){mark}"
                             if len(score.values) > 1
                             else f"{title}{mark}"
                         ),
@@ -275,7 +279,7 @@ class CardContent:
             keep_trailing_newline=True,
             autoescape=False,
         )
-        environment.filters["inert"] = in_markdown
+        environment.filters |= {"inert": in_markdown, "counted": counted}
         template = environment.get_template(f"{self.record.kind}_card.md.jinja")
         body = template.render(card=self, record=self.record, **card_sections(self.record))
         body = re.sub(r"\n{3,}", "\n\n", body)
@@ -293,7 +297,9 @@ def card_languages(record: RunRecord, given: Sequence[str] | None) -> list[str]:
             raise UserError(f"--language {code!r} is not an ISO 639 code such as ar, en, es.")
     languages = list(given or known_data(record).languages)
     if not languages:
-        raise UserError("The language of the texts is not known: give it, as in --language ar.")
+        raise UserError(
+            "The language of the texts is not known: give its code with --language, such as ar."
+        )
     return languages
 
 

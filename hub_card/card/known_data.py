@@ -101,7 +101,7 @@ def known_data(record: RunRecord) -> KnownData:
 def related_credits(record: RunRecord) -> dict[str, tuple[str, Credit]]:
     """Source and credit of related data that encoders were fine-tuned on first, by name."""
     encoders = (record.results.get("recipe") or {}).get("encoders") or {}
-    found = {}
+    found: dict[str, tuple[str, Credit]] = {}
     for encoder, steps in record.related_data.items():
         given = (encoders.get(encoder) or {}).get("pretraining") or []
         for place, step in enumerate(steps):

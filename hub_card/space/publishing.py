@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from ...common.errors import UserError
+from ...common.spelling import keywords_named
 from ...inference.model_files import CONFIG, ModelFiles
 from ..card.content import SYNTHETIC_TAG
 from ..card.known_data import Credit, known_data
@@ -106,6 +107,7 @@ def _front_matter(card: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+@keywords_named()
 def demo_app(
     model: str | Path,
     revision: str | None = None,
@@ -209,6 +211,7 @@ def space_folder(folder: Path, model: str, revision: str, facts: ModelFacts) -> 
     return sorted(texts)
 
 
+@keywords_named()
 def publish_space(
     repo_id: str,
     model: str,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...common.errors import UserError
+from ...common.errors import UserError, counted
 from ...common.files import file_digest, fingerprint, remove, replace_folder
 from ...common.finished import find, finish
 from ...common.precision import native_dtype
@@ -104,7 +104,9 @@ def export_onnx(
     reference = StackedEmotionPredictor.from_pretrained(
         str(source), dtype="float32", device="cpu", backend="torch"
     )
-    progress(f"scores of {len(check.texts)} texts ({check.source}) with torch in float32")
+    progress(
+        f"scores of {counted(len(check.texts), 'text')} ({check.source}) with torch in float32"
+    )
     comparison = _Comparison(check, reference, reference.score(check.texts))
     del reference
     gc.collect()
