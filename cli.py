@@ -173,7 +173,9 @@ def _evaluate(parser: Parser, options: argparse.Namespace) -> int:
         label_names=names,
         decisions=predictor.decide(probabilities).astype(int),
     )
-    print(score_table(scores, names, dict(zip(names, predictor.thresholds, strict=True))))
+    limits = dict(zip(names, predictor.thresholds, strict=True))
+    by_threshold = predictor.decision.rule == "threshold"
+    print(score_table(scores, names, limits if by_threshold else None))
     if options.output:
         report = {
             "model": str(options.model),
@@ -187,7 +189,7 @@ def _evaluate(parser: Parser, options: argparse.Namespace) -> int:
 
 
 def score_table(
-    scores: dict[str, float], label_names: Sequence[str], thresholds: dict[str, float]
+    scores: dict[str, float], label_names: Sequence[str], thresholds: dict[str, float] | None
 ) -> str:
     """All figures of one model as Markdown: overall, then class-wise."""
     from .common.tables import markdown_table

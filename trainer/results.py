@@ -309,7 +309,7 @@ def to_markdown(results: dict[str, Any]) -> str:
             *([f"**{note}**", ""] if note else []),
             systems_table(systems, MAIN_METRICS + MORE_METRICS), "",
             f"By label, {last}:", "",
-            label_table(systems[last], results["labels"], results["thresholds"]), "",
+            label_table(systems[last], results["labels"], shown_thresholds(results)), "",
         ]  # fmt: skip
         compared = results.get("comparisons", {}).get(split, {})
         if compared:
@@ -354,23 +354,30 @@ def systems_table(
 
 
 def label_table(
-    scores: Mapping[str, Any], labels: Sequence[str], thresholds: Mapping[str, float]
+    scores: Mapping[str, Any], labels: Sequence[str], thresholds: Mapping[str, float] | None
 ) -> str:
     """One row per label: support, precision, recall, F1, average precision and threshold.
 
     Args:
         scores: what `System.scores` gives.
         labels: the labels.
-        thresholds: by label.
+        thresholds: by label; None where they are not what a score is compared with.
     """
     kinds = ("precision", "recall", "f1", "ap")
     rows = [
         [in_markdown(label), int(scores[f"support_{label}"]["mean"]),
-         *(score_cell(scores[f"{kind}_{label}"]) for kind in kinds), f"{thresholds[label]:.3f}"]
+         *(score_cell(scores[f"{kind}_{label}"]) for kind in kinds),
+         *([f"{thresholds[label]:.3f}"] if thresholds else [])]
         for label in labels
     ]  # fmt: skip
     header = ["label", "support", "precision", "recall", "F1", "AP", "threshold"]
-    return markdown_table(header, rows)
+    return markdown_table(header if thresholds else header[:-1], rows)
+
+
+def shown_thresholds(results: Mapping[str, Any]) -> dict[str, float] | None:
+    """The thresholds of the published system by label; None if it decides by expected Jaccard."""
+    kinds = [decision["kind"] for decision in results.get("decisions", {}).values()]
+    return None if kinds[-1:] == ["expected_jaccard"] else results["thresholds"]
 
 
 def score_cell(entry: Mapping[str, Any]) -> str:

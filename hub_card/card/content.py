@@ -36,6 +36,8 @@ PLOT_TEXTS = {
     "the model gives them",
     "precision_recall": "One precision-recall curve per label on the {split} split: the average "
     "precision {ap}",
+    "reliability": "One panel per label on the {split} split: the share of texts with the label at "
+    "each score, before and after calibration",
     "encoder_use": "Stacked bars: how much each of {encoders} counts for each label, and box plots "
     "of how that varies between texts",
     "training_curves": "Line charts of the training losses, and of the out-of-fold objective by "

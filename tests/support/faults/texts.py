@@ -80,7 +80,8 @@ class Ways:
             or "\n" in line
         ):
             return f"the line {line!r}"
-        on_terminal = printable(text) + bars(answer.scores, answer.labels)
+        decision = self.predictor.decision
+        on_terminal = printable(text) + bars(answer.scores, answer.labels, decision)
         if _UNSAFE.search(on_terminal):
             return f"the bars {on_terminal!r}"
         return self._thoroughly(text, answer) if thorough else None
