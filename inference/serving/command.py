@@ -38,7 +38,7 @@ def add_serve_options(parser: Parser) -> None:
     parser.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     parser.add_argument(
         "--dtype", choices=("auto", "float32", "bfloat16", "float16", "int8"), default="float32",
-        help="precision; auto: the fastest that is exact enough",
+        help="precision of the weights",
     )  # fmt: skip
     parser.add_argument(
         "--backend", choices=("auto", "torch", "onnx", "openvino"), default="auto",
