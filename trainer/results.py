@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from huggingface_hub import try_to_load_from_cache
 
+from ..common.errors import counted
 from ..common.files import file_digest, replace_file
 from ..common.inert_text import in_markdown
 from ..common.numerics import sigmoid
 from ..common.tables import markdown_table
 from ..folders_stacked_emotion import WEIGHTS, WEIGHTS_INDEX
 from ..inference.model_files import CONFIG, ModelError, hub_file
+from .choosing.calibration import cross_calibrated
 from .choosing.decision_rules import Decision
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
+from .metrics.reliability import OUT_OF_FOLD, calibration_lines, reliability
 from .metrics.scores import emotion_scores
 from .metrics.titles import TITLES
 
@@ -39,16 +42,18 @@ class System:
     Attributes:
         name: its name in the tables.
         decision: chosen on out-of-fold training predictions.
-        logits: by split, (seeds, rows, labels).
+        logits: by split, (seeds, rows, labels), before `decision.calibration`.
+        out_of_fold: (training rows, labels) logits that the decision was chosen on, if known.
     """
 
     name: str
     decision: Decision
     logits: dict[str, np.ndarray] = field(repr=False)
+    out_of_fold: np.ndarray | None = field(repr=False, default=None)
 
     def probabilities(self, split: str) -> np.ndarray:
-        """(seeds, rows, labels) float64."""
-        return sigmoid(self.logits[split])
+        """(seeds, rows, labels) float64, calibrated."""
+        return sigmoid(self.decision.calibrated(self.logits[split]))
 
     def decisions(self, split: str) -> np.ndarray:
         """(seeds, rows, labels) of 0 and 1."""
@@ -117,6 +122,38 @@ def score_systems(
             for s, labels in truth.items()
         },
         "decisions": {system.name: system.decision.to_dict() for system in systems},
+    }
+
+
+def calibration_record(
+    system: System, data: DataSplits, before: System | None = None
+) -> dict[str, Any] | None:
+    """Scale and bias of each label, and ECE and Brier score by split and label, before and after.
+
+    Out of fold, each text is calibrated on the folds that it is not in. Of several seeds the first
+    one is taken, which is published.
+
+    Args:
+        system: the published one.
+        data: the labeled texts.
+        before: the system whose out-of-fold logits it was calibrated on; None for itself.
+    """
+    fitted, held_out = system.decision.calibration, (before or system).out_of_fold
+    if fitted is None:
+        return None
+    shared = len(set(fitted.scale.tolist())) == 1
+    splits = {split: system.logits[split][0] for split in data.held_out_splits}
+    after = {split: fitted(logits) for split, logits in splits.items()}
+    truth = {split: data.splits[split].labels for split in data.held_out_splits}
+    if held_out is not None:
+        labels = data.splits["train"].labels.astype(np.int64)
+        splits = {OUT_OF_FOLD: held_out} | splits
+        after = {OUT_OF_FOLD: cross_calibrated(held_out, labels, not shared)} | after
+        truth |= {OUT_OF_FOLD: labels}
+    return fitted.to_dict() | {
+        "shared": shared,
+        "before": {name: reliability(truth[name], sigmoid(z)) for name, z in splits.items()},
+        "after": {name: reliability(truth[name], sigmoid(z)) for name, z in after.items()},
     }
 
 
@@ -255,8 +292,8 @@ def leak_note(entry: Mapping[str, Any]) -> str:
     if not count:
         return ""
     return (
-        f"Leaked: {count:,} of the {entry['rows']:,} texts also occur in an earlier split, so that "
-        "these figures are too good."
+        f"Leaked: {count:,} of the {counted(entry['rows'], 'text')}, which an earlier split "
+        "has too: these figures are too good."
     )
 
 
@@ -268,11 +305,11 @@ def to_markdown(results: dict[str, Any]) -> str:
         last = list(systems)[-1]
         note = leak_note(results["data"][split])
         lines += [
-            f"## {split} ({results['data'][split]['rows']} texts)", "",
+            f"## {split} ({counted(results['data'][split]['rows'], 'text')})", "",
             *([f"**{note}**", ""] if note else []),
             systems_table(systems, MAIN_METRICS + MORE_METRICS), "",
             f"By label, {last}:", "",
-            label_table(systems[last], results["labels"], results["thresholds"]), "",
+            label_table(systems[last], results["labels"], shown_thresholds(results)), "",
         ]  # fmt: skip
         compared = results.get("comparisons", {}).get(split, {})
         if compared:
@@ -284,6 +321,7 @@ def to_markdown(results: dict[str, Any]) -> str:
                     f"[{entry['low']:+.4f}, {entry['high']:+.4f}]"
                 )
         lines.append("")
+    lines += calibration_lines(results.get("calibration"), results["labels"])
     related = [
         [
             name,
@@ -316,23 +354,30 @@ def systems_table(
 
 
 def label_table(
-    scores: Mapping[str, Any], labels: Sequence[str], thresholds: Mapping[str, float]
+    scores: Mapping[str, Any], labels: Sequence[str], thresholds: Mapping[str, float] | None
 ) -> str:
     """One row per label: support, precision, recall, F1, average precision and threshold.
 
     Args:
         scores: what `System.scores` gives.
         labels: the labels.
-        thresholds: by label.
+        thresholds: by label; None where they are not what a score is compared with.
     """
     kinds = ("precision", "recall", "f1", "ap")
     rows = [
         [in_markdown(label), int(scores[f"support_{label}"]["mean"]),
-         *(score_cell(scores[f"{kind}_{label}"]) for kind in kinds), f"{thresholds[label]:.3f}"]
+         *(score_cell(scores[f"{kind}_{label}"]) for kind in kinds),
+         *([f"{thresholds[label]:.3f}"] if thresholds else [])]
         for label in labels
     ]  # fmt: skip
     header = ["label", "support", "precision", "recall", "F1", "AP", "threshold"]
-    return markdown_table(header, rows)
+    return markdown_table(header if thresholds else header[:-1], rows)
+
+
+def shown_thresholds(results: Mapping[str, Any]) -> dict[str, float] | None:
+    """The thresholds of the published system by label; None if it decides by expected Jaccard."""
+    kinds = [decision["kind"] for decision in results.get("decisions", {}).values()]
+    return None if kinds[-1:] == ["expected_jaccard"] else results["thresholds"]
 
 
 def score_cell(entry: Mapping[str, Any]) -> str:

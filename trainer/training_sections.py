@@ -100,6 +100,15 @@ class FineTuning(Optimization):
 
 
 @dataclass
+class DataCredit:
+    """Who made labeled texts and on what terms; for the model card and the app."""
+
+    data_name: str | None = option(None, "what the data is called, or its Hub ID; gets the credit")
+    data_license: str | None = option(None, "license or terms of the data, such as cc-by-4.0")
+    data_citation: str | None = option(None, "BibTeX or a sentence that credits its authors")
+
+
+@dataclass
 class RelatedFiles(DataArguments):
     """Labeled texts that are only trained on: as `DataArguments`, without held-out splits."""
 
@@ -132,6 +141,7 @@ class RelatedData(FineTuning):
     shorthand: ClassVar[str] = "train_file"
     epochs: float = option(3.0, "epochs")
     data: RelatedFiles = flat(RelatedFiles, "data")
+    credit: DataCredit = flat(DataCredit, "model card and app")
     strip_accents: bool = option(False, "read é as e and ñ as n, for a vocabulary without accents")
     keep_head: bool = option(True, "keep the head if the data that follow have the same labels")
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from huggingface_hub import snapshot_download
+from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers.utils import logging
 
@@ -167,6 +168,20 @@ class Teacher:
                 recipe = read_json(folder / "results.json").get("recipe") or {}
                 return {name: recipe.get(name) for name in DESCRIBED}
         return {}
+
+    def calibrated(self, logits: np.ndarray) -> np.ndarray:
+        """Logits that the run kept, (rows, labels) float32, as the finished teacher gives them."""
+        fitted: dict[str, np.ndarray] = {}
+        for file in self.folder.glob("*.safetensors"):
+            with safe_open(file, "numpy") as weights:
+                fitted |= {
+                    name: weights.get_tensor(name)
+                    for name in weights.keys()  # noqa: SIM118  (it is no mapping)
+                    if name.startswith("calibration.")
+                }
+        if not fitted:
+            return logits
+        return logits * fitted["calibration.scale"] + fitted["calibration.bias"]
 
     def predictor(self) -> StackedEmotionPredictor:
         """The teacher with its tokenizer, ready to score."""

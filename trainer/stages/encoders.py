@@ -12,7 +12,7 @@ import torch
 from accelerate import PartialState
 from transformers import PrinterCallback
 
-from ...common.errors import UserError
+from ...common.errors import UserError, counted
 from ...common.files import fingerprint
 from ...common.finished import OTHER_KEY, Finished, Form, finished_in
 from ...data.label_statistics import LabelStatistics
@@ -94,7 +94,7 @@ def run_encoders(context: RunContext) -> dict[str, Any]:
                     Task(
                         f"{name}, {part.name}",
                         partial(make, folder, part.key, partial(_run_part, context, name, part)),
-                        f"Stage encoders: {name}, {part.name}, {len(part.rows)} texts",
+                        f"Stage encoders: {name}, {part.name}, {counted(len(part.rows), 'text')}",
                         len(part.rows) * part.given.epochs,
                         f"{name}, {part.after}" if part.after and not found[part.after] else None,
                     )
