@@ -126,8 +126,8 @@ class StackedEmotionPredictor(TextPredictor):
             revision: commit, tag or branch of a Hub ID.
             backend: "torch"; "onnx" or "openvino" for what `stacked-emotion export` wrote; "auto"
                 for the fastest that is installed and that the export found exact enough (see
-                `fastest.exact_enough`). With a dtype, or without an export, "auto" is torch. The
-                attribute `backend` says which it is.
+                `fastest.exact_enough`). With a dtype, or without an export, "auto" is torch (with
+                int8 ONNX Runtime). The attribute `backend` says which it is.
             long_texts, pooling: see `TextPredictor`.
             **hub_options: `token`, `cache_dir`, `local_files_only`.
 
