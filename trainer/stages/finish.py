@@ -18,7 +18,14 @@ from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..choosing.decision_rules import Decision, choose_decision
 from ..features.cache import FeatureCache
 from ..losses.contrastive import add_projection
-from ..results import System, data_record, save_arrays, score_systems, to_markdown
+from ..results import (
+    System,
+    data_record,
+    public_results,
+    save_arrays,
+    score_systems,
+    to_markdown,
+)
 from ..running.tracking import text_gates
 from .cached_training import build_stack, load_top, top_state
 from .context import RunContext
@@ -45,6 +52,7 @@ def finish_run(context: RunContext, records: dict[str, Any], begin: float) -> di
     systems = all_systems(context)
     results = run_results(context, systems, records)
     results["seconds"] = round(time.monotonic() - begin, 1)
+    results = public_results(results)
     final = systems[-1]
     model = save_model(context, final)
     replace_text(context.output / "results.md", to_markdown(results))
@@ -122,7 +130,6 @@ def run_results(
         "stages": records,
         "thresholds": dict(zip(names, final.decision.thresholds.tolist(), strict=True)),
         "seeds": {"folds_and_encoders": stages.seed, "layers_on_top": stages.head_seeds},
-        "recipe_file": context.recipe.source,
         "environment": environment(context.recipe.source),
         "seconds_by_part": seconds,
     }
