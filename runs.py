@@ -8,11 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common.errors import UserError, counted, listed
+from .common.errors import UserError, counted, keywords_named, listed
 from .common.files import read_json, replace_file
 from .common.inert_text import in_html, one_line
 from .common.settings import Whole, checked, hints_of, read_yaml
-from .common.spelling import keywords_named
 
 if TYPE_CHECKING:
     import pandas

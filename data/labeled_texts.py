@@ -12,8 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..common.errors import DataError, UserError, counted, quoted, shorten
-from ..common.spelling import spelled
+from ..common.errors import DataError, UserError, counted, quoted, shorten, spelled
 from .arguments import DataArguments, check_names, check_same_set
 from .columns import find_columns, read_label_columns
 from .inventory import Inventory, metadata_message, plain_text

@@ -12,11 +12,12 @@ import numpy as np
 
 from ..common.errors import UserError
 from ..common.files import read_json
+from ..common.privacy import LOCAL, is_hub_id, public_values
 from ..common.settings import by_path
 from ..inference.decisions import Decision
 from ..ngrams_stacked_emotion import HashedNgramsConfig
 from ..trainer.arguments import DESCRIBED
-from .privacy import LOCAL, is_hub_id, public_values
+from ..trainer.results import recipe_of
 
 FORMAT = 1
 SPLITS = ("test", "validation")
@@ -37,7 +38,7 @@ class RunRecord:
         folder: the run's folder.
         model_folder: the folder with weights, tokenizers and code.
         config: `config.json` of the model, unchanged.
-        results: `results.json`, unchanged; empty parts if there is none.
+        results: `results.json`; its `recipe` with the paths of `recipe.yaml`.
         predictions: by split, the arrays of `predictions_<split>.npz`: `probabilities` and `labels`
             (rows, labels), `encoder_logits` (rows, encoders, labels).
         given_base_models: Hub ID by encoder name, for encoders that were trained from local copies.
@@ -83,6 +84,7 @@ class RunRecord:
                 f"{run / 'results.json'} has format {results.get('format')!r}, but this version "
                 f"reads {FORMAT}. Publish with the version that trained the model."
             )
+        results["recipe"] = recipe_of(run, results)
         predictions = {}
         for split in SPLITS:
             file = run / f"predictions_{split}.npz"

@@ -11,7 +11,6 @@ import torch
 
 from ..alignment_stacked_emotion import AlignedBatchEncoder
 from ..common.errors import UserError
-from ..common.precision import native_dtype
 from ..configuration_stacked_emotion import StackedEmotionConfig
 from ..layers_stacked_emotion import WordMean
 from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
@@ -20,6 +19,7 @@ from ..tokenizer_files_stacked_emotion import read_tokenizers
 from .backends.fastest import fastest
 from .backends.onnx import ONNX_DTYPES, OnnxRunner, exported
 from .backends.openvino import OPENVINO_DTYPES, OpenVinoRunner
+from .backends.precision import native_dtype
 from .backends.weight_conversion import check_finite, converted_weights
 from .decisions import Decision
 from .model_files import CONFIG, TOKENIZER, ModelError, ModelFiles

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from huggingface_hub import try_to_load_from_cache
+from transformers import AutoModel
 
-from ..common.errors import counted
-from ..common.files import file_digest, replace_file
+from ..common.errors import UserError, counted
+from ..common.files import file_digest, fingerprint, replace_file
 from ..common.inert_text import in_markdown
 from ..common.numerics import sigmoid
+from ..common.privacy import is_hub_id, public_values
+from ..common.settings import read_yaml
 from ..common.tables import markdown_table
 from ..folders_stacked_emotion import WEIGHTS, WEIGHTS_INDEX
 from ..inference.model_files import CONFIG, ModelError, hub_file
@@ -31,6 +36,7 @@ _SOURCE_FILES = (
     "*.safetensors", "*.json", "*.txt", "*.model", "*.codes", "*.vocab", "*.tiktoken",
     "tokenizers/*/*.json",
 )  # fmt: skip
+_KEYED = re.compile(r"config\.json|(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)")
 MAIN_METRICS = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "rare_ap", "hamming_loss")
 MORE_METRICS = ("micro_precision", "micro_recall", "macro_precision", "macro_recall")
 
@@ -266,6 +272,27 @@ def used_state(source: str, state: dict[str, Any]) -> dict[str, Any]:
     return state | {"files": _digests(Path(config).parent)} if isinstance(config, str) else state
 
 
+def keyed_state(source: str, state: dict[str, Any]) -> dict[str, Any]:
+    """A source's state for keys: with digests of weights and configuration, of the Hub too.
+
+    What else the Hub's cache holds may differ between two runs of the same.
+
+    Args:
+        source: a folder or a Hub ID.
+        state: what `source_state` returned.
+    """
+    if not state.get("commit"):
+        return state
+    for fetched in (False, True):
+        if fetched:  # into the cache, where the training finds it again
+            AutoModel.from_pretrained(source, revision=state["commit"])
+        used = used_state(source, state).get("files") or {}
+        files = {name: digest for name, digest in used.items() if _KEYED.fullmatch(name)}
+        if len(files) > 1:
+            break
+    return state | {"files": files}
+
+
 def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of weights, configuration and tokenizer files by relative path."""
     patterns = list(_SOURCE_FILES)
@@ -274,6 +301,43 @@ def _digests(folder: Path) -> dict[str, str]:
         patterns.append("*.bin")  # else transformers does not read them
     files = sorted(path for pattern in patterns for path in folder.glob(pattern))
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+
+
+def public_results(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `results.json`: without local paths, names of this machine, and secrets.
+
+    The settings with their paths are in `recipe.yaml` alone; see `recipe_of`.
+
+    Args:
+        results: all figures, with the settings as `recipe`.
+    """
+    recipe, encoders = results["recipe"], results["encoders"]
+    sources = [(entry["source"], entry.get("source_state")) for entry in encoders.values()]
+    teacher = results.get("teacher") or {}
+    sources += [(teacher.get("source"), teacher.get("source_state"))]
+    sources += [(recipe.get("dataset_name"), None)]
+    local = [source for source, state in sources if source and not is_hub_id(source, state)]
+    kept = {*results["labels"], *encoders, *results["systems"]}
+    return public_values(results, local, kept) | {"recipe_digest": _recipe_digest(recipe)}
+
+
+def recipe_of(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run, with their paths where its `recipe.yaml` is still the same.
+
+    Args:
+        folder: of the run.
+        results: the content of its `results.json`.
+    """
+    public, file = dict(results.get("recipe") or {}), folder / "recipe.yaml"
+    with suppress(UserError):
+        found = read_yaml(file) if file.is_file() else {}
+        if _recipe_digest(public | found) == results.get("recipe_digest"):
+            return public | found
+    return public
+
+
+def _recipe_digest(recipe: Mapping[str, Any]) -> str:
+    return fingerprint({key: value for key, value in recipe.items() if key != "output_dir"})
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

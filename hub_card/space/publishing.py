@@ -14,8 +14,7 @@ from typing import Any
 
 import yaml
 
-from ...common.errors import UserError
-from ...common.spelling import keywords_named
+from ...common.errors import UserError, keywords_named
 from ...inference.model_files import CONFIG, ModelFiles
 from ..card.content import SYNTHETIC_TAG
 from ..card.known_data import Credit, known_data

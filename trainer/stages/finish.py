@@ -23,6 +23,7 @@ from ..results import (
     System,
     calibration_record,
     data_record,
+    public_results,
     save_arrays,
     score_systems,
     to_markdown,
@@ -53,6 +54,7 @@ def finish_run(context: RunContext, records: dict[str, Any], begin: float) -> di
     systems = all_systems(context)
     results = run_results(context, systems, records)
     results["seconds"] = round(time.monotonic() - begin, 1)
+    results = public_results(results)
     final = systems[-1]
     model = save_model(context, final)
     replace_text(context.output / "results.md", to_markdown(results))
@@ -147,7 +149,6 @@ def run_results(
         ),
         "thresholds": dict(zip(names, final.decision.thresholds.tolist(), strict=True)),
         "seeds": {"folds_and_encoders": stages.seed, "layers_on_top": stages.head_seeds},
-        "recipe_file": context.recipe.source,
         "environment": environment(context.recipe.source),
         "seconds_by_part": seconds,
     }
