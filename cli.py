@@ -28,6 +28,7 @@ from .hub_card.space.commands import DEMO_COMMANDS
 from .inference.backends.export_command import add_export_options
 from .inference.command import add_predict_options
 from .trainer.commands import TRAINING_COMMANDS
+from .trainer.labeling.commands import LABELING_COMMANDS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -211,6 +212,7 @@ COMMANDS: Commands = {
     "inspect": (
         "show how files of labeled texts are read, without training", _add_inspect_options
     ),
+    **LABELING_COMMANDS,
     "export": (
         "write graphs for ONNX Runtime and OpenVINO, and report the differences",
         add_export_options,

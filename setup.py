@@ -14,6 +14,7 @@ openvino = [*onnx, "openvino>=2025.1"]
 excel = ["openpyxl>=3.1"]
 plots = ["matplotlib>=3.8", "arabic-reshaper>=3.0", "python-bidi>=0.6"]
 space = ["gradio>=6.31"]
+review = ["cleanlab>=2.9"]
 test = [
     *openvino,
     "hypothesis>=6.100",
@@ -26,6 +27,7 @@ test = [
     "optuna>=4.0",
     *plots,
     *excel,
+    *review,
     "markdown-it-py>=3.0",
 ]
 
@@ -68,6 +70,7 @@ setup(
         "excel": excel,
         "plots": plots,
         "space": space,
+        "review": review,
         "tracking": ["tensorboard>=2.16"],
         "tuning": ["optuna>=4.0"],
         "peft": ["peft>=0.18"],
