@@ -203,7 +203,7 @@ class Teacher:
             UserError: a run was given that cannot be used.
         """
         folder = Path(given) if given else self.folder.resolve().parent
-        run, problem = _read_run(folder, train)
+        run, problem = read_run(folder, train)
         if run is None and given:
             raise UserError(f"--teacher_run {given}: {problem}.")
         if run is None:
@@ -221,8 +221,8 @@ def logits_of(predictor: StackedEmotionPredictor, texts: list[str], progress: bo
     return torch.logit(scores).clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).float().numpy()
 
 
-def _read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str]:
-    """The run, or what is wrong with it."""
+def read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str]:
+    """The run that was trained on these texts, or what is wrong with it."""
     try:
         results = parse_json(folder / "results.json")
         recipe, data = recipe_of(folder, results), dict(results["data"]["train"])
