@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,7 @@ def build_interface(
     examples: Mapping[str, str] | None = None,
     text_column: str | None = None,
     note: str | None = None,
+    figures: Sequence[str] = (),
 ) -> Any:
     """The app as `gradio.Blocks`; show it with `launch_options()`.
 
@@ -143,6 +144,7 @@ def build_interface(
         examples: texts to try, by caption.
         text_column: the column of texts in the model's data.
         note: a sentence under the heading, such as that the model is a toy.
+        figures: what was measured, in sentences.
     """
     import gradio as gr
 
@@ -222,7 +224,7 @@ def build_interface(
                 "Download the answers", visible=False, elem_id="se-download"
             )
             send.click(answer_file, file, [shown, download], api_name="file", **limits)
-        gr.HTML(_ABOUT)
+        gr.HTML(_measured(figures) + _ABOUT)
     return interface
 
 
@@ -256,6 +258,11 @@ _ABOUT = (
     "people by them. Irony, dialects and rare labels are often read wrongly. The app computes your "
     "texts and files here and does not keep them; it deletes uploads within two hours.</p>"
 )
+
+
+def _measured(figures: Sequence[str]) -> str:
+    lines = "".join(f"<li>{in_html(one_line(text))}</li>" for text in figures)
+    return f'<h2>How good is it?</h2><ul class="se-note">{lines}</ul>' if lines else ""
 
 
 def _heading(title: str, note: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -46,6 +46,7 @@ class ModelFacts:
         examples: texts to try, by caption.
         text_column: the column of texts in the model's data.
         note: a sentence under the heading.
+        figures: what was measured, in sentences.
     """
 
     title: str
@@ -53,6 +54,7 @@ class ModelFacts:
     examples: Mapping[str, str] | None = None
     text_column: str | None = None
     note: str | None = None
+    figures: Sequence[str] = ()
 
 
 def model_facts(model: str, revision: str | None = None, token: str | None = None) -> ModelFacts:
@@ -74,10 +76,11 @@ def model_facts(model: str, revision: str | None = None, token: str | None = Non
             known.examples,
             record.text_column,
             SYNTHETIC if record.synthetic else None,
+            record.summary,
         )
     card = files.find("README.md")
     header = _front_matter(Path(card).read_text(encoding="utf-8")) if card else {}
-    recipe = files.read_json("results.json").get("recipe") if files.find("results.json") else {}
+    results = files.read_json("results.json") if files.find("results.json") else {}
     languages = header.get("language") or [None]
     widget = [entry for entry in header.get("widget") or [] if entry.get("text")]
     return ModelFacts(
@@ -87,8 +90,9 @@ def model_facts(model: str, revision: str | None = None, token: str | None = Non
             entry.get("example_title") or str(place): entry["text"]
             for place, entry in enumerate(widget, 1)
         },
-        (recipe or {}).get("text_column"),
+        (results.get("recipe") or {}).get("text_column"),
         SYNTHETIC if SYNTHETIC_TAG in (header.get("tags") or []) else None,
+        [str(text) for text in results.get("summary") or ()],
     )
 
 
