@@ -24,7 +24,8 @@ SPLITS = ("test", "validation")
 RESULTS = (
     "format", "kind", "recipe", "labels", "rare_labels", "splits", "data", "encoders", "loss",
     "stages", "systems", "comparisons", "thresholds", "decisions", "environment", "seconds_by_part",
-    "seconds", "seeds", "teacher", "student_source", "lead_kept", "note",
+    "seconds", "seeds", "best_single", "left_at_start", "summary", "teacher", "student_source",
+    "lead_kept", "note",
 )  # fmt: skip
 """The parts of `results.json` that are published."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -231,6 +232,16 @@ class RunRecord:
 
     def _teacher(self) -> tuple[str, dict[str, Any]]:
         return _source(self.results.get("teacher"))
+
+    @property
+    def summary(self) -> list[str]:
+        """What a reader has to know of the figures, in sentences."""
+        return [str(self.public(text)) for text in self.results.get("summary") or ()]
+
+    @property
+    def left_at_start(self) -> list[str]:
+        """The stages whose training gained too little to be kept."""
+        return list(self.results.get("left_at_start") or ())
 
     @property
     def note(self) -> str | None:
