@@ -16,7 +16,7 @@ from .checks_stacked_emotion import check_encoder_keys, most_weights
 from .configuration_stacked_emotion import StackedEmotionConfig
 from .encoders_stacked_emotion import load_encoder
 from .folders_stacked_emotion import check_weights, refuse_links
-from .layers_stacked_emotion import EncoderHead, MetaLearner, ZeroStartLinear
+from .layers_stacked_emotion import Calibration, EncoderHead, MetaLearner, ZeroStartLinear
 
 _SPARE_WEIGHTS = 1 << 26
 
@@ -48,6 +48,9 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
             init.zeros_(module.bias)
         elif isinstance(module, MetaLearner) and module.learned:
             init.zeros_(module.label_trust)
+        elif isinstance(module, Calibration):
+            init.ones_(module.scale)
+            init.zeros_(module.bias)
         else:
             super()._init_weights(module)
 

@@ -181,6 +181,21 @@ class TextPredictor:
             close()
         return TextScores.joined(parts, self.decision)
 
+    def score_batches(self, texts: list[str]) -> Iterator[tuple[np.ndarray, TextScores]]:
+        """Scores of texts batch by batch as they are computed, short texts first.
+
+        Yields:
+            The places of a batch's texts, (batch,) int, and their scores.
+        """
+        batch = self._read(texts)
+        for rows in batches_by_length(batch.lengths, self.runner.batch_tokens):
+            part = AlignedBatch(
+                **batch.rows(rows), lengths=batch.lengths[rows], truncated=batch.truncated[rows],
+                words=[batch.words[row] for row in rows],
+            )  # fmt: skip
+            own = [texts[row] for row in rows]
+            yield rows, self._compute(own, own, part, None, int)
+
     def stream(
         self, texts: Iterable[str], chunk: int = CHUNK, batch_tokens: int | None = None
     ) -> Iterator[Prediction]:

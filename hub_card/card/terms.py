@@ -44,6 +44,8 @@ def terms_of(record: RunRecord, token: str | None = None, ask_hub: bool = True) 
     """
     terms = []
     for name in record.encoder_names:
+        if name in record.lexical:
+            continue
         source = record.base_models.get(name)
         if source is None:
             what = f"{LOCAL} ({name})"

@@ -19,6 +19,7 @@ from ..metrics.titles import TITLES
 from ..results import (
     System,
     data_record,
+    leak_note,
     public_results,
     save_arrays,
     score_systems,
@@ -158,10 +159,13 @@ def student_results(
     ]
     figures = score_systems(context, systems, pairs)
     loss = DistillationLoss(context.statistics, **options.loss_options(with_teacher=True))
+    data = data_record(context.splits, context.arguments.data.dataset_name)
+    notes = {split: leak_note(data[split]) for split in context.held_out_splits}
     return figures | {
         "kind": "student",
         "recipe": context.teacher.description | context.arguments.to_dict(),
-        "data": data_record(context.splits, context.arguments.data.dataset_name),
+        "data": data,
+        "summary": [f"{split}: {note}" for split, note in notes.items() if note],
         "teacher": {
             "source": options.model,
             "revision": commit or options.revision,
