@@ -27,6 +27,7 @@ from .hub_card.commands import PUBLISHING_COMMANDS
 from .hub_card.space.commands import DEMO_COMMANDS
 from .inference.backends.export_command import add_export_options
 from .inference.command import add_predict_options
+from .inference.serving.command import add_serve_options
 from .trainer.commands import TRAINING_COMMANDS
 
 
@@ -217,6 +218,7 @@ COMMANDS: Commands = {
         "write graphs for ONNX Runtime and OpenVINO, and report the differences",
         add_export_options,
     ),
+    "serve": ("answer requests over HTTP", add_serve_options),
     **CHECK_COMMAND,
     **PUBLISHING_COMMANDS,
     **DEMO_COMMANDS,

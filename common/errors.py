@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import difflib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 MAX_EXAMPLES = 5
@@ -38,6 +38,16 @@ def quoted(names: Iterable[Any], limit: int = 30) -> str:
     names = list(names)
     shown = ", ".join(shorten(name) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun: `1 text`, `2,000 texts`, or with another `plural`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """Return `a, b and c`."""
+    return f" {last} ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
@@ -95,7 +105,7 @@ class RowProblems:
         Args:
             verb: What becomes of the rows, such as "cannot be used" or "were left out".
         """
-        rows = f"{len(self.rows):,} {self.unit}{'s' if len(self.rows) != 1 else ''}"
+        rows = counted(len(self.rows), self.unit)
         lines = [f"{self.source}: {rows} {verb} ({self.counting}):"]
         lines += [f"  {example}" for _, example in self._examples]
         if self.count > len(self._examples):

@@ -14,6 +14,7 @@ from ..common.errors import UserError
 from ..common.files import read_json
 from ..common.settings import by_path
 from ..inference.decisions import Decision
+from ..ngrams_stacked_emotion import HashedNgramsConfig
 from ..trainer.arguments import DESCRIBED
 from .privacy import LOCAL, is_hub_id, public_values
 
@@ -160,12 +161,20 @@ class RunRecord:
 
     @property
     def encoder_sources(self) -> dict[str, str]:
-        """Where each encoder came from: a Hub ID, or that it was a local folder."""
+        """Where each encoder came from: a Hub ID, a local folder, or the training texts."""
         hub = self.base_models
+        known = dict.fromkeys(self.lexical, "n-grams and words of the training texts")
         return {
-            name: hub.get(name) or (LOCAL if source else "not recorded")
+            name: hub.get(name) or known.get(name) or (LOCAL if source else "not recorded")
             for name, (source, _) in self._sources().items()
         }
+
+    @property
+    def lexical(self) -> list[str]:
+        """The lexical encoders, which come from no pretrained model."""
+        encoders = self.config.get("encoders") or {}
+        kind = HashedNgramsConfig.model_type
+        return [name for name, one in encoders.items() if one.get("model_type") == kind]
 
     @property
     def base_models(self) -> dict[str, str]:

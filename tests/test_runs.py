@@ -73,7 +73,11 @@ def test_results_are_a_table(run: Run) -> None:
     ]
     scores = run.results["systems"]["stack"]["validation"]
     assert table.loc[("validation", "stack"), "jaccard"] == scores["jaccard"]["mean"]
-    assert not [name for name in table.columns if name.endswith("_joy")]
+    assert {"jaccard", "micro_f1", "macro_f1", "hamming_loss"} <= set(table.columns)
+    assert len(table.columns) <= 6
+    everything = run.results.to_pandas(all_metrics=True)
+    assert set(table.columns) < set(everything.columns)
+    assert not [name for name in everything.columns if name.endswith("_joy")]
     by_label = run.results.to_pandas(by_label=True)
     assert by_label.loc[("validation", "stack", "joy"), "f1"] == scores["f1_joy"]["mean"]
     assert "<table" in run.results._repr_html_()
@@ -98,7 +102,12 @@ def test_a_run_opens_by_its_folder(run: Run, tmp_path: Path) -> None:
         assert again.results.to_dict() == run.results.to_dict()
         assert again.recipe == run.recipe
         assert again.predict(["فرحان"]) == run.predict(["فرحان"])
-    assert repr(run) == f"Run({str(run.folder)!r})"
+    assert repr(run).splitlines()[0] == f"Run({str(run.folder)!r})"
+    assert "zeta and alpha, 3 labels, trained on 40 texts of train.jsonl" in repr(run)
+    best = run.results.to_pandas().loc[("validation", "stack"), "jaccard"]
+    assert f"validation (20 texts): Jaccard {best:.3f}, " in repr(run)
+    assert "<table" in run._repr_html_()
+    assert "40 texts" in run._repr_html_()
     with pytest.raises(UserError, match="holds no run"):
         Run(tmp_path)
 
@@ -157,5 +166,12 @@ def test_mistakes(frame: pandas.DataFrame, tmp_path: Path) -> None:
         train(**given, labels=LABELS)
     with pytest.raises(UserError, match="train is a dict"):
         train({"a": "x"}, train={"text": []}, output_dir=tmp_path)
+    with pytest.raises(UserError, match=r"label_format= is 'nmes'\. Use one of"):
+        train({"a": "x"}, **given, labels=LABELS, label_format="nmes")
+    with pytest.raises(UserError, match=r"with encoders=\{'NAME': 'HUB_ID_OR_FOLDER'\}"):
+        train(**given, labels=LABELS)
+    with pytest.raises(UserError, match=r"no column 'mood'.* Set labels= to") as caught:
+        train({"a": tmp_path}, **given, labels="mood")
+    assert "--" not in str(caught.value)
     with pytest.raises(UserError, match=r"a: .*no/such/folder"):
         train({"a": tmp_path / "no/such/folder"}, **given, labels=LABELS)

@@ -31,6 +31,7 @@ from ..common.settings import (
 )
 from ..data.arguments import DataArguments
 from .training_sections import (
+    DataCredit,
     EncoderSettings,
     EncoderTraining,
     HeadTraining,
@@ -110,7 +111,7 @@ class StageArguments:
         "decision rules to choose from: global, shrunk, expected_jaccard", metavar="RULE",
     )  # fmt: skip
     gain_in_errors: float = option(
-        0.0, "standard errors by which an epoch must beat the start; 0 takes the best epoch"
+        1.0, "standard errors by which an epoch must beat the start; 0 takes the best epoch"
     )
     logging_steps: int = option(20, "steps between two log lines")
     report_to: list[str] = option(["none"], "trackers, such as tensorboard", metavar="NAME")
@@ -169,8 +170,10 @@ class Description:
                 raise UserError(f"language: {code!r} is not an ISO 639 code such as ar, en, es.")
 
 
-DESCRIBED = tuple(entry.name for entry in fields(Description))
-"""The keys of `Description`."""
+CREDIT = tuple(entry.name for entry in fields(DataCredit))
+"""The keys of `DataCredit`."""
+DESCRIBED = (*(entry.name for entry in fields(Description)), *CREDIT)
+"""All keys that only the card and the app read."""
 
 
 @dataclass
@@ -187,7 +190,8 @@ class TrainingRecipe:
         joint: stage `joint`.
         stack: the layers on top.
         stages: what the stages share.
-        description: what card and app say.
+        description: what card and app say of texts and labels.
+        credit: what they say of the data's authors.
         source: the recipe file, if there is one.
     """
 
@@ -210,6 +214,7 @@ class TrainingRecipe:
     joint: JointTraining = option(JointTraining, "stage joint")
     stack: StackArguments = flat(StackArguments, "texts and layers on top")
     description: Description = flat(Description, "model card and app")
+    credit: DataCredit = flat(DataCredit, "model card and app")
     source: str | None = hidden(None)
 
     def sources(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from huggingface_hub import try_to_load_from_cache
 
+from ..common.errors import counted
 from ..common.files import file_digest, replace_file
 from ..common.inert_text import in_markdown
 from ..common.numerics import sigmoid
@@ -290,8 +291,8 @@ def leak_note(entry: Mapping[str, Any]) -> str:
     if not count:
         return ""
     return (
-        f"Leaked: {count:,} of the {entry['rows']:,} texts also occur in an earlier split, so that "
-        "these figures are too good."
+        f"Leaked: {count:,} of the {counted(entry['rows'], 'text')}, which an earlier split "
+        "has too: these figures are too good."
     )
 
 
@@ -303,7 +304,7 @@ def to_markdown(results: dict[str, Any]) -> str:
         last = list(systems)[-1]
         note = leak_note(results["data"][split])
         lines += [
-            f"## {split} ({results['data'][split]['rows']} texts)", "",
+            f"## {split} ({counted(results['data'][split]['rows'], 'text')})", "",
             *([f"**{note}**", ""] if note else []),
             systems_table(systems, MAIN_METRICS + MORE_METRICS), "",
             f"By label, {last}:", "",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ...common.errors import UserError
+from ...common.errors import UserError, counted
 from ...common.files import read_json
 from ...common.numerics import sigmoid
 from ...data.labeled_texts import DataArguments, LabeledTexts, load_labeled_texts
@@ -140,7 +140,7 @@ def examples_outcome(
                 f"{text[:30]!r} gets {found.get(name, float('nan')):.4f} for {name}, the card "
                 f"says {shown[name]:.4f}"
             )
-    detail = f"{len(recorded.examples)} texts, largest difference {worst:.1e}"
+    detail = f"{counted(len(recorded.examples), 'text')}, largest difference {worst:.1e}"
     return judged(check, problems[:3], detail)
 
 
@@ -166,7 +166,7 @@ def rows_outcome(
         decisions=np.asarray(given, int),
     )  # fmt: skip
     source = Path(texts.source).name
-    measured = f"{source}, {len(texts)} texts: Jaccard {scores['jaccard']:.4f}"
+    measured = f"{source}, {counted(len(texts), 'text')}: Jaccard {scores['jaccard']:.4f}"
     split = recorded.split_of(texts)
     table = (recorded.results.get("systems") or {}).get(recorded.system) or {}
     if split is None or split not in table:

@@ -133,6 +133,7 @@ def build_interface(
     examples: Mapping[str, str] | None = None,
     text_column: str | None = None,
     note: str | None = None,
+    data: str | None = None,
 ) -> Any:
     """The app as `gradio.Blocks`; show it with `launch_options()`.
 
@@ -143,6 +144,7 @@ def build_interface(
         examples: texts to try, by caption.
         text_column: the column of texts in the model's data.
         note: a sentence under the heading, such as that the model is a toy.
+        data: what the training texts are and on what terms.
     """
     import gradio as gr
 
@@ -222,7 +224,7 @@ def build_interface(
                 "Download the answers", visible=False, elem_id="se-download"
             )
             send.click(answer_file, file, [shown, download], api_name="file", **limits)
-        gr.HTML(_ABOUT)
+        gr.HTML(_ABOUT + _data_line(data))
     return interface
 
 
@@ -256,6 +258,10 @@ _ABOUT = (
     "people by them. Irony, dialects and rare labels are often read wrongly. The app computes your "
     "texts and files here and does not keep them; it deletes uploads within two hours.</p>"
 )
+
+
+def _data_line(data: str | None) -> str:
+    return f'<p class="se-note">Training texts: {in_html(one_line(data))}</p>' if data else ""
 
 
 def _heading(title: str, note: str | None) -> str:

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from ...common.errors import counted
 from ...common.files import fingerprint
 from ...common.finished import NUMBER, Form
 from ...data.labeled_texts import DataSplits, load_splits
@@ -178,7 +179,7 @@ class DistillationContext(DataSplits):
         logits = self.scores.training[inside] if variant == STUDENT else None
         extra = self.scores.extra if variant == STUDENT else None
         rows = StudentRows(train.select(inside), logits, extra, fold)
-        announce(f"Distillation: {variant}, {part}, {len(rows)} texts.")
+        announce(f"Distillation: {variant}, {part}, {counted(len(rows), 'text')}.")
         model, log = train_student(
             self.options, self.plan(variant, seed), rows, self.statistics, self.tokenizer, folder
         )

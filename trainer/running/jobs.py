@@ -86,7 +86,8 @@ def run_tasks(tasks: Sequence[Task], jobs: int, title: str) -> dict[str, Any]:
         children = [_Child(stack) for _ in range(min(jobs, len(tasks)))]
         bar = stack.enter_context(
             tqdm(total=sum(task.size for task in tasks), desc=title, smoothing=0.0, leave=False,
-                 bar_format="{desc}: {percentage:3.0f} % [{elapsed}<{remaining}]{postfix}")
+                 bar_format="{desc}: {percentage:3.0f} % [{elapsed}<{remaining}]{postfix}",
+                 disable=None)
         )  # fmt: skip
         waiting = list(tasks)
         while len(answers) < len(tasks):

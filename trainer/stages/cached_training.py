@@ -80,16 +80,22 @@ def stack_options(stack: StackArguments, meta_only: bool = False) -> dict[str, A
 
 
 def build_stack(
-    context: RunContext, stack_words: bool = True, meta_only: bool = False
+    context: RunContext, stack_words: bool = True, meta_only: bool = False, **changes: Any
 ) -> StackedEmotionForSequenceClassification:
     """The stack on the final fine-tuned encoders, its other layers untrained.
+
+    Args:
+        context: the run.
+        stack_words: stack the word vectors; else only the encoders' logits.
+        meta_only: see `stack_options`.
+        **changes: fields of `StackedEmotionConfig` that differ from the recipe.
 
     Raises:
         UserError: stage `encoders` has not run.
     """
     sources = {name: fine_tuned_folder(context, name, "final") for name in context.names}
     statistics = context.statistics
-    options = stack_options(context.recipe.stack, meta_only)
+    options = stack_options(context.recipe.stack, meta_only) | changes
     projection = options.pop("contrastive_dim")
     model = StackedEmotionForSequenceClassification.from_encoders(
         sources,

@@ -174,17 +174,20 @@ def _encoder_record(context: RunContext, name: str) -> dict[str, Any]:
 def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceClassification:
     """Write the finished model and its tokenizer to `<output_dir>/model`."""
     folder = context.output / "model"
-    joint = stage_folder(context, "joint")
-    stage = "head" if (stage_folder(context, "head") / RECORD).exists() else "meta"
-    record = finished_stage(context, stage).record
-    model = build_stack(context, record["stack_words"], meta_only=stage == "meta")
     if _has_joint(context):
-        model = type(model).from_pretrained(joint / "model")
+        model = StackedEmotionForSequenceClassification.from_pretrained(
+            stage_folder(context, "joint") / "model"
+        )
     else:
+        stage = "head" if (stage_folder(context, "head") / RECORD).exists() else "meta"
+        stack_words = finished_stage(context, stage).record["stack_words"]
+        untrained = unsupported_stages(context)
+        meta_only = stage == "meta" or "head" in untrained
+        changes = {"use_meta_learner": False} if meta_only and "meta" in untrained else {}
+        model = build_stack(context, stack_words, meta_only, **changes)
         seed = context.recipe.stages.head_seeds[0]
         state = read_top(stage_folder(context, stage) / f"seed_{seed}.safetensors")
-        wanted = top_state(model) if stage == "meta" else state
-        load_top(model, {name: state[name] for name in wanted})
+        load_top(model, {name: state[name] for name in top_state(model)})
         add_projection(model, 0)
     decision = final.decision
     model.config.thresholds = [float(value) for value in decision.thresholds]
@@ -202,6 +205,22 @@ def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceC
     context.tokenizer.save_pretrained(partial)
     replace_folder(partial, folder, "config.json", WRITTEN)
     return model
+
+
+def unsupported_stages(context: RunContext) -> list[str]:
+    """The stages among `meta` and `head` whose parts were left where they change no logit.
+
+    A meta-learner at its start gives every encoder the same weight, and a classifier at its start
+    adds zero; without `ensemble_start` it does not.
+    """
+    starts = {"meta": True, "head": context.recipe.stack.ensemble_start}
+    return [
+        stage
+        for stage, harmless in starts.items()
+        if harmless
+        and (stage_folder(context, stage) / RECORD).exists()
+        and finished_stage(context, stage).record["epoch"] == 0
+    ]
 
 
 def _has_joint(context: RunContext) -> bool:

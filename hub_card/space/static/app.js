@@ -112,6 +112,7 @@ function fillPage() {
   part("title").textContent = settings.title;
   part("note").textContent = settings.note ?? "";
   part("note").hidden = !settings.note;
+  part("data").textContent = settings.data ? `Training texts: ${settings.data}` : "";
   part("text").maxLength = settings.max_characters;
   part("text").placeholder = settings.placeholder;
   if (settings.language) part("text").lang = settings.language;

@@ -311,6 +311,7 @@ def test_layer_kinds() -> None:
     assert layer_kind("/MatMul_2") is None
 
 
+@pytest.mark.slow
 def test_a_second_export_of_one_process(exported: Path, tmp_path: Path) -> None:
     """The export runs its graph at other lengths than the traced one."""
     again = Path(shutil.copytree(exported, tmp_path / "again", ignore=lambda *_: {"onnx"}))

@@ -13,11 +13,11 @@ from transformers import pipeline
 
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.common.inert_text import printable
-from stacked_emotion.hub_card.handler import EndpointHandler
 from stacked_emotion.hub_card.space.interface import DemoApp
 from stacked_emotion.inference import StackedEmotionPredictor, explain
 from stacked_emotion.inference.predictions import prediction_line
 from stacked_emotion.inference.score_bars import bars
+from stacked_emotion.inference.serving.handler import EndpointHandler
 
 from .campaign import Verdicts, World, attack
 
