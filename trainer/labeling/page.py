@@ -17,9 +17,10 @@ article { border-top: 1px solid #ccc; padding: .8rem 0; }
 .text { font-size: 1.15rem; line-height: 1.7; margin: .4rem 0; white-space: pre-wrap;
         overflow-wrap: anywhere; }
 .labels { display: flex; flex-wrap: wrap; gap: .35rem; list-style: none; margin: 0; padding: 0; }
-.labels li { border: 1px solid #bbb; border-radius: 1rem; font-size: .9rem; padding: .1rem .6rem; }
+.labels li { overflow-wrap: anywhere; border: 1px solid #bbb; border-radius: 1rem; font-size: .9rem; padding: .1rem .6rem; }
 .labels .doubtful { background: #fde3d3; border-color: #b54a00; }
 .labels .missing { background: #d9ecf9; border-color: #00639c; border-style: dashed; }
+.scroll { overflow-x: auto; }
 table { border-collapse: collapse; }
 th, td { border-bottom: 1px solid #ddd; padding: .3rem .8rem .3rem 0; text-align: left; }
 td.number { text-align: right; }
@@ -92,7 +93,8 @@ def _confusions(review: Review) -> Iterable[str]:
     head = "".join(
         f"<th>{title}</th>" for title in ("given", "predicted", "texts", "of those missed", "phi")
     )
-    yield f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>"
+    yield f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>'
+    yield f"{rows}\n</tbody>\n</table></div>"
 
 
 def _shown(most: int, count: int) -> str:
