@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..common.errors import DataError, UserError, quoted, shorten
+from ..common.errors import DataError, UserError, counted, quoted, shorten, spelled
 from .arguments import DataArguments, check_names, check_same_set
 from .columns import find_columns, read_label_columns
 from .inventory import Inventory, metadata_message, plain_text
@@ -151,7 +151,7 @@ def load_labeled_texts(
     if split == "train" and texts.inventory:
         texts.notes += texts.inventory.warnings()
     for note in texts.notes:
-        logger.warning("%s", note)
+        logger.warning("%s", spelled(note))
     return texts
 
 
@@ -226,7 +226,7 @@ def warn_about_overlap(train: LabeledTexts, other: LabeledTexts, name: str = "tr
             other.inventory.leaked = other.inventory.leaked | {name: int(mask.sum())}
         logger.warning(
             "%s: %s of %s texts are training texts of %s too, such as %s. Scores on them are too "
-            "good: remove them from one of the two, or set --drop_leaked.",
+            f"good: remove them from one of the two, or set {spelled('--drop_leaked')}.",
             other.source,
             f"{mask.sum():,}",
             f"{len(other):,}",
@@ -417,8 +417,8 @@ def load_splits(
             assert texts.inventory is not None
             texts.inventory.leaked = {}
             texts.notes.append(
-                f"{texts.source}: {leaked.sum():,} texts that occur in an earlier split were left "
-                "out (--drop_leaked)."
+                f"{texts.source}: left out {counted(int(leaked.sum()), 'text')} of an earlier "
+                "split (--drop_leaked)."
             )
         elif texts.inventory is not None:
             texts.inventory.leaked_texts = int(leaked.sum())

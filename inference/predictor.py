@@ -11,14 +11,15 @@ import torch
 
 from ..alignment_stacked_emotion import AlignedBatchEncoder
 from ..common.errors import UserError
-from ..common.precision import native_dtype
 from ..configuration_stacked_emotion import StackedEmotionConfig
+from ..layers_stacked_emotion import WordMean
 from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..tokenizer_files_stacked_emotion import read_tokenizers
 from .backends.fastest import fastest
 from .backends.onnx import ONNX_DTYPES, OnnxRunner, exported
 from .backends.openvino import OPENVINO_DTYPES, OpenVinoRunner
+from .backends.precision import native_dtype
 from .backends.weight_conversion import check_finite, converted_weights
 from .decisions import Decision
 from .model_files import CONFIG, TOKENIZER, ModelError, ModelFiles
@@ -125,8 +126,8 @@ class StackedEmotionPredictor(TextPredictor):
             revision: commit, tag or branch of a Hub ID.
             backend: "torch"; "onnx" or "openvino" for what `stacked-emotion export` wrote; "auto"
                 for the fastest that is installed and that the export found exact enough (see
-                `fastest.exact_enough`). With a dtype, or without an export, "auto" is torch. The
-                attribute `backend` says which it is.
+                `fastest.exact_enough`). With a dtype, or without an export, "auto" is torch (with
+                int8 ONNX Runtime). The attribute `backend` says which it is.
             long_texts, pooling: see `TextPredictor`.
             **hub_options: `token`, `cache_dir`, `local_files_only`.
 
@@ -194,6 +195,8 @@ def load_model(
 ) -> StackedEmotionForSequenceClassification:
     """The model in torch, in evaluation mode; weights of another format are converted as read.
 
+    A classifier that training left at its start, which adds zero, is taken out.
+
     Args:
         files: of the model.
         dtype: of the weights.
@@ -229,7 +232,33 @@ def load_model(
             "they are not whole, or not those of this config.json. Fetch or save them again."
         )
     check_finite(model.state_dict(), files.location)
+    if without_dead_parts(model):
+        logger.info("%s: %s", files.location, SKIPPED)
     return model.eval()
+
+
+SKIPPED = (
+    "training left the classifier at its start, where it adds zero: Bi-LSTM, pooling and "
+    "classifier are skipped, with the same logits"
+)
+
+
+def without_dead_parts(model: StackedEmotionForSequenceClassification) -> bool:
+    """Take out Bi-LSTM, pooling and classifier, in place, where they add exactly zero.
+
+    Returns:
+        Whether they did.
+    """
+    config, stack = model.config, model.stacked
+    if not (config.use_classifier and config.ensemble_start):
+        return False
+    if any(weight.any() for weight in model.classifier.output.parameters()):
+        return False
+    config.use_classifier = config.use_lstm = False
+    del model.classifier
+    stack._modules.pop("lstm", None)
+    stack.pooling = WordMean()
+    return True
 
 
 def device_of(device: str) -> torch.device:
@@ -255,6 +284,8 @@ def runtime(
     if backend not in BACKENDS:
         raise UserError(f"backend={backend!r} is not known; there are {BACKENDS}.")
     name = str(dtype).removeprefix("torch.")
+    if backend == "auto" and name == "int8":
+        backend = "onnx"
     if backend == "auto":
         report = None
         if name == "auto" and device.type == "cpu":

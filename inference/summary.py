@@ -34,10 +34,19 @@ class Summary:
         encoders = [(name, values["encoders"][name]) for name in values["encoder_names"]]
         parts = {"use_meta_learner": "meta-learner", "use_lstm": "Bi-LSTM",
                  "use_classifier": "classifier"}  # fmt: skip
-        used = [part for key, part in parts.items() if values.get(key, True)]
+        off = [key for key in parts if not values.get(key, True)]
+        if "use_classifier" in off:  # then there is no Bi-LSTM either
+            off.append("use_lstm")
+        used = [part for key, part in parts.items() if key not in off]
         many = f"a stack of {len(encoders)} encoders" if len(encoders) > 1 else "one encoder"
         level = "word by word" if values.get("stacking_level", "word") == "word" else "by text"
         self.title = f"{many}, {level}: {', '.join(used) or 'the mean of their answers'}"
+        dropped = [part for key, part in parts.items() if key in off]
+        self.note = (
+            f"Without {' and '.join(dropped)}: training leaves out what the data does not support."
+            if "use_classifier" in off
+            else ""
+        )
         self.encoders = [
             (name, one.get("model_type"), _first(one, "num_hidden_layers", "n_layers"),
              _first(one, "hidden_size", "dim"), _first(one, "vocab_size"))
@@ -59,7 +68,7 @@ class Summary:
             markdown_table(head, [[printable(str(cell)) for cell in row] for row in rows], True)
             for head, rows in self._tables
         )
-        return "\n\n".join([self.title, *tables])
+        return "\n\n".join([self.title, *([self.note] if self.note else []), *tables])
 
     def _repr_html_(self) -> str:
         def row(cells: tuple[Any, ...], tag: str) -> str:
@@ -70,7 +79,8 @@ class Summary:
             f"<table>{row(head, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table>"
             for head, rows in self._tables
         )
-        return f"<p>{html.escape(self.title)}</p>{tables}"
+        title = " ".join([self.title + "." * bool(self.note), self.note]).strip()
+        return f"<p>{html.escape(title)}</p>{tables}"
 
 
 def _first(values: Mapping[str, Any], *names: str) -> Any:

@@ -31,6 +31,7 @@ from ..common.settings import (
 )
 from ..data.arguments import DataArguments
 from .training_sections import (
+    DataCredit,
     EncoderSettings,
     EncoderTraining,
     HeadTraining,
@@ -89,6 +90,9 @@ class StageArguments:
         1, "encoder parts trained at a time, each in a process of its own with one thread"
     )
     seed: int = option(0, "seed of the folds and of the encoders")
+    encoder_seeds: list[int] = option(
+        [], "run the whole training once per seed of folds and encoders; the first is published"
+    )
     head_seeds: list[int] = option(
         [0, 1, 2], "seeds of the layers on top, one training each; the first is published"
     )
@@ -110,7 +114,7 @@ class StageArguments:
         "decision rules to choose from: global, shrunk, expected_jaccard", metavar="RULE",
     )  # fmt: skip
     gain_in_errors: float = option(
-        0.0, "standard errors by which an epoch must beat the start; 0 takes the best epoch"
+        1.0, "standard errors by which training must gain out of fold, else its parts are dropped"
     )
     logging_steps: int = option(20, "steps between two log lines")
     report_to: list[str] = option(["none"], "trackers, such as tensorboard", metavar="NAME")
@@ -141,6 +145,11 @@ class StageArguments:
             raise UserError(f"cross_fit is {self.cross_fit}; it must be 0 or at least 2.")
         if self.jobs < 1:
             raise UserError(f"jobs is {self.jobs}; it must be at least 1.")
+        if self.encoder_seeds:
+            if self.encoders_from:
+                raise UserError("encoder_seeds trains encoders anew: leave out encoders_from.")
+            self.encoder_seeds = list(dict.fromkeys(self.encoder_seeds))
+            self.seed = self.encoder_seeds[0]
         if not self.head_seeds:
             raise UserError("head_seeds is empty; at least one seed is needed.")
 
@@ -169,8 +178,10 @@ class Description:
                 raise UserError(f"language: {code!r} is not an ISO 639 code such as ar, en, es.")
 
 
-DESCRIBED = tuple(entry.name for entry in fields(Description))
-"""The keys of `Description`."""
+CREDIT = tuple(entry.name for entry in fields(DataCredit))
+"""The keys of `DataCredit`."""
+DESCRIBED = (*(entry.name for entry in fields(Description)), *CREDIT)
+"""All keys that only the card and the app read."""
 
 
 @dataclass
@@ -187,7 +198,8 @@ class TrainingRecipe:
         joint: stage `joint`.
         stack: the layers on top.
         stages: what the stages share.
-        description: what card and app say.
+        description: what card and app say of texts and labels.
+        credit: what they say of the data's authors.
         source: the recipe file, if there is one.
     """
 
@@ -210,6 +222,7 @@ class TrainingRecipe:
     joint: JointTraining = option(JointTraining, "stage joint")
     stack: StackArguments = flat(StackArguments, "texts and layers on top")
     description: Description = flat(Description, "model card and app")
+    credit: DataCredit = flat(DataCredit, "model card and app")
     source: str | None = hidden(None)
 
     def sources(self) -> dict[str, str]:

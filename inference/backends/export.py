@@ -15,27 +15,27 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...common.errors import UserError
+from ...common.errors import UserError, counted
 from ...common.files import file_digest, fingerprint, remove, replace_folder
 from ...common.finished import find, finish
-from ...common.precision import native_dtype
 from ...common.tables import markdown_table
 from ...data.arguments import DataArguments
 from ...data.tables import read_table
 from ..model_files import CONFIG, EXPORT_FORM, EXPORTED, TOKENIZER, ModelFiles
 from ..predictions import TextScores
-from ..predictor import StackedEmotionPredictor, load_model
+from ..predictor import SKIPPED, StackedEmotionPredictor, load_model
 from ..text_predictor import Runner, TextPredictor
 from .fastest import exact_enough, processor_flags
 from .onnx import OnnxRunner
 from .onnx_graph import trace
 from .openvino import OPENVINO_DTYPES, OpenVinoRunner
+from .precision import native_dtype
 
 GRAPHS = {"float32": "model.onnx", "int8": "model_int8.onnx"}
 MAX_FLOAT32_DIFFERENCE = 1e-5
 _LINEAR = ("MatMul",)
 # Raised when the same model comes to another graph: it is then exported again.
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 REPORT = "report.json"
 _VERSIONS = ("torch", "transformers", "onnx", "onnxruntime")
 
@@ -104,12 +104,14 @@ def export_onnx(
     reference = StackedEmotionPredictor.from_pretrained(
         str(source), dtype="float32", device="cpu", backend="torch"
     )
-    progress(f"scores of {len(check.texts)} texts ({check.source}) with torch in float32")
+    progress(
+        f"scores of {counted(len(check.texts), 'text')} ({check.source}) with torch in float32"
+    )
     comparison = _Comparison(check, reference, reference.score(check.texts))
     del reference
     gc.collect()
-    progress("tracing")
-    write_graph(files, partial / GRAPHS["float32"])
+    skipped = write_graph(files, partial / GRAPHS["float32"])
+    progress(f"traced{f'; {SKIPPED}' if skipped else ''}")
     differences = {"onnx float32": comparison(OnnxRunner(str(partial / "model.onnx"), "float32"))}
     worst = differences["onnx float32"]["largest_score_difference"]
     if worst > MAX_FLOAT32_DIFFERENCE:
@@ -139,6 +141,7 @@ def export_onnx(
             "labeled": check.targets is not None,
         },
         "kept_float32": kept,
+        "skipped": SKIPPED if skipped else None,
         "differences": differences,
     }
     for path in partial.iterdir():
@@ -210,14 +213,20 @@ def jaccard(targets: np.ndarray, given: np.ndarray) -> float:
     return float(np.where(union, (targets & given).sum(1) / np.maximum(union, 1), 1.0).mean())
 
 
-def write_graph(files: ModelFiles, path: Path) -> None:
-    """Trace a model and write its float32 graph."""
+def write_graph(files: ModelFiles, path: Path) -> bool:
+    """Trace a model and write its float32 graph.
+
+    Returns:
+        Whether the graph leaves out Bi-LSTM, pooling and classifier; see `without_dead_parts`.
+    """
     import onnx
 
-    graph = trace(load_model(files, torch.float32, attn_implementation="eager"))
+    model = load_model(files, torch.float32, attn_implementation="eager")
+    graph = trace(model)
     onnx.save_model(
         graph, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=1024
     )
+    return bool(files.config().get("use_classifier", True)) and not model.config.use_classifier
 
 
 def layer_kind(node: str) -> str | None:

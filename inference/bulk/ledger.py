@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ...common.errors import UserError, quoted
+from ...common.errors import UserError, counted, quoted
 from ...common.files import file_digest, fingerprint
 from ...common.finished import OTHER_KEY, Form, find, finish
 from .parts import write_lines
@@ -106,9 +106,9 @@ class Ledger:
     def _belongs_to_another(self, facts: dict[str, Any]) -> str:
         differing = [key for key in self.facts if facts.get(key) != self.facts[key]]
         return (
-            f"{self.folder} holds {len(self._numbers())} parts of another run (differing in "
-            f"{quoted(differing)}). Finish that run by its own command, give another --output, or "
-            "--overwrite to discard the parts."
+            f"{self.folder} holds {counted(len(self._numbers()), 'part')} of another run "
+            f"(differing in {quoted(differing)}). Finish that run by its own command, give another "
+            "--output, or --overwrite to discard the parts."
         )
 
     def part(self, number: int) -> Path:

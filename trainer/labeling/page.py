@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from ...common.inert_text import in_html
 from ...inference.explanations.rendering import html_page, text_direction
 from .review import Review
 
+_CONFUSIONS = 20
 _STYLE = """\
 h2 { margin: 2.5rem 0 .5rem; }
 article { border-top: 1px solid #ccc; padding: .8rem 0; }
@@ -17,7 +19,9 @@ article { border-top: 1px solid #ccc; padding: .8rem 0; }
 .text { font-size: 1.15rem; line-height: 1.7; margin: .4rem 0; white-space: pre-wrap;
         overflow-wrap: anywhere; }
 .labels { display: flex; flex-wrap: wrap; gap: .35rem; list-style: none; margin: 0; padding: 0; }
-.labels li { overflow-wrap: anywhere; border: 1px solid #bbb; border-radius: 1rem; font-size: .9rem; padding: .1rem .6rem; }
+.labels + .where { margin-top: .8rem; }
+.labels li { border: 1px solid #bbb; border-radius: 1rem; font-size: .9rem; padding: .1rem .6rem;
+             overflow-wrap: anywhere; }
 .labels .doubtful { background: #fde3d3; border-color: #b54a00; }
 .labels .missing { background: #d9ecf9; border-color: #00639c; border-style: dashed; }
 .scroll { overflow-x: auto; }
@@ -48,9 +52,9 @@ def review_page(review: Review, most: int = 200) -> str:
 
 
 def _summary(review: Review) -> str:
-    texts = review.texts
+    texts, name = review.texts, Path(review.texts.source).name
     return (
-        f"{len(texts):,} training texts from <bdi>{in_html(texts.source)}</bdi>, each judged by "
+        f"{len(texts):,} training texts from <bdi>{in_html(name)}</bdi>, each judged by "
         "models that did not see it. The models can be wrong: read the text before you change a "
         "label. Percentages are the models' probability that the label is right to give."
     )
@@ -88,7 +92,7 @@ def _confusions(review: Review) -> Iterable[str]:
         f"<tr><td><bdi>{in_html(row.given)}</bdi></td><td><bdi>{in_html(row.predicted)}</bdi></td>"
         f'<td class="number">{row.texts:,}</td><td class="number">{row.share:.0%}</td>'
         f'<td class="number">{row.phi:.2f}</td></tr>'
-        for row in review.confusions.itertuples()
+        for row in review.confusions.head(_CONFUSIONS).itertuples()
     )
     head = "".join(
         f"<th>{title}</th>" for title in ("given", "predicted", "texts", "of those missed", "phi")

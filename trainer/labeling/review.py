@@ -23,6 +23,7 @@ from ...data.arguments import DataArguments
 from ...data.labeled_texts import LabeledTexts, load_labeled_texts
 from ..choosing.decision_rules import Decision
 from ..distillation.teacher import read_run
+from ..results import recipe_of
 from .near_duplicates import conflicting_pairs
 
 if TYPE_CHECKING:
@@ -74,13 +75,15 @@ def training_texts(folder: Path, train_file: str | Path | None = None) -> Labele
             f"{folder} holds no finished run: results.json is missing. Give the folder of a "
             "finished training."
         )
-    recipe = dict(read_json(folder / "results.json").get("recipe") or {})
+    recipe = recipe_of(folder, read_json(folder / "results.json"))
     options = {name: recipe[name] for name in hints_of(DataArguments) if name in recipe}
     if train_file is not None:
         options["train_file"] = str(train_file)
     file = options.get("train_file")
     if file is None and not options.get("dataset_name"):
-        raise UserError(f"{folder / 'results.json'} does not say where the training texts are.")
+        raise UserError(
+            f"The recipe of {folder} does not say where the training texts are: give --train_file."
+        )
     if file is not None and not Path(file).expanduser().exists():
         raise UserError(
             f"The training file of the run, {file}, is not here. Run the command where you "

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file
 from safetensors.torch import load_file as read_top
 from transformers.utils import logging
 
 from ...common.environment import environment
-from ...common.files import remove, replace_folder, replace_text, write_json
+from ...common.files import read_json, remove, replace_folder, replace_text, write_json
 from ...common.finished import RECORD
 from ...inference.model_files import WRITTEN
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..choosing.decision_rules import Decision, choose_decision
+from ..choosing.decision_rules import choose_calibrated_decision
 from ..features.cache import FeatureCache
 from ..losses.contrastive import add_projection
-from ..results import System, data_record, save_arrays, score_systems, to_markdown
+from ..results import (
+    System,
+    calibration_record,
+    data_record,
+    public_results,
+    save_arrays,
+    score_systems,
+    to_markdown,
+)
 from ..running.tracking import text_gates
 from .cached_training import build_stack, load_top, top_state
 from .context import RunContext
@@ -27,24 +37,39 @@ from .features import scored_features, training_features
 from .joint import finished_joint
 from .meta_and_head import finished_stage, out_of_fold_logits, scored_logits, stage_folder
 from .related_data import related_files
+from .summary import best_single, left_at_start, run_summary
 
 logger = logging.get_logger(__name__)
 
 
-def finish_run(context: RunContext, records: dict[str, Any], begin: float) -> dict[str, Any]:
+def finish_run(
+    context: RunContext,
+    records: dict[str, Any],
+    begin: float,
+    repeats: Sequence[RunContext] = (),
+) -> dict[str, Any]:
     """Score every system, write `results.json`, `results.md` and the finished `model/`.
 
     Args:
         context: the run.
         records: what each stage returned.
         begin: `time.monotonic()` at the start.
+        repeats: finished trainings with other seeds of encoders and folds, for the figures alone.
 
     Returns:
         The results.
     """
     systems = all_systems(context)
+    for repeat in repeats:
+        for system, again in zip(systems, all_systems(repeat), strict=True):
+            system.repeats.append(again)
     results = run_results(context, systems, records)
+    for repeat in repeats:
+        seconds = read_json(repeat.output / "results.json")["seconds_by_part"]
+        part = f"training with seed {repeat.recipe.stages.seed}"
+        results["seconds_by_part"][part] = sum(seconds.values())
     results["seconds"] = round(time.monotonic() - begin, 1)
+    results = public_results(results)
     final = systems[-1]
     model = save_model(context, final)
     replace_text(context.output / "results.md", to_markdown(results))
@@ -56,38 +81,27 @@ def finish_run(context: RunContext, records: dict[str, Any], begin: float) -> di
 def all_systems(context: RunContext) -> list[System]:
     """Single encoders, their average, the stack after `meta`, after `head`, after `joint`.
 
-    How each decides is chosen by the same rule on its own out-of-fold predictions.
+    How each decides is chosen by the same rule on its own out-of-fold predictions. `joint` has
+    none: it keeps calibration and decision of the stage before it.
     """
     features = training_features(context).encoder_logits()
     scored = {
         split: scored_features(context, split).encoder_logits() for split in context.held_out_splits
     }
-    systems = []
-    for index, name in enumerate(context.names):
-        systems.append(
-            System(
-                name,
-                _decision(context, features[:, index]),
-                {split: logits[None, :, index] for split, logits in scored.items()},
-            )
+    systems = [
+        decided_system(
+            context,
+            name,
+            features[:, index],
+            {split: logits[None, :, index] for split, logits in scored.items()},
         )
-    systems.append(
-        System(
-            "average",
-            _decision(context, features.mean(1)),
-            {split: logits.mean(1)[None] for split, logits in scored.items()},
-        )
-    )
+        for index, name in enumerate(context.names)
+    ]
+    average = {split: logits.mean(1)[None] for split, logits in scored.items()}
+    systems.append(decided_system(context, "average", features.mean(1), average))
     for stage, title in (("meta", "meta"), ("head", "stack")):
-        if not (stage_folder(context, stage) / RECORD).exists():
-            continue
-        systems.append(
-            System(
-                title,
-                _decision(context, out_of_fold_logits(context, stage)),
-                {split: scored_logits(context, stage, split) for split in context.held_out_splits},
-            )
-        )
+        if (stage_folder(context, stage) / RECORD).exists():
+            systems.append(stage_system(context, stage, title))
     if _has_joint(context):
         systems.append(
             System(
@@ -99,20 +113,51 @@ def all_systems(context: RunContext) -> list[System]:
     return systems
 
 
+def decided_system(
+    context: RunContext, name: str, held_out: np.ndarray, scored: dict[str, np.ndarray]
+) -> System:
+    """A system with the calibration and the decision that its out-of-fold logits ask for.
+
+    Args:
+        context: the run.
+        name: of the system.
+        held_out: (training rows, labels) logits, out of fold.
+        scored: by split, (seeds, rows, labels) logits.
+    """
+    stages = context.recipe.stages
+    labels = context.splits["train"].labels.astype(np.int64)
+    decision = choose_calibrated_decision(
+        held_out, labels, stages.decisions, stages.threshold_objective
+    )
+    return System(name, decision, scored, held_out)
+
+
+def stage_system(context: RunContext, stage: str, name: str) -> System:
+    """The stack as stage `meta` or `head` left it."""
+    scored = {split: scored_logits(context, stage, split) for split in context.held_out_splits}
+    return decided_system(context, name, out_of_fold_logits(context, stage), scored)
+
+
 def run_results(
     context: RunContext, systems: list[System], records: dict[str, Any]
 ) -> dict[str, Any]:
     """All figures of a run as plain values."""
     names, stages = context.label_names, context.recipe.stages
     final, singles = systems[-1], systems[: len(context.names)]
-    best = max(singles, key=lambda system: system.decision.score)
-    others = [other for other in (best, systems[len(singles)]) if other is not final]
+    untrained = left_at_start(records)
+    same = "meta" if final.name == "stack" and "head" in untrained else None
+    others = [other for other in systems[:-1] if other.name != same]
     figures = score_systems(context, systems, [(final, other) for other in others])
+    best = best_single(figures["systems"], context.names, context.held_out_splits)
+    if best:
+        best["out_of_fold"] = max(singles, key=lambda system: system.decision.score).name
     seconds = {
         f"encoders, {name}": sum(part["seconds"] for part in parts.values())
         for name, parts in records.get("encoders", {}).items()
     } | {stage: record["seconds"] for stage, record in records.items() if stage != "encoders"}
-    return figures | {
+    figures |= {
+        "best_single": best,
+        "left_at_start": untrained,
         "recipe": context.recipe.to_dict(),
         "data": data_record(
             {**context.splits, **related_files(context.related)}, context.recipe.data.dataset_name
@@ -120,12 +165,18 @@ def run_results(
         "encoders": {name: _encoder_record(context, name) for name in context.names},
         "loss": records.get("head", {}).get("loss"),
         "stages": records,
+        "calibration": calibration_record(
+            final, context, systems[-2] if final.out_of_fold is None else final
+        ),
         "thresholds": dict(zip(names, final.decision.thresholds.tolist(), strict=True)),
-        "seeds": {"folds_and_encoders": stages.seed, "layers_on_top": stages.head_seeds},
-        "recipe_file": context.recipe.source,
+        "seeds": {
+            "folds_and_encoders": stages.encoder_seeds or [stages.seed],
+            "layers_on_top": stages.head_seeds,
+        },
         "environment": environment(context.recipe.source),
         "seconds_by_part": seconds,
     }
+    return figures | {"summary": run_summary(figures)}
 
 
 def _encoder_record(context: RunContext, name: str) -> dict[str, Any]:
@@ -149,17 +200,20 @@ def _encoder_record(context: RunContext, name: str) -> dict[str, Any]:
 def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceClassification:
     """Write the finished model and its tokenizer to `<output_dir>/model`."""
     folder = context.output / "model"
-    joint = stage_folder(context, "joint")
-    stage = "head" if (stage_folder(context, "head") / RECORD).exists() else "meta"
-    record = finished_stage(context, stage).record
-    model = build_stack(context, record["stack_words"], meta_only=stage == "meta")
     if _has_joint(context):
-        model = type(model).from_pretrained(joint / "model")
+        model = StackedEmotionForSequenceClassification.from_pretrained(
+            stage_folder(context, "joint") / "model"
+        )
     else:
+        stage = "head" if (stage_folder(context, "head") / RECORD).exists() else "meta"
+        stack_words = finished_stage(context, stage).record["stack_words"]
+        untrained = unsupported_stages(context)
+        meta_only = stage == "meta" or "head" in untrained
+        changes = {"use_meta_learner": False} if meta_only and "meta" in untrained else {}
+        model = build_stack(context, stack_words, meta_only, **changes)
         seed = context.recipe.stages.head_seeds[0]
         state = read_top(stage_folder(context, stage) / f"seed_{seed}.safetensors")
-        wanted = top_state(model) if stage == "meta" else state
-        load_top(model, {name: state[name] for name in wanted})
+        load_top(model, {name: state[name] for name in top_state(model)})
         add_projection(model, 0)
     decision = final.decision
     model.config.thresholds = [float(value) for value in decision.thresholds]
@@ -167,6 +221,9 @@ def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceC
     if decision.kind == "expected_jaccard":
         model.config.decision = "expected_jaccard"
         model.config.decision_scale = decision.scale
+    if (fitted := decision.calibration) is not None:
+        model.calibration.scale.copy_(torch.from_numpy(fitted.scale))
+        model.calibration.bias.copy_(torch.from_numpy(fitted.bias))
     model.config._attn_implementation = None
     partial = folder.with_name(f"{folder.name}.partial")
     remove(partial)
@@ -176,6 +233,22 @@ def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceC
     return model
 
 
+def unsupported_stages(context: RunContext) -> list[str]:
+    """The stages among `meta` and `head` whose parts were left where they change no logit.
+
+    A meta-learner at its start gives every encoder the same weight, and a classifier at its start
+    adds zero; without `ensemble_start` it does not.
+    """
+    starts = {"meta": True, "head": context.recipe.stack.ensemble_start}
+    return [
+        stage
+        for stage, harmless in starts.items()
+        if harmless
+        and (stage_folder(context, stage) / RECORD).exists()
+        and finished_stage(context, stage).record["epoch"] == 0
+    ]
+
+
 def _has_joint(context: RunContext) -> bool:
     """Whether stage `joint` is finished for this recipe."""
     return (stage_folder(context, "head") / RECORD).exists() and finished_joint(context) is not None
@@ -183,12 +256,6 @@ def _has_joint(context: RunContext) -> bool:
 
 def _joint_outputs(context: RunContext, split: str) -> dict[str, np.ndarray]:
     return load_file(stage_folder(context, "joint") / f"{split}.safetensors")
-
-
-def _decision(context: RunContext, logits: np.ndarray) -> Decision:
-    stages = context.recipe.stages
-    labels = context.splits["train"].labels.astype(np.int64)
-    return choose_decision(logits, labels, stages.decisions, stages.threshold_objective)
 
 
 def _save_predictions(

@@ -205,6 +205,7 @@ def test_a_wrong_threshold(copy: Path, rows: Path) -> None:
     assert "the threshold of anger is 0.9000, not " in detail_of(report, "decision as recorded")
 
 
+@pytest.mark.slow
 def test_a_graph_of_other_weights(copy: Path, run: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(run / "model", tmp_path / "other"))
     shutil.rmtree(other / "onnx")
