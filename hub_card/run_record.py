@@ -23,9 +23,9 @@ FORMAT = 1
 SPLITS = ("test", "validation")
 RESULTS = (
     "format", "kind", "recipe", "labels", "rare_labels", "splits", "data", "encoders", "loss",
-    "stages", "systems", "comparisons", "thresholds", "decisions", "environment", "seconds_by_part",
-    "seconds", "seeds", "best_single", "left_at_start", "summary", "teacher", "student_source",
-    "lead_kept", "note",
+    "stages", "systems", "comparisons", "thresholds", "calibration", "decisions", "environment",
+    "seconds_by_part", "seconds", "seeds", "best_single", "left_at_start", "summary", "teacher",
+    "student_source", "lead_kept", "note",
 )  # fmt: skip
 """The parts of `results.json` that are published."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")

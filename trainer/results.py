@@ -169,7 +169,6 @@ def calibration_record(
         after = {OUT_OF_FOLD: cross_calibrated(held_out, labels, not shared)} | after
         truth |= {OUT_OF_FOLD: labels}
     return fitted.to_dict() | {
-        "shared": shared,
         "before": {name: reliability(truth[name], sigmoid(z)) for name, z in splits.items()},
         "after": {name: reliability(truth[name], sigmoid(z)) for name, z in after.items()},
     }
