@@ -17,7 +17,7 @@ from ..common.settings import by_path
 from ..inference.decisions import Decision
 from ..ngrams_stacked_emotion import HashedNgramsConfig
 from ..trainer.arguments import DESCRIBED
-from ..trainer.results import recipe_of
+from ..trainer.running.provenance import settings_of
 
 FORMAT = 1
 SPLITS = ("test", "validation")
@@ -85,7 +85,7 @@ class RunRecord:
                 f"{run / 'results.json'} has format {results.get('format')!r}, but this version "
                 f"reads {FORMAT}. Publish with the version that trained the model."
             )
-        results["recipe"] = recipe_of(run, results)
+        results["recipe"] = settings_of(run, results)
         predictions = {}
         for split in SPLITS:
             file = run / f"predictions_{split}.npz"

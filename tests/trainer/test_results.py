@@ -13,13 +13,8 @@ from markdown_it import MarkdownIt
 from stacked_emotion.common.environment import environment, git_state
 from stacked_emotion.common.files import file_digest
 from stacked_emotion.trainer.choosing.decision_rules import Decision
-from stacked_emotion.trainer.results import (
-    System,
-    compare,
-    compare_columns,
-    source_state,
-    to_markdown,
-)
+from stacked_emotion.trainer.results import System, compare, compare_columns, to_markdown
+from stacked_emotion.trainer.running.provenance import source_state
 
 
 def git(folder: Path, *words: str) -> str:
