@@ -25,7 +25,8 @@ COMMANDS = {
     "trainer/stages": ("train",),
     "trainer": ("train",),
 }
-OWN = frozenset({"distillation", "ablation", "tuning", "commands.py"})  # of other commands
+# of other commands
+OWN = frozenset({"distillation", "ablation", "tuning", "labeling", "commands.py"})
 NONE: frozenset[str] = frozenset()
 ELSEWHERE = {
     "drop_leaked", "validation_fraction", "validation_file",  # of several splits: in training
