@@ -29,6 +29,7 @@ from .inference.backends.export_command import add_export_options
 from .inference.command import add_predict_options
 from .inference.serving.command import add_serve_options
 from .trainer.commands import TRAINING_COMMANDS
+from .trainer.labeling.commands import LABELING_COMMANDS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -214,6 +215,7 @@ COMMANDS: Commands = {
     "inspect": (
         "show how files of labeled texts are read, without training", _add_inspect_options
     ),
+    **LABELING_COMMANDS,
     "export": (
         "write graphs for ONNX Runtime and OpenVINO, and report the differences",
         add_export_options,

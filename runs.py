@@ -8,11 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common.errors import UserError, counted, listed
+from .common.errors import UserError, counted, keywords_named, listed
 from .common.files import read_json, replace_file
 from .common.inert_text import in_html, one_line
 from .common.settings import Whole, checked, hints_of, read_yaml
-from .common.spelling import keywords_named
 
 if TYPE_CHECKING:
     import pandas
@@ -270,6 +269,62 @@ class Run:
             ValueError: something that is not a text, with its position.
         """
         return self.predictor.predict([texts] if isinstance(texts, str) else list(texts))
+
+    def review(self, train_file: str | Path | None = None) -> pandas.DataFrame:
+        """The training rows whose labels look wrong to models that did not see them.
+
+        Needs the extra `review` (cleanlab).
+
+        Args:
+            train_file: where the training file is now; by default where the recipe says.
+
+        Returns:
+            One row per text to check, the most doubtful first: `rank`; `quality`, the trust in its
+            labels, 0 to 1; `file` and `line` (or `row`) where it is; `id`, where the data have one;
+            `text`; the labels `given` and `predicted`; `doubtful`, the given labels that look
+            wrong; `missing`, labels that look right but are not given; and `similar`, the numbers
+            of the rows with nearly the same text and other labels.
+
+        Raises:
+            UserError: the training file has changed, the run has no out-of-fold predictions, or
+                cleanlab is not installed.
+        """
+        from .trainer.labeling.review import review_run
+
+        return review_run(self.folder, train_file).rows
+
+    def suggest(
+        self,
+        texts: Any,
+        number: int = 250,
+        text: str | None = None,
+        train_file: str | Path | None = None,
+    ) -> pandas.DataFrame:
+        """The texts most worth labeling next: the encoders disagree on them, and all differ.
+
+        Repeated texts and texts that the run was trained on are left out.
+
+        Args:
+            texts: unlabeled texts, as `StackedEmotionPredictor.predict` takes them.
+            number: texts to choose.
+            text: the column of texts of a DataFrame or data set.
+            train_file: where the training file is now; by default where the recipe says.
+
+        Returns:
+            The most disputed first: `rank`, `score` (0 to 1), `row` (the position, from 0, or the
+            index of a DataFrame) and `text`.
+
+        Raises:
+            UserError: the training texts cannot be read, or no text is left to choose from.
+        """
+        from .inference.texts import texts_of
+        from .trainer.labeling.review import training_texts
+        from .trainer.labeling.suggestions import suggest
+
+        found, index = texts_of(texts, text)
+        known = training_texts(self.folder, train_file).texts
+        rows = zip(range(len(found)) if index is None else index, found, strict=True)
+        return suggest(self.predictor, rows, known, number)
 
     def publish(self, repo_id: str, license: str | None = None, **options: Any) -> Publication:
         """Put the model on the Hub with its card, plots and code.

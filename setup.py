@@ -15,6 +15,7 @@ excel = ["openpyxl>=3.1"]
 plots = ["matplotlib>=3.8", "arabic-reshaper>=3.0", "python-bidi>=0.6"]
 space = ["gradio>=6.31"]
 serve = ["starlette>=0.46", "uvicorn>=0.40", "httptools>=0.6", "prometheus-client>=0.21"]
+review = ["cleanlab>=2.9"]
 test = [
     *openvino,
     *serve,
@@ -29,6 +30,7 @@ test = [
     "optuna>=4.0",
     *plots,
     *excel,
+    *review,
     "markdown-it-py>=3.0",
 ]
 
@@ -72,6 +74,7 @@ setup(
         "excel": excel,
         "plots": plots,
         "space": space,
+        "review": review,
         "tracking": ["tensorboard>=2.16"],
         "tuning": ["optuna>=4.0"],
         "peft": ["peft>=0.18"],

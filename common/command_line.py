@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from yaml import YAMLError
 
-from .errors import UserError, did_you_mean, listed
+from .errors import UserError, did_you_mean, listed, options_named
 from .inert_text import inert_output
 from .settings import (
     Whole,
@@ -29,7 +29,6 @@ from .settings import (
     section_of,
     sections_with,
 )
-from .spelling import options_named
 
 FAILURE = 1
 USER_MISTAKE = 2

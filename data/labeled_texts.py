@@ -12,8 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..common.errors import DataError, UserError, counted, quoted, shorten
-from ..common.spelling import spelled
+from ..common.errors import DataError, UserError, counted, quoted, shorten, spelled
 from .arguments import DataArguments, check_names, check_same_set
 from .columns import find_columns, read_label_columns
 from .inventory import Inventory, metadata_message, plain_text
@@ -42,6 +41,8 @@ class LabeledTexts:
         source: Where the texts come from.
         notes: What was noticed while they were read, such as rows left out.
         inventory: What the source was read as.
+        row_numbers: For each text the number of its row as a user sees it in the source.
+        unit: What these numbers count, `line` or `row`.
     """
 
     texts: list[str]
@@ -51,9 +52,12 @@ class LabeledTexts:
     source: str = ""
     notes: list[str] = field(default_factory=list)
     inventory: Inventory | None = None
+    row_numbers: Sequence[int] = ()
+    unit: str = "row"
 
     def __post_init__(self) -> None:
         self.labels = np.asarray(self.labels, dtype=np.int8)
+        self.row_numbers = self.row_numbers or range(1, len(self.texts) + 1)
         shape = (len(self.texts), len(self.label_names))
         if self.labels.shape != shape:
             raise ValueError(f"labels have shape {self.labels.shape}, texts and names need {shape}")
@@ -74,6 +78,8 @@ class LabeledTexts:
             ids=None if self.ids is None else [self.ids[index] for index in chosen],
             source=self.source,
             notes=list(self.notes),
+            row_numbers=[self.row_numbers[index] for index in chosen.tolist()],
+            unit=self.unit,
         )
         if self.inventory is not None:
             part.inventory = replace(self.inventory)
@@ -198,7 +204,10 @@ def labeled_table(
     )  # fmt: skip
     inventory.rows += table.problems.kinds["unreadable row"]
     inventory.count(values, labels.clip(0), names)
-    texts = LabeledTexts(values, labels, names, ids, inventory=inventory)
+    texts = LabeledTexts(
+        values, labels, names, ids, inventory=inventory, row_numbers=table.row_numbers,
+        unit=table.problems.unit,
+    )  # fmt: skip
     return _usable_rows(table, texts, arguments.on_bad_rows)
 
 

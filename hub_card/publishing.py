@@ -13,14 +13,13 @@ from typing import Any
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard, get_token
 
 from ..common.environment import git_state
-from ..common.errors import UserError, counted
-from ..common.spelling import keywords_named
+from ..common.errors import UserError, counted, keywords_named
+from ..common.privacy import refuse_secrets
 from .card.content import CardContent, card_content, card_languages
 from .card.known_data import definitions, known_data
 from .card.terms import Term, terms_of
 from .hub_errors import hub_errors, hub_problem
 from .packaged_files import PACKAGE
-from .privacy import refuse_secrets
 from .repository import (
     RepositoryFile,
     digest_of,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import stacked_emotion
 from stacked_emotion import Run, train
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.runs import Results
+from stacked_emotion.trainer.results import recipe_of
 
 SAMPLE = ROOT / "recipes" / "sample"
 LABELS = ["joy", "anger", "sadness"]
@@ -57,7 +59,14 @@ def test_settings_reach_the_run(run: Run) -> None:
     recipe = run.recipe
     assert recipe["encoders"]["alpha"]["epochs"] == 2
     assert recipe["encoders"]["zeta"]["gradient_accumulation_steps"] == 2
-    assert run.results["recipe"] == recipe
+    public = run.results["recipe"]
+    assert public.keys() == recipe.keys()
+    assert public["head"] == recipe["head"]
+    assert (public["train_file"], public["output_dir"]) == ("train.jsonl", "a local folder")
+    text = (run.folder / "results.json").read_text(encoding="utf-8")
+    assert str(run.folder.parent) not in text
+    assert not re.search(r'"[^"]*/(tmp|home|root)/', text), "no path of this machine"
+    assert recipe_of(run.folder, run.results.values) == recipe, "a run opens with its paths"
     assert recipe["label_columns"] == LABELS
     log = json.loads((run.folder / "encoders/zeta/final/done.json").read_text())["record"][
         "settings"

@@ -31,8 +31,8 @@ SECTIONS = ("encoder_defaults", "meta", "head", "joint")
 EPILOG = """\
 Every option is also a key of a recipe: --head.learning_rate 1e-3 is `head: {learning_rate: 1e-3}`.
 One encoder's own settings: --encoders.NAME.KEY, with the keys of --encoder_defaults and source,
-revision, prefix, user_placeholder, link_placeholder, ngrams.
-Options of a loss: --head.loss.options.KEY.
+revision, prefix, user_placeholder, link_placeholder, ngrams, ngrams_c, ngrams_bits. Options of a
+loss: --head.loss.options.KEY.
 The sections also take every field of transformers.TrainingArguments, such as
 --encoder_defaults.gradient_accumulation_steps 4 or --head.lr_scheduler_type cosine.
 """

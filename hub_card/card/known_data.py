@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ...common.privacy import is_hub_id
 from ...common.settings import read_yaml
 from ...recipes import RECIPES
 from ...trainer.arguments import CREDIT, DESCRIBED
-from ..privacy import is_hub_id
 
 if TYPE_CHECKING:
     from ..run_record import RunRecord

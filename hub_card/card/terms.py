@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..privacy import LOCAL, public_text
+from ...common.privacy import LOCAL, public_text
 from ..run_record import RunRecord
 from .known_data import Credit, known_data, related_credits
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...common.errors import UserError, counted
-from ...common.spelling import keywords_named
+from ...common.errors import UserError, counted, keywords_named, spelled
 from ...data.labeled_texts import DataArguments, LabeledTexts, load_labeled_texts
 from ...inference.decisions import Decision
 from ...inference.model_files import CONFIG, ModelError, ModelFiles
@@ -85,7 +84,8 @@ def check_model(
         _digest_outcome(loaded.folder),
     ]
     if code and not run_its_code:
-        why = "its code was not run: it is not that of this release (--run_its_code runs it)"
+        why = "its code was not run: it is not that of this release "
+        why += f"({spelled('--run_its_code')} runs it)"
         outcomes += [Outcome(check, "not checked", why) for check in _RUN]
     else:
         labels = [str(name) for name in _labels(config)]
@@ -250,7 +250,7 @@ def _rows_outcome(
     answers: Answers, rows: LabeledTexts | None, config: Mapping[str, Any], recorded: Recorded
 ) -> Outcome:
     if rows is None:
-        why = "give the texts that results.json has figures of, by --test_file"
+        why = f"give {recorded.wanted_rows} by {spelled('--test_file')}"
         return Outcome("figures on labeled texts", "not checked", why)
     try:
         decision = Decision.from_config(config)

@@ -12,10 +12,9 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from ...common.disk import disk_errors
-from ...common.errors import UserError, counted, quoted
+from ...common.errors import UserError, counted, keywords_named, quoted
 from ...common.files import replace_file
 from ...common.locks import locked
-from ...common.spelling import keywords_named
 from ..model_files import ModelFiles
 from ..predictor import StackedEmotionPredictor, device_of, runtime
 from .joining import join_parts

@@ -85,6 +85,8 @@ def run_serve(options: argparse.Namespace) -> int:
     for name in numbers:
         if getattr(options, name) < 1:
             raise UserError(f"--{name} is {getattr(options, name)}; it must be at least 1.")
+    if not 0 <= options.port < 1 << 16:
+        raise UserError(f"--port is {options.port}; it must be in 0..65535.")
     if options.queue < options.max_texts:
         raise UserError(
             f"--queue {options.queue} is less than the {options.max_texts} texts that a request "

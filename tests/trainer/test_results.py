@@ -62,7 +62,7 @@ def test_encoders_data_and_seeds_are_recorded(
     assert {"config.json", "tokenizer.json"} <= set(record["source_state"]["files"])
     assert set(record["fine_tuned"]) == {"fold_0", "fold_1", "final"}
     assert len(set(record["fine_tuned"].values())) == 3
-    assert results["seeds"] == {"folds_and_encoders": 0, "layers_on_top": [0, 1]}
+    assert results["seeds"] == {"folds_and_encoders": [0], "layers_on_top": [0, 1]}
     assert {"python", "torch", "transformers"} <= set(results["environment"]["versions"])
     assert results["environment"]["hardware"]
     assert len(results["data"]["train"]["fingerprint"]) == 64
@@ -114,7 +114,7 @@ def test_labels_are_inert_in_results_md(run_folder: Path) -> None:
     assert "<script" not in html
     assert "<a " not in html
     tables = html.split("<table>")[1:]
-    assert len(tables) == 3
+    assert len(tables) == 4
     for table in tables:
         header = table.split("</tr>")[0].count("<th>")
         rows = [row.count("<td>") for row in table.split("</tr>")[1:] if "<td>" in row]

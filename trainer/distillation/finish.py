@@ -16,7 +16,16 @@ from ...inference.model_files import WRITTEN
 from ..choosing.decision_rules import DECISIONS, Decision, choose_decision
 from ..losses.distillation import DistillationLoss
 from ..metrics.titles import TITLES
-from ..results import System, data_record, save_arrays, score_systems, source_state, to_markdown
+from ..results import (
+    System,
+    data_record,
+    leak_note,
+    public_results,
+    save_arrays,
+    score_systems,
+    source_state,
+    to_markdown,
+)
 from .run import ALONE, STUDENT, DistillationContext
 from .student import save_student
 from .teacher_scores import OUT_OF_FOLD
@@ -53,6 +62,7 @@ def finish_distillation(
     results = student_results(context, systems, records)
     results["thresholds"] = dict(zip(context.label_names, limits, strict=True))
     results["seconds"] = round(time.monotonic() - begin, 1)
+    results = public_results(results)
     text = to_markdown(results) + lead_table(results)
     replace_text(context.output / "results.md", text)
     shift = np.zeros(1)
@@ -149,10 +159,13 @@ def student_results(
     ]
     figures = score_systems(context, systems, pairs)
     loss = DistillationLoss(context.statistics, **options.loss_options(with_teacher=True))
+    data = data_record(context.splits, context.arguments.data.dataset_name)
+    notes = {split: leak_note(data[split]) for split in context.held_out_splits}
     return figures | {
         "kind": "student",
         "recipe": context.teacher.description | context.arguments.to_dict(),
-        "data": data_record(context.splits, context.arguments.data.dataset_name),
+        "data": data,
+        "summary": [f"{split}: {note}" for split, note in notes.items() if note],
         "teacher": {
             "source": options.model,
             "revision": commit or options.revision,

@@ -18,7 +18,7 @@ from ...common.files import fingerprint
 from ...common.finished import NUMBER, Form
 from ...data.labeled_texts import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
-from ..results import source_state, used_state
+from ..results import keyed_state, source_state, used_state
 from ..running.once import run_once
 from ..running.progress import announce, announce_device
 from ..training_arguments import learned_from
@@ -113,8 +113,9 @@ class DistillationContext(DataSplits):
 
     @cached_property
     def student_state(self) -> dict[str, Any]:
-        """Which state of the pretrained encoder is trained; see `source_state`."""
-        return source_state(self.options.student, self.options.student_revision)
+        """Which state of the pretrained encoder is trained; see `keyed_state`."""
+        source = self.options.student
+        return keyed_state(source, source_state(source, self.options.student_revision))
 
     def plan(self, variant: str, seed: int) -> StudentPlan:
         """What a training of this variant does."""

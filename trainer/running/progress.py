@@ -12,7 +12,7 @@ import torch
 from accelerate import PartialState
 from transformers import TrainerCallback
 
-from ...common.spelling import spelled
+from ...common.errors import spelled
 
 _SECONDS = 0.5
 _listeners: list[Callable[[float], None]] = []

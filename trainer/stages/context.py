@@ -16,18 +16,18 @@ from transformers import TrainingArguments
 
 from ...common.errors import UserError, quoted
 from ...common.files import fingerprint
-from ...common.precision import native_dtype
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.label_statistics import LabelStatistics
 from ...data.labeled_texts import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
+from ...inference.backends.precision import native_dtype
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..arguments import STAGES, TrainingRecipe
 from ..choosing.folds import stratified_folds
 from ..data_collator import EncodedTexts
 from ..encoder_checks import check_encoders, refuse_problems
 from ..losses import EmotionLoss, build_loss
-from ..results import source_state
+from ..results import keyed_state, source_state
 from ..running.progress import announce as announce
 from ..running.progress import announce_device
 from ..running.tracking import check_trackers
@@ -100,6 +100,7 @@ class RunContext(DataSplits):
                     f"encoders.{check.name}.probe is {layers}; they must be different "
                     f"layers from 0 to {check.layers}."
                 )
+        states = {name: keyed_state(sources[name], state) for name, state in states.items()}
         most = recipe.stack.max_length
         tokenizers = {
             name: _tokenizer_of(recipe, name, revisions.get(name))

@@ -167,6 +167,16 @@ def test_changed_weights(copy: Path, rows: Path) -> None:
     assert "the card says" in detail_of(report, "scores as on the card")
 
 
+def test_a_repository_in_its_run_finds_the_texts(repository: Path, copy: Path) -> None:
+    labels = json.loads((repository / "results.json").read_text("utf-8"))["labels"]
+    found = Recorded.of(repository).own_rows(labels)
+    assert found is not None
+    assert Recorded.of(repository).split_of(found) == "validation"
+    alone = Recorded.of(copy)
+    assert alone.own_rows(labels) is None
+    assert alone.wanted_rows == "the validation texts of results.json (validation.jsonl)"
+
+
 @pytest.mark.slow
 def test_changed_weights_of_a_run(run: Path, tmp_path: Path) -> None:
     """Its predictions row by row tell what no figure shows."""

@@ -39,6 +39,7 @@ SECRET = "0123456789abcdef-secret"
         (["--workers", "0"], "--workers is 0"),
         (["--queue", "4"], "--queue 4 is less than the 8 texts"),
         (["--port", "http"], "http"),
+        (["--port", "70000"], "--port is 70000"),
         (["--dtype", "float8"], "float8"),
     ],
 )

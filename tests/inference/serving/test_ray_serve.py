@@ -20,6 +20,14 @@ from tiny_models import LABELS, ROOT
 from stacked_emotion.inference import StackedEmotionPredictor
 
 TEXTS = [f"فرحان جدا {number}" for number in range(300)]
+# `serve run` on a Ray without its dashboard, which takes minutes of CPU to start
+SERVE = """
+import ray
+from ray.serve.scripts import cli
+
+ray.init(num_cpus=6, include_dashboard=False, namespace="serve")  # 2 replicas, Ray's own actors
+cli()
+"""
 REPLICA = b"ServeReplica:emotions:EmotionService"
 
 
@@ -44,13 +52,12 @@ def address(tiny_stack_folder: Path, tmp_path: Path) -> Iterator[str]:
     config["http_options"]["port"] = port
     config["applications"][0]["args"]["model"] = str(tiny_stack_folder)
     (tmp_path / "ray.yaml").write_text(yaml.safe_dump(config))
-    # six cores for Ray to count with: two for the replicas, the rest for its own actors
     environment = {
         **os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "300",
-        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60", "RAY_OVERRIDE_RESOURCES": '{"CPU": 6}',
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
     }  # fmt: skip
-    command = [str(Path(sys.executable).parent / "serve"), "run", str(tmp_path / "ray.yaml")]
+    command = [sys.executable, "-c", SERVE, "run", str(tmp_path / "ray.yaml")]
     with (
         (tmp_path / "log").open("w") as log,
         subprocess.Popen(command, stdout=log, stderr=log, env=environment) as process,

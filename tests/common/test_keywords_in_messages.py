@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from stacked_emotion.common.errors import DataError, UserError
-from stacked_emotion.common.spelling import keywords_named, options_named, spelled
+from stacked_emotion.common.errors import (
+    DataError,
+    UserError,
+    keywords_named,
+    options_named,
+    spelled,
+)
 
 
 @keywords_named(labels_column="labels", label_columns="labels", no_plots="plots=False")
