@@ -6,7 +6,7 @@ UPSTREAM := tests/support/transformers_suite
 
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: help install demo publish-demo bench bench-bulk test golden test-transformers test-restart test-faults test-slow test-clusters test-space screenshots test-lowest docs lint format clean
+.PHONY: help install demo publish-demo bench bench-bulk bench-soak test golden test-transformers test-restart test-faults test-slow test-clusters test-space screenshots test-lowest docs lint format clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -51,9 +51,9 @@ test-space: $(INSTALLED)  ## the demo app in a real browser (apt-get install chr
 screenshots: $(INSTALLED)  ## pictures of the demo app for the docs: MODEL=outputs/demo NAME=demo
 	PYTHONPATH=tests/support $(BIN)/python -m screenshots $(or $(MODEL),outputs/demo) docs/images --name $(or $(NAME),demo)
 
-test-clusters: $(INSTALLED)  ## partitions under the real Ray Data and Spark (Java 17)
+test-clusters: $(INSTALLED)  ## partitions under the real Ray Data and Spark (Java 17), and Ray Serve
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray,spark]"
-	$(BIN)/python -m pytest -q -m slow tests/inference/test_partitions.py
+	$(BIN)/python -m pytest -q -m slow tests/inference/test_partitions.py tests/inference/serving/test_ray_serve.py
 
 docs: $(INSTALLED)  ## the documentation as a site in outputs/site; broken links and references stop it
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
@@ -68,10 +68,14 @@ test-lowest:  ## model, losses and metrics with the lowest versions that setup.p
 	.venv-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[test]"
 	.venv-lowest/bin/python -m pytest -q tests/model tests/common tests/trainer/metrics tests/trainer/losses
 
-bench: $(INSTALLED)  ## speed, memory and loading, into docs/performance.md (about 20 minutes on an idle machine)
+bench: $(INSTALLED)  ## speed, memory and loading, into docs/performance.md (about 25 minutes on an idle machine)
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/serving.py
+
+bench-soak: $(INSTALLED)  ## 100,000 requests to the server: lost, wrong, memory (hours)
+	$(BIN)/python benchmarks/serving.py --soak 100000
 
 lint: $(INSTALLED)  ## ruff, mypy and the direction of imports
 	$(BIN)/ruff check .

@@ -34,6 +34,10 @@ _ENCODER_SIZES = {
     "vocab_size": 10_000_000,
     "max_position_embeddings": 10_000_000,
     "type_vocab_size": MAX_WIDTH,
+    "bucket_bits": 18,
+    "piece_length": 64,
+    "shortest_ngram": 16,
+    "longest_ngram": 16,
 }
 _MAY_BE_ZERO = ("type_vocab_size",)
 # Arguments of `forward` that change nothing here: what the tokenizer adds on request, the count for
@@ -239,7 +243,10 @@ def most_weights(config: Any) -> int:
         width = known["hidden_size"]
         inner = known.get("intermediate_size", 4 * width)
         rows = ("vocab_size", "max_position_embeddings", "type_vocab_size")
-        total += sum(known.get(key, 0) for key in rows) * max(width, known.get("embedding_size", 0))
+        widths = ("embedding_size", "piece_length")
+        widest = max(width + 1, *(known.get(key, 0) for key in widths))
+        table = 1 << known.get("bucket_bits", 0)
+        total += (table + sum(known.get(key, 0) for key in rows)) * widest
         total += known.get("num_hidden_layers", 48) * width * (8 * width + 4 * inner + 32)
     widths = sum(encoder.hidden_size for encoder in encoders) + config.num_labels + len(encoders)
     own = config.meta_hidden_size + 8 * config.lstm_hidden_size + config.classifier_hidden_size

@@ -27,7 +27,9 @@ from .hub_card.commands import PUBLISHING_COMMANDS
 from .hub_card.space.commands import DEMO_COMMANDS
 from .inference.backends.export_command import add_export_options
 from .inference.command import add_predict_options
+from .inference.serving.command import add_serve_options
 from .trainer.commands import TRAINING_COMMANDS
+from .trainer.labeling.commands import LABELING_COMMANDS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -172,7 +174,9 @@ def _evaluate(parser: Parser, options: argparse.Namespace) -> int:
         label_names=names,
         decisions=predictor.decide(probabilities).astype(int),
     )
-    print(score_table(scores, names, dict(zip(names, predictor.thresholds, strict=True))))
+    limits = dict(zip(names, predictor.thresholds, strict=True))
+    by_threshold = predictor.decision.rule == "threshold"
+    print(score_table(scores, names, limits if by_threshold else None))
     if options.output:
         report = {
             "model": str(options.model),
@@ -186,7 +190,7 @@ def _evaluate(parser: Parser, options: argparse.Namespace) -> int:
 
 
 def score_table(
-    scores: dict[str, float], label_names: Sequence[str], thresholds: dict[str, float]
+    scores: dict[str, float], label_names: Sequence[str], thresholds: dict[str, float] | None
 ) -> str:
     """All figures of one model as Markdown: overall, then class-wise."""
     from .common.tables import markdown_table
@@ -211,10 +215,12 @@ COMMANDS: Commands = {
     "inspect": (
         "show how files of labeled texts are read, without training", _add_inspect_options
     ),
+    **LABELING_COMMANDS,
     "export": (
         "write graphs for ONNX Runtime and OpenVINO, and report the differences",
         add_export_options,
     ),
+    "serve": ("answer requests over HTTP", add_serve_options),
     **CHECK_COMMAND,
     **PUBLISHING_COMMANDS,
     **DEMO_COMMANDS,

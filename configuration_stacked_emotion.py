@@ -25,6 +25,7 @@ from .checks_stacked_emotion import (
     safe_labels,
 )
 from .dynamic_modules_stacked_emotion import findable
+from .ngrams_stacked_emotion import HashedNgramsConfig
 
 logger = logging.get_logger(__name__)
 
@@ -352,7 +353,8 @@ def _encoder_config(name: str, config: Any) -> PreTrainedConfig:
         )
     values = copy.deepcopy(dict(config))
     model_type = values.pop("model_type", None)
-    known = isinstance(model_type, str) and model_type in CONFIG_MAPPING
+    lexical = model_type == HashedNgramsConfig.model_type
+    known = lexical or (isinstance(model_type, str) and model_type in CONFIG_MAPPING)
     if not known or model_type == StackedEmotionConfig.model_type:
         raise ValueError(
             f"encoders[{name!r}].model_type is {model_type!r}, which this version of transformers "
@@ -361,7 +363,7 @@ def _encoder_config(name: str, config: Any) -> PreTrainedConfig:
     for key in [key for key in values if "attn_implementation" in str(key)]:
         refuse_hub_code(f"encoders[{name!r}].{key}", values[key])
     try:
-        return CONFIG_MAPPING[model_type](**values)
+        return (HashedNgramsConfig if lexical else CONFIG_MAPPING[model_type])(**values)
     except Exception as error:  # every model type has checks and errors of its own
         raise ValueError(f"encoders[{name!r}] is malformed: {error}") from error
 

@@ -22,6 +22,8 @@ from transformers import (
 from transformers.utils import logging
 
 from .configuration_stacked_emotion import StackedEmotionConfig
+from .ngrams_model_stacked_emotion import HashedNgramsModel
+from .ngrams_stacked_emotion import HashedNgramsConfig
 
 logger = logging.get_logger(__name__)
 
@@ -54,15 +56,18 @@ def build_encoder(name: str, config: PreTrainedConfig) -> PreTrainedModel:
     Raises:
         ValueError: a config from which no encoder can be made.
     """
-    if type(config) not in MODEL_MAPPING:
+    if config.model_type == HashedNgramsConfig.model_type:  # remote code may load twice
+        model_class: Any = HashedNgramsModel
+    elif type(config) in MODEL_MAPPING:
+        model_class = MODEL_MAPPING[type(config)]
+    else:
         raise ValueError(f"encoders[{name!r}]: there is no model of type {config.model_type!r}.")
-    model_class = MODEL_MAPPING[type(config)]
     asked = config._attn_implementation
     if asked == "sdpa" and not model_class._supports_sdpa:
         logger.warning("The encoder %r (%s) has no sdpa attention: eager.", name, config.model_type)
         config._attn_implementation = "eager"
     try:
-        encoder = model_class(config, **_without_pooler(config))
+        encoder = model_class(config, **_without_pooler(model_class))
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:  # every model type has errors of its own
@@ -72,9 +77,9 @@ def build_encoder(name: str, config: PreTrainedConfig) -> PreTrainedModel:
     return encoder
 
 
-def _without_pooler(config: PreTrainedConfig) -> dict[str, Any]:
+def _without_pooler(model_class: type[PreTrainedModel]) -> dict[str, Any]:
     """The argument that leaves the pooler out, where the model class has it."""
-    arguments = inspect.signature(MODEL_MAPPING[type(config)].__init__).parameters
+    arguments = inspect.signature(model_class.__init__).parameters
     return {"add_pooling_layer": False} if "add_pooling_layer" in arguments else {}
 
 
@@ -143,7 +148,7 @@ def load_encoder(
     elif "ForSequenceClassification" in kinds and config.model_type in _STOCK_HEADS:
         loader = AutoModelForSequenceClassification
     else:
-        options = _without_pooler(config)
+        options = _without_pooler(MODEL_MAPPING[type(config)])
     model = loader.from_pretrained(source, dtype=dtype, **options, **hub_options)
     return _take_apart(name, model, labels)
 

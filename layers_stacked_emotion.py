@@ -322,3 +322,22 @@ class EmotionClassifier(nn.Module):
         """(B, input) to (B, L)."""
         hidden = nn.functional.gelu(self.dense(self.dropout(pooled)))
         return self.output(self.dropout(hidden))
+
+
+class Calibration(nn.Module):
+    """A scale and a bias per label, fitted to training logits: what makes scores frequencies.
+
+    Platt (1999). A scale of 1 and a bias of 0, where a model begins, change no bit of a logit.
+    """
+
+    scale: Tensor
+    bias: Tensor
+
+    def __init__(self, num_labels: int) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(num_labels))
+        self.register_buffer("bias", torch.zeros(num_labels))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """(B, L) to (B, L)."""
+        return logits * self.scale.to(logits.dtype) + self.bias.to(logits.dtype)

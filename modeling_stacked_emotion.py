@@ -18,6 +18,7 @@ from .encoders_stacked_emotion import build_encoder, eager_attention, selected_l
 from .layers_stacked_emotion import (
     AttentionPooling,
     BidirectionalLSTM,
+    Calibration,
     EmotionClassifier,
     EncoderHead,
     MetaLearner,
@@ -31,9 +32,10 @@ from .outputs_stacked_emotion import StackedEmotionClassifierOutput, StackedEmot
 from .pipeline_stacked_emotion import StackedEmotionPipeline  # noqa: F401  (saved with the model)
 from .pretrained_stacked_emotion import StackedEmotionPreTrainedModel
 
-# Weights in a checkpoint that are passed over: those of the classifier where the base model loads,
-# of the projection that only training uses, and of poolers that are not built.
-_UNUSED = [r"^classifier\.", r"(^|\.)projection\.", r"encoder_\w+\.pooler\."]
+# Weights in a checkpoint that are passed over: those of classifier and calibration where the base
+# model loads, of the projection that only training uses, and of poolers that are not built.
+_UNUSED = [r"^(classifier|calibration)\.", r"(^|\.)projection\.", r"encoder_\w+\.pooler\."]
+_LATER = [r"^calibration\."]
 _UNUSED_WITHOUT_CLASSIFIER = [r"(^|\.)(stack_norm|lstm|pooling)\."]
 
 
@@ -288,6 +290,8 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
     """
 
     _auto_class = "AutoModelForSequenceClassification"
+    # Models saved before there was a calibration have none: they load with scale 1 and bias 0.
+    _keys_to_ignore_on_load_missing = _LATER
 
     def __init__(self, config: StackedEmotionConfig) -> None:
         super().__init__(config)
@@ -301,6 +305,7 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
                 config.dropout,
                 zero_start=config.ensemble_start,
             )
+        self.calibration = Calibration(config.num_labels)
         self.post_init()
 
     def forward(
@@ -350,6 +355,7 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
             logits = self.classifier(outputs.pooler_output)
             if self.config.ensemble_start:
                 logits = logits + outputs.meta_logits
+        logits = self.calibration(logits)
         loss = None
         if labels is not None:
             if labels.shape != logits.shape:

@@ -16,7 +16,7 @@ from .checks_stacked_emotion import check_encoder_keys, most_weights
 from .configuration_stacked_emotion import StackedEmotionConfig
 from .encoders_stacked_emotion import load_encoder
 from .folders_stacked_emotion import check_weights, refuse_links
-from .layers_stacked_emotion import EncoderHead, MetaLearner, ZeroStartLinear
+from .layers_stacked_emotion import Calibration, EncoderHead, MetaLearner, ZeroStartLinear
 
 _SPARE_WEIGHTS = 1 << 26
 
@@ -48,6 +48,9 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
             init.zeros_(module.bias)
         elif isinstance(module, MetaLearner) and module.learned:
             init.zeros_(module.label_trust)
+        elif isinstance(module, Calibration):
+            init.ones_(module.scale)
+            init.zeros_(module.bias)
         else:
             super()._init_weights(module)
 
@@ -117,7 +120,8 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
         """As in `PreTrainedModel`, from safetensors inside the folder alone.
 
         Weights that do not fit, NaN and infinite ones are refused, and so is a configuration that
-        asks for many more weights than there are, before memory is taken.
+        asks for many more weights than there are, before memory is taken. Weights that have only
+        a part of an encoder are refused too: the rest would be random.
 
         Raises:
             ValueError: a malformed configuration, or damaged weights.
@@ -132,16 +136,19 @@ class StackedEmotionPreTrainedModel(PreTrainedModel):
             cls.refuse_large(kwargs.get("config") or StackedEmotionConfig.from_pretrained(folder),
                              stored)  # fmt: skip
         kwargs["use_safetensors"] = True
+        with_info = kwargs.pop("output_loading_info", False)
         try:
-            loaded = super().from_pretrained(*args, **kwargs)
+            model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         except Exception as error:
             if type(error).__name__ == "SafetensorError":  # it comes from Rust
                 raise ValueError(f"The weights of {source} are not whole: {error}") from error
             if "ignore_mismatched_sizes" not in str(error):
                 raise
             raise ValueError(f"The weights do not fit config.json: {error}") from error
-        check_finite(loaded[0] if isinstance(loaded, tuple) else loaded)
-        return loaded
+        if source is not None:
+            _refuse_parts_of_encoders(model, set(info["missing_keys"]))
+        check_finite(model)
+        return (model, info) if with_info else model
 
     @classmethod
     def refuse_large(cls, config: StackedEmotionConfig, stored: int) -> None:
@@ -254,3 +261,21 @@ def check_finite(model: nn.Module) -> None:
         low, high = torch.aminmax(weight.detach())
         if not (torch.isfinite(low) and torch.isfinite(high)):
             raise ValueError(f"The weights are damaged: {name} holds NaN or infinity.")
+
+
+def _refuse_parts_of_encoders(model: PreTrainedModel, missing: set[str]) -> None:
+    """Refuse weights that have some of an encoder's weights and lack others.
+
+    Args:
+        model: as it was loaded.
+        missing: names of the weights that were not in the files.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for encoder in model.config.encoder_names:
+        own = [name for name in names if f"encoder_{encoder}." in name]
+        lacking = [name for name in own if name in missing]
+        if 0 < len(lacking) < len(own):
+            raise ValueError(
+                f"The weights do not fit config.json: the files lack {len(lacking):,} of the "
+                f"{len(own):,} weights of the encoder {encoder!r}, such as {lacking[0]}."
+            )

@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common.errors import UserError
+from .common.errors import UserError, counted, keywords_named, listed
 from .common.files import read_json, replace_file
+from .common.inert_text import in_html, one_line
 from .common.settings import Whole, checked, hints_of, read_yaml
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from .inference import Prediction, StackedEmotionPredictor
 
 
+@keywords_named(
+    train_file="train", validation_file="validation", test_file="test", text_column="text",
+    labels_column="labels", label_columns="labels", label_names="labels",
+)  # fmt: skip
 def train(
     encoders: Mapping[str, Any] | None = None,
     *,
@@ -103,7 +108,7 @@ class Results:
         >>> results = Run("runs/mine").results
         >>> scores = results.to_pandas()
         >>> list(scores.columns[:3])
-        ['jaccard', 'micro_precision', 'macro_precision']
+        ['jaccard', 'micro_f1', 'macro_f1']
         >>> list(scores.index[-2:])
         [('validation', 'meta'), ('validation', 'stack')]
         >>> results["splits"]
@@ -120,16 +125,19 @@ class Results:
     def __getitem__(self, key: str) -> Any:
         return self.values[key]
 
-    def to_pandas(self, by_label: bool = False) -> pandas.DataFrame:
+    def to_pandas(self, by_label: bool = False, all_metrics: bool = False) -> pandas.DataFrame:
         """The scores, means over the seeds, as a DataFrame.
 
         Args:
             by_label: a row per split, system and label, instead of one per split and system.
+            all_metrics: every metric, not only the main ones.
 
         Returns:
             Metrics as columns; split, system (and label) as the index.
         """
         import pandas
+
+        from .trainer.results import MAIN_METRICS
 
         names, rows = self.values["labels"], []
         for split in self.values["splits"]:
@@ -145,6 +153,9 @@ class Results:
         frame = pandas.DataFrame(rows, columns=None if rows else ["split", "system", "label"])
         if not by_label:
             frame = frame.drop(columns="label")
+            if rows and not all_metrics:
+                kept = [metric for metric in MAIN_METRICS if metric in frame]
+                frame = frame[["split", "system", *kept]]
         return frame.set_index(["split", "system", "label"][: 3 if by_label else 2])
 
     def _repr_html_(self) -> str:
@@ -259,6 +270,62 @@ class Run:
         """
         return self.predictor.predict([texts] if isinstance(texts, str) else list(texts))
 
+    def review(self, train_file: str | Path | None = None) -> pandas.DataFrame:
+        """The training rows whose labels look wrong to models that did not see them.
+
+        Needs the extra `review` (cleanlab).
+
+        Args:
+            train_file: where the training file is now; by default where the recipe says.
+
+        Returns:
+            One row per text to check, the most doubtful first: `rank`; `quality`, the trust in its
+            labels, 0 to 1; `file` and `line` (or `row`) where it is; `id`, where the data have one;
+            `text`; the labels `given` and `predicted`; `doubtful`, the given labels that look
+            wrong; `missing`, labels that look right but are not given; and `similar`, the numbers
+            of the rows with nearly the same text and other labels.
+
+        Raises:
+            UserError: the training file has changed, the run has no out-of-fold predictions, or
+                cleanlab is not installed.
+        """
+        from .trainer.labeling.review import review_run
+
+        return review_run(self.folder, train_file).rows
+
+    def suggest(
+        self,
+        texts: Any,
+        number: int = 250,
+        text: str | None = None,
+        train_file: str | Path | None = None,
+    ) -> pandas.DataFrame:
+        """The texts most worth labeling next: the encoders disagree on them, and all differ.
+
+        Repeated texts and texts that the run was trained on are left out.
+
+        Args:
+            texts: unlabeled texts, as `StackedEmotionPredictor.predict` takes them.
+            number: texts to choose.
+            text: the column of texts of a DataFrame or data set.
+            train_file: where the training file is now; by default where the recipe says.
+
+        Returns:
+            The most disputed first: `rank`, `score` (0 to 1), `row` (the position, from 0, or the
+            index of a DataFrame) and `text`.
+
+        Raises:
+            UserError: the training texts cannot be read, or no text is left to choose from.
+        """
+        from .inference.texts import texts_of
+        from .trainer.labeling.review import training_texts
+        from .trainer.labeling.suggestions import suggest
+
+        found, index = texts_of(texts, text)
+        known = training_texts(self.folder, train_file).texts
+        rows = zip(range(len(found)) if index is None else index, found, strict=True)
+        return suggest(self.predictor, rows, known, number)
+
     def publish(self, repo_id: str, license: str | None = None, **options: Any) -> Publication:
         """Put the model on the Hub with its card, plots and code.
 
@@ -283,8 +350,30 @@ class Run:
             )
         return file
 
+    def _facts(self) -> list[str]:
+        """What was trained, on what, and how good it is, a line each."""
+        if not (self.folder / "results.json").is_file():
+            return ["not finished: train again with the same settings to resume"]
+        from .trainer.metrics.titles import TITLES
+
+        values, table = self.results.values, self.results.to_pandas()
+        names, train = list(values.get("encoders") or {}), values["data"]["train"]
+        source = os.path.basename(str(train["source"]))
+        data = f"{counted(train['rows'], 'text')} of {one_line(source)}"
+        labels = counted(len(values["labels"]), "label")
+        facts = [f"{listed(names)}, {labels}, trained on {data}"]
+        for split in values["splits"]:
+            scores = table.loc[split].iloc[-1].dropna()
+            shown = ", ".join(f"{TITLES.get(str(m), m)} {score:.3f}" for m, score in scores.items())
+            facts.append(f"{split} ({counted(values['data'][split]['rows'], 'text')}): {shown}")
+        return facts if values["splits"] else [*facts, _NO_SCORES]
+
     def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r})"
+        return "\n  ".join([f"Run({str(self.folder)!r})", *self._facts()])
+
+    def _repr_html_(self) -> str:
+        table = self.results._repr_html_() if (self.folder / "results.json").is_file() else ""
+        return f"<p><b>{in_html(str(self.folder))}</b><br>{in_html(self._facts()[0])}</p>{table}"
 
 
 def _label_of(metric: str, names: Sequence[str]) -> str | None:

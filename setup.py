@@ -14,9 +14,13 @@ openvino = [*onnx, "openvino>=2025.1"]
 excel = ["openpyxl>=3.1"]
 plots = ["matplotlib>=3.8", "arabic-reshaper>=3.0", "python-bidi>=0.6"]
 space = ["gradio>=6.31"]
+serve = ["starlette>=0.46", "uvicorn>=0.40", "httptools>=0.6", "prometheus-client>=0.21"]
+review = ["cleanlab>=2.9"]
 test = [
     *openvino,
+    *serve,
     "hypothesis>=6.100",
+    "jsonschema>=4.20",
     "parameterized>=0.9",
     "pytest>=8",
     "pytest-xdist>=3.6",
@@ -26,6 +30,7 @@ test = [
     "optuna>=4.0",
     *plots,
     *excel,
+    *review,
     "markdown-it-py>=3.0",
 ]
 
@@ -43,7 +48,8 @@ setup(
     packages=["stacked_emotion", *(f"stacked_emotion.{name}" for name in PARTS)],
     package_data={
         "stacked_emotion": ["py.typed"],
-        "stacked_emotion.recipes": ["*.yaml", "sample/*", "accelerate/*"],
+        "stacked_emotion.inference.serving": ["openapi.json", "docs.html.jinja"],
+        "stacked_emotion.recipes": ["*.yaml", "sample/*", "accelerate/*", "serving/*"],
         "stacked_emotion.hub_card": ["templates/*.jinja"],
         "stacked_emotion.hub_card.space": ["style.css", "README.md", "static/*"],
     },
@@ -68,10 +74,12 @@ setup(
         "excel": excel,
         "plots": plots,
         "space": space,
+        "review": review,
         "tracking": ["tensorboard>=2.16"],
         "tuning": ["optuna>=4.0"],
         "peft": ["peft>=0.18"],
-        "ray": ["ray[data]>=2.40"],
+        "serve": serve,
+        "ray": ["ray[data,serve]>=2.40"],
         "spark": ["pyspark>=4.0"],
         "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"],
         "dev": [

@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from yaml import YAMLError
 
-from .errors import UserError, did_you_mean
+from .errors import UserError, did_you_mean, listed, options_named
 from .inert_text import inert_output
 from .settings import (
     Whole,
@@ -27,6 +27,7 @@ from .settings import (
     nested,
     parse_yaml,
     section_of,
+    sections_with,
 )
 
 FAILURE = 1
@@ -113,9 +114,16 @@ class Parser(argparse.ArgumentParser):
         found, extra = super().parse_known_args(words, namespace)
         unknown = [word.partition("=")[0] for word in extra if word.startswith("-")]
         if unknown:
-            known = self._option_string_actions
-            self.error(f"unknown option {unknown[0]}{did_you_mean(unknown[0], known)}")
+            self.error(f"unknown option {unknown[0]}{self._near(unknown[0])}")
         return found, extra
+
+    def _near(self, name: str) -> str:
+        """Which options may be meant: those of sections by that name, or the nearest ones."""
+        key = name.lstrip("-").replace("-", "_")
+        homes = sections_with(self.settings, key) if self.settings else []
+        if not homes:
+            return did_you_mean(name, self._option_string_actions)
+        return f": did you mean {listed([f'--{home}.{key}' for home in homes], 'or')}?"
 
     def error(self, message: str) -> NoReturn:
         """Raise a `UserError`; argparse would print its usage and exit."""
@@ -301,7 +309,9 @@ def run_command(command: Callable[[], Any], words: Sequence[str], name: str) -> 
     names. With `--debug` among the words it is printed too.
     """
     debug = "--debug" in words
-    with inert_output():
+    if not sys.stderr.isatty():  # no bars of downloads and of loading weights in logs
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    with inert_output(), options_named():
         return _run(command, debug, name)
 
 

@@ -1,15 +1,33 @@
-"""Errors that are meant for the user: what is wrong, where, and how to fix it."""
+"""Errors that are meant for the user: what is wrong, where, and how to fix it.
+
+Messages name options, `--text_column`. A caller from Python reads keywords, `text_column=`.
+"""
 
 from __future__ import annotations
 
 import bisect
 import difflib
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 MAX_EXAMPLES = 5
 """Number of bad rows a message shows before it says "and 37 more"."""
+_FLAGS = {"drop_leaked", "overwrite", "run_its_code", "spreadsheet_safe", "static"}
+_VALUE = (
+    r"'[^']*'|-?\d[\d.]*|\w+=\S+?(?=[\s.,;]|$)(?: …)?"
+    r"|csv|none|skip|ids|names|columns|multi_hot|int8|window|html|other|WINDOWS-\d+"
+)
+_OPTION = re.compile(
+    r"(?P<command>`?stacked-emotion [^`\n]*?(?:`|\.(?=\s|$)|$))"
+    r"|(?<![\w-])--(?P<name>[a-z]\w*)(?P<path>(?:\.\w+)*)"
+    rf"(?P<values>(?: (?:--(?P=name) )?(?:{_VALUE})(?![\w']))*)"
+)
+_TWICE = re.compile(r"(\w+=)(?:(?:, | or | and )\1)+(?![\w'{[])")
+_SPELLING: ContextVar[Callable[[str], str] | None] = ContextVar("spelling", default=None)
 
 
 class UserError(ValueError):
@@ -40,6 +58,16 @@ def quoted(names: Iterable[Any], limit: int = 30) -> str:
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun: `1 text`, `2,000 texts`, or with another `plural`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """Return `a, b and c`."""
+    return f" {last} ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return ` (did you mean 'Tweet'?)` for the names nearest to `name`, or an empty string."""
     by_lower_case: dict[str, str] = {}
@@ -49,6 +77,67 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     if not near:
         return ""
     return f" (did you mean {' or '.join(repr(by_lower_case[match]) for match in near)}?)"
+
+
+def spelled(message: str) -> str:
+    """The message with options or keywords, as the caller gives them."""
+    return (_SPELLING.get() or str)(message)
+
+
+@contextmanager
+def options_named() -> Iterator[None]:
+    """Leave the options in messages: this is a command."""
+    token = _SPELLING.set(str)
+    try:
+        yield
+    finally:
+        _SPELLING.reset(token)
+
+
+@contextmanager
+def keywords_named(**names: str) -> Iterator[None]:
+    """Let the errors inside name keywords, unless a command or another such function is around.
+
+    It is also a decorator, for functions that both commands and Python code call.
+
+    Args:
+        **names: keyword by option, where it has another name; or a whole argument (`plots=False`).
+    """
+    if _SPELLING.get() is not None:
+        yield
+        return
+    token = _SPELLING.set(lambda message: _with_keywords(message, names))
+    try:
+        yield
+    except UserError as error:
+        error.args = (spelled(str(error)), *error.args[1:])
+        raise
+    finally:
+        _SPELLING.reset(token)
+
+
+def _with_keywords(message: str, names: dict[str, str]) -> str:
+    def keyword(match: re.Match[str]) -> str:
+        if match["command"]:
+            return match[0]
+        name = names.get(match["name"], match["name"])
+        if "=" in name:
+            return name
+        value = "True" if name in _FLAGS else _value(re.findall(_VALUE, match["values"]))
+        for key in reversed(match["path"].split(".")[1:]):
+            value = f"{{'{key}': {value or '…'}}}"
+        return f"{name}={value}"
+
+    return _TWICE.sub(r"\1", _OPTION.sub(keyword, message))
+
+
+def _value(words: list[str]) -> str:
+    """The words after an option as Python writes them; empty where there are none."""
+    if words and not words[0].startswith("'") and "=" in words[0]:
+        pairs = (word.removesuffix(" …").partition("=")[::2] for word in words)
+        return f"{{{', '.join(f'{key!r}: {value!r}' for key, value in pairs)}}}"
+    shown = [word if word[0] in "'-0123456789" else repr(word) for word in words]
+    return shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]" if shown else ""
 
 
 class RowProblems:
@@ -95,7 +184,7 @@ class RowProblems:
         Args:
             verb: What becomes of the rows, such as "cannot be used" or "were left out".
         """
-        rows = f"{len(self.rows):,} {self.unit}{'s' if len(self.rows) != 1 else ''}"
+        rows = counted(len(self.rows), self.unit)
         lines = [f"{self.source}: {rows} {verb} ({self.counting}):"]
         lines += [f"  {example}" for _, example in self._examples]
         if self.count > len(self._examples):

@@ -210,10 +210,25 @@ def _key(kind: Any, given: str, source: str, where: str) -> tuple[str, Any]:
         return name, more[name]
     free = [key for key, hint in more.items() if not isinstance(hint, str)]
     near = did_you_mean(given, [*hints, *_aliases(kind), *free])
-    inside = [key for key, hint in hints.items() if is_dataclass(hint) and _takes(hint, given)]
-    if inside:  # such as `epochs` at the top level
-        near = f" here; it is a key of {', '.join(inside)}"
+    if homes := sections_with(kind, given):  # such as `epochs` at the top level
+        near = f" here; it is a key of {', '.join(homes)}"
     raise UserError(f"{source}{where} is not known{near}.")
+
+
+def sections_with(kind: Any, key: str) -> list[str]:
+    """The paths of the sections inside a section that take a key, such as `head` and `head.loss`.
+
+    `NAME` in a path stands for any name; those with one come last.
+    """
+    found = []
+    for name, hint in hints_of(kind).items():
+        inside = None if get_origin(hint) is list else section_of(hint)
+        if inside is None:
+            continue
+        where = name if is_dataclass(hint) else f"{name}.NAME"
+        found += [where] if _takes(inside, key) else []
+        found += [f"{where}.{path}" for path in sections_with(inside, key)]
+    return sorted(found, key=lambda path: "NAME" in path)
 
 
 def _takes(section: Any, key: str) -> bool:

@@ -263,9 +263,9 @@ def _infer_labels(table: Table, arguments: DataArguments, skipped: set[str], tex
     single = columns_called(binary, LABELS_COLUMNS | MORE_LABELS_COLUMNS)
     if single and single == binary + strengths and label_format != "columns":
         raise table.error(
-            f"column {single[0]!r} holds 0 and 1 only and is ambiguous: it can be "
-            f"one label of its own (--label_columns {single[0]}), or class numbers, which need "
-            f"the names of the labels (--labels_column {single[0]} --label_names …)."
+            f"column {single[0]!r} holds 0 and 1 only and is ambiguous: it can be one label of its "
+            f"own (--label_columns {shorten(single[0])}), or class numbers, which need the names "
+            f"of the labels (--labels_column {shorten(single[0])} and --label_names)."
         )
     labels = [name for name in table.columns if name in (*binary, *strengths)]
     unused = _unused(table, text, labels, skipped)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..common.command_line import Parser, add_settings
-from ..common.errors import DataError, UserError, shorten
+from ..common.errors import DataError, UserError, counted, shorten
 from .arguments import DATASET_OPTIONS, READING_OPTIONS, DataArguments
 from .files.opening import FORMATS
 
@@ -184,8 +184,9 @@ def _find_leaks(found: Sequence[Inspection]) -> None:
             common = len(known[later] & known[earlier])
             if common:
                 one.inventory.leaked[read[earlier].source] = common
+                many = counted(common, "text also occurs", "texts also occur")
                 one.warnings.append(
-                    f"{one.source}: {common:,} texts also occur in {read[earlier].source}. If one "
+                    f"{one.source}: {many} in {read[earlier].source}. If one "
                     "file is trained on and the other scored, set --drop_leaked in training."
                 )
             names = [set(each.inventory.labels) for each in (one, read[earlier])]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.errors import quoted
+from ..common.errors import counted, quoted, shorten
 from .label_cells import FORMAT_NAMES
 
 
@@ -120,7 +120,7 @@ class Inventory:
             f"  rows             {self.rows:,}",
             (
                 f"  texts            {self.texts:,}, column {self.text_column!r}; "
-                f"{self.duplicate_texts:,} duplicates, {self.empty_texts:,} empty"
+                f"{counted(self.duplicate_texts, 'duplicate')}, {self.empty_texts:,} empty"
             ),
         ]
         if self.label_format:
@@ -159,7 +159,7 @@ def metadata_message(source: str, columns: Sequence[str]) -> str:
     return (
         f"{source}: the 0/1 columns {quoted(columns)} look like metadata by their names, and would "
         "become labels. Name the labels by --label_columns or --label_names, or leave columns "
-        f"out: --ignore_columns {' '.join(columns)}."
+        f"out: --ignore_columns {' '.join(map(shorten, columns))}."
     )
 
 

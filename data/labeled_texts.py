@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..common.errors import DataError, UserError, quoted, shorten
+from ..common.errors import DataError, UserError, counted, quoted, shorten, spelled
 from .arguments import DataArguments, check_names, check_same_set
 from .columns import find_columns, read_label_columns
 from .inventory import Inventory, metadata_message, plain_text
@@ -41,6 +41,8 @@ class LabeledTexts:
         source: Where the texts come from.
         notes: What was noticed while they were read, such as rows left out.
         inventory: What the source was read as.
+        row_numbers: For each text the number of its row as a user sees it in the source.
+        unit: What these numbers count, `line` or `row`.
     """
 
     texts: list[str]
@@ -50,9 +52,12 @@ class LabeledTexts:
     source: str = ""
     notes: list[str] = field(default_factory=list)
     inventory: Inventory | None = None
+    row_numbers: Sequence[int] = ()
+    unit: str = "row"
 
     def __post_init__(self) -> None:
         self.labels = np.asarray(self.labels, dtype=np.int8)
+        self.row_numbers = self.row_numbers or range(1, len(self.texts) + 1)
         shape = (len(self.texts), len(self.label_names))
         if self.labels.shape != shape:
             raise ValueError(f"labels have shape {self.labels.shape}, texts and names need {shape}")
@@ -73,6 +78,8 @@ class LabeledTexts:
             ids=None if self.ids is None else [self.ids[index] for index in chosen],
             source=self.source,
             notes=list(self.notes),
+            row_numbers=[self.row_numbers[index] for index in chosen.tolist()],
+            unit=self.unit,
         )
         if self.inventory is not None:
             part.inventory = replace(self.inventory)
@@ -144,7 +151,7 @@ def load_labeled_texts(
     if split == "train" and texts.inventory:
         texts.notes += texts.inventory.warnings()
     for note in texts.notes:
-        logger.warning("%s", note)
+        logger.warning("%s", spelled(note))
     return texts
 
 
@@ -197,7 +204,10 @@ def labeled_table(
     )  # fmt: skip
     inventory.rows += table.problems.kinds["unreadable row"]
     inventory.count(values, labels.clip(0), names)
-    texts = LabeledTexts(values, labels, names, ids, inventory=inventory)
+    texts = LabeledTexts(
+        values, labels, names, ids, inventory=inventory, row_numbers=table.row_numbers,
+        unit=table.problems.unit,
+    )  # fmt: skip
     return _usable_rows(table, texts, arguments.on_bad_rows)
 
 
@@ -216,7 +226,7 @@ def warn_about_overlap(train: LabeledTexts, other: LabeledTexts, name: str = "tr
             other.inventory.leaked = other.inventory.leaked | {name: int(mask.sum())}
         logger.warning(
             "%s: %s of %s texts are training texts of %s too, such as %s. Scores on them are too "
-            "good: remove them from one of the two, or set --drop_leaked.",
+            f"good: remove them from one of the two, or set {spelled('--drop_leaked')}.",
             other.source,
             f"{mask.sum():,}",
             f"{len(other):,}",
@@ -407,8 +417,8 @@ def load_splits(
             assert texts.inventory is not None
             texts.inventory.leaked = {}
             texts.notes.append(
-                f"{texts.source}: {leaked.sum():,} texts that occur in an earlier split were left "
-                "out (--drop_leaked)."
+                f"{texts.source}: left out {counted(int(leaked.sum()), 'text')} of an earlier "
+                "split (--drop_leaked)."
             )
         elif texts.inventory is not None:
             texts.inventory.leaked_texts = int(leaked.sum())

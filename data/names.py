@@ -8,7 +8,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from ..common.errors import DataError, shorten
+from ..common.errors import DataError, counted, shorten
 
 TEXT_COLUMNS = frozenset(
     {"text", "texts", "tweet", "sentence", "content", "comment", "message", "review", "document",
@@ -201,7 +201,7 @@ def check_header(
     example = ["text", "joy", "anger", "fear"][: max(len(header), 1)]
     raise DataError(
         f"{source}: {unit} {line}, the header, looks like data: {reason}. If the file has no "
-        f"header, name its {len(header)} columns in order, for example --column_names "
+        f"header, name its {counted(len(header), 'column')} in order, for example --column_names "
         f"{' '.join(example)}{' …' if len(header) > len(example) else ''}. If this is the header, "
         "name one of its columns by --text_column."
     )

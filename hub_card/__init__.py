@@ -1,4 +1,4 @@
-"""From a training run to the Hub: model card, plots, publishing, endpoint handler and demo app."""
+"""From a training run to the Hub: model card, plots, publishing and demo app."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..common.command_line import Commands, Parser, pairs
+from ..common.errors import counted
 
 if TYPE_CHECKING:
     from .publishing import Publication
@@ -145,7 +146,7 @@ def summary(publication: Publication) -> str:
     """What was published, or would be, for people."""
     lines = [f"{file.size:>13,}  {file.path}" for file in publication.files]
     total = sum(file.size for file in publication.files)
-    lines.append(f"{total:>13,}  bytes in {len(publication.files)} files")
+    lines.append(f"{total:>13,}  bytes in {counted(len(publication.files), 'file')}")
     if publication.commit is None:
         lines.append(f"Nothing was uploaded. The files are in {publication.folder}.")
     else:

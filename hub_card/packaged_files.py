@@ -27,7 +27,7 @@ def needed_files(entries: Iterable[str], packages: bool = True) -> list[Path]:
     module opens beside itself (`with_name("style.css")`) are needed too.
 
     Args:
-        entries: modules by their path in the package, such as "hub_card/handler.py".
+        entries: modules by their path in the package, such as "inference/serving/handler.py".
         packages: take the `__init__.py` of the packages around each module, without which it cannot
             be imported from there; false for files that are copied into one flat folder.
 

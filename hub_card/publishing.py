@@ -13,13 +13,13 @@ from typing import Any
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard, get_token
 
 from ..common.environment import git_state
-from ..common.errors import UserError
+from ..common.errors import UserError, counted, keywords_named
+from ..common.privacy import refuse_secrets
 from .card.content import CardContent, card_content, card_languages
 from .card.known_data import definitions, known_data
 from .card.terms import Term, terms_of
 from .hub_errors import hub_errors, hub_problem
 from .packaged_files import PACKAGE
-from .privacy import refuse_secrets
 from .repository import (
     RepositoryFile,
     digest_of,
@@ -60,6 +60,10 @@ class Publication:
     tag: str | None = None
 
 
+@keywords_named(
+    language="languages", definitions="label_definitions", example="examples",
+    base_model="base_models", no_plots="plots=False", tag="revision_tag",
+)  # fmt: skip
 def publish(
     run: str | Path,
     repo_id: str,
@@ -185,7 +189,7 @@ def publish(
     publication = _checked(card, model, folder, say)
     if dry_run:
         return publication
-    say(f"uploading {sum(file.size for file in publication.files):,} bytes to {repo_id}")
+    say(f"uploading {counted(sum(file.size for file in publication.files), 'byte')} to {repo_id}")
     message = commit_message or "Publish model, card and code"
     try:
         commit, url = _upload(api, publication, private, branch, message)
@@ -340,7 +344,7 @@ def _license_question(terms: Sequence[Term]) -> str:
         "There is no default license for weights. They were made from:\n"
         f"{lines}\n"
         "Read these terms, choose a license that they allow, and give its identifier with "
-        "--license (license=… in Python), such as cc-by-nc-4.0, or other with --license_name and "
+        "--license, such as cc-by-nc-4.0, or other with --license_name and "
         "--license_link."
     )
 

@@ -23,7 +23,7 @@ from ..inference.model_files import EXPORT_FORM, ONNX_REPORT, ModelFiles
 from .packaged_files import needed_files, needed_requirements, remote_code
 from .run_record import RunRecord
 
-HANDLER = "hub_card/handler.py"
+HANDLER = "inference/serving/handler.py"
 STOCK_TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model",

@@ -12,18 +12,20 @@ import numpy as np
 
 from ..common.errors import UserError
 from ..common.files import read_json
+from ..common.privacy import LOCAL, is_hub_id, public_values
 from ..common.settings import by_path
 from ..inference.decisions import Decision
+from ..ngrams_stacked_emotion import HashedNgramsConfig
 from ..trainer.arguments import DESCRIBED
-from .privacy import LOCAL, is_hub_id, public_values
+from ..trainer.results import recipe_of
 
 FORMAT = 1
 SPLITS = ("test", "validation")
 RESULTS = (
     "format", "kind", "recipe", "labels", "rare_labels", "splits", "data", "encoders", "loss",
-    "stages", "systems", "comparisons", "thresholds", "decisions", "environment", "seconds_by_part",
-    "seconds", "seeds", "best_single", "left_at_start", "summary", "teacher", "student_source",
-    "lead_kept", "note",
+    "stages", "systems", "comparisons", "thresholds", "calibration", "decisions", "environment",
+    "seconds_by_part", "seconds", "seeds", "best_single", "left_at_start", "summary", "teacher",
+    "student_source", "lead_kept", "note",
 )  # fmt: skip
 """The parts of `results.json` that are published."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -37,7 +39,7 @@ class RunRecord:
         folder: the run's folder.
         model_folder: the folder with weights, tokenizers and code.
         config: `config.json` of the model, unchanged.
-        results: `results.json`, unchanged; empty parts if there is none.
+        results: `results.json`; its `recipe` with the paths of `recipe.yaml`.
         predictions: by split, the arrays of `predictions_<split>.npz`: `probabilities` and `labels`
             (rows, labels), `encoder_logits` (rows, encoders, labels).
         given_base_models: Hub ID by encoder name, for encoders that were trained from local copies.
@@ -83,6 +85,7 @@ class RunRecord:
                 f"{run / 'results.json'} has format {results.get('format')!r}, but this version "
                 f"reads {FORMAT}. Publish with the version that trained the model."
             )
+        results["recipe"] = recipe_of(run, results)
         predictions = {}
         for split in SPLITS:
             file = run / f"predictions_{split}.npz"
@@ -161,12 +164,20 @@ class RunRecord:
 
     @property
     def encoder_sources(self) -> dict[str, str]:
-        """Where each encoder came from: a Hub ID, or that it was a local folder."""
+        """Where each encoder came from: a Hub ID, a local folder, or the training texts."""
         hub = self.base_models
+        known = dict.fromkeys(self.lexical, "n-grams and words of the training texts")
         return {
-            name: hub.get(name) or (LOCAL if source else "not recorded")
+            name: hub.get(name) or known.get(name) or (LOCAL if source else "not recorded")
             for name, (source, _) in self._sources().items()
         }
+
+    @property
+    def lexical(self) -> list[str]:
+        """The lexical encoders, which come from no pretrained model."""
+        encoders = self.config.get("encoders") or {}
+        kind = HashedNgramsConfig.model_type
+        return [name for name, one in encoders.items() if one.get("model_type") == kind]
 
     @property
     def base_models(self) -> dict[str, str]:

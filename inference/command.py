@@ -154,7 +154,8 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
         for text, answer in zip(chunk, predictor.predict(chunk), strict=True):
             truncated += answer.truncated
             if show_bars:
-                print(f"\n  {printable(text)}\n{bars(answer.scores, answer.labels)}")
+                print(f"\n  {printable(text)}")
+                print(bars(answer.scores, answer.labels, predictor.decision))
                 if not answer.has_words:
                     print("    (no words: no label)")
             else:

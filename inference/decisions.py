@@ -142,6 +142,15 @@ class Decision:
         """The labels given for (…, labels) logits, as (…, labels) bool; see `decide`."""
         return decide(logits, self.thresholds, self.rule, self.scale, has_words)
 
+    def strengths(self, scores: Any) -> np.ndarray:
+        """The decision's own score of (…, labels) probabilities, in [0, 1]: what labels rank by.
+
+        It is the sigmoid of `scale * (logit(probability) - logit(threshold))`. By "threshold", a
+        label is given from 0.5 on; by "expected_jaccard", where the text's own cut is.
+        """
+        scale = 1.0 if self.rule == "threshold" else self.scale
+        return sigmoid(scale * (logit(scores, 1e-9) - logit(self.thresholds, 1e-6)))
+
     def of_probabilities(self, scores: Any, has_words: np.ndarray | None = None) -> np.ndarray:
         """As the call, for probabilities; a score equal to its threshold counts as given."""
         scores = np.asarray(scores, np.float64)

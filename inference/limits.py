@@ -10,6 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
+class LimitExceeded(ValueError):
+    """A request asks for more than a limit allows; the message says which, in one sentence."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """The limits of one request.
@@ -30,7 +34,7 @@ class Limits:
         >>> Limits(texts=1).check(["one", "two"])
         Traceback (most recent call last):
         ...
-        ValueError: The request has 2 texts; send at most 1.
+        stacked_emotion.inference.limits.LimitExceeded: The request has 2 texts; send at most 1.
     """
 
     characters: int = 10_000
@@ -42,19 +46,21 @@ class Limits:
         """Refuse texts that are too many or too long.
 
         Raises:
-            ValueError: what is too much, and the limit, in one sentence.
+            LimitExceeded: what is too much, and the limit, in one sentence.
         """
         if len(texts) > self.texts:
-            raise ValueError(f"The request has {len(texts):,} texts; send at most {self.texts:,}.")
+            raise LimitExceeded(
+                f"The request has {len(texts):,} texts; send at most {self.texts:,}."
+            )
         for position, text in enumerate(texts, 1):
             if len(text) > self.characters:
                 which = f"Text {position} of the request" if len(texts) > 1 else "The text"
-                raise ValueError(
+                raise LimitExceeded(
                     f"{which} has {len(text):,} characters; send at most {self.characters:,}."
                 )
         size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
         if size > self.size:
-            raise ValueError(
+            raise LimitExceeded(
                 f"The texts of the request have {size:,} bytes; send at most {self.size:,}."
             )
 
@@ -62,10 +68,10 @@ class Limits:
         """Refuse an explanation of so many words.
 
         Raises:
-            ValueError: the number and the limit, in one sentence.
+            LimitExceeded: the number and the limit, in one sentence.
         """
         if words > self.explained_words:
-            raise ValueError(
+            raise LimitExceeded(
                 f"The texts to explain have {words:,} words; send at most "
                 f"{self.explained_words:,} in all."
             )

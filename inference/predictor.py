@@ -11,7 +11,6 @@ import torch
 
 from ..alignment_stacked_emotion import AlignedBatchEncoder
 from ..common.errors import UserError
-from ..common.precision import native_dtype
 from ..configuration_stacked_emotion import StackedEmotionConfig
 from ..layers_stacked_emotion import WordMean
 from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
@@ -20,6 +19,7 @@ from ..tokenizer_files_stacked_emotion import read_tokenizers
 from .backends.fastest import fastest
 from .backends.onnx import ONNX_DTYPES, OnnxRunner, exported
 from .backends.openvino import OPENVINO_DTYPES, OpenVinoRunner
+from .backends.precision import native_dtype
 from .backends.weight_conversion import check_finite, converted_weights
 from .decisions import Decision
 from .model_files import CONFIG, TOKENIZER, ModelError, ModelFiles
@@ -126,8 +126,8 @@ class StackedEmotionPredictor(TextPredictor):
             revision: commit, tag or branch of a Hub ID.
             backend: "torch"; "onnx" or "openvino" for what `stacked-emotion export` wrote; "auto"
                 for the fastest that is installed and that the export found exact enough (see
-                `fastest.exact_enough`). With a dtype, or without an export, "auto" is torch. The
-                attribute `backend` says which it is.
+                `fastest.exact_enough`). With a dtype, or without an export, "auto" is torch (with
+                int8 ONNX Runtime). The attribute `backend` says which it is.
             long_texts, pooling: see `TextPredictor`.
             **hub_options: `token`, `cache_dir`, `local_files_only`.
 
@@ -284,6 +284,8 @@ def runtime(
     if backend not in BACKENDS:
         raise UserError(f"backend={backend!r} is not known; there are {BACKENDS}.")
     name = str(dtype).removeprefix("torch.")
+    if backend == "auto" and name == "int8":
+        backend = "onnx"
     if backend == "auto":
         report = None
         if name == "auto" and device.type == "cpu":

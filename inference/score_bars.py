@@ -1,21 +1,113 @@
-"""Scores of a text as bars, for a terminal."""
+"""The labels of a text in the order of the decision, the cut between them, and why it is there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from ..common.inert_text import printable
+from .decisions import Decision
 
 
-def bars(scores: Mapping[str, float], labels: Sequence[str], width: int = 30) -> str:
-    """Scores by label as bars, most likely first; `*` marks the labels that are given.
+@dataclass(frozen=True)
+class Bar:
+    """A label of a text.
+
+    Attributes:
+        label: its name.
+        score: its probability.
+        length: of its bar, 0 to 1. With per-label thresholds it is the probability. With
+            "expected_jaccard" it is the decision's own score, by which labels are given: the
+            probability, seen from the label's threshold (`Decision.strengths`).
+        given: whether the text gets the label.
+        why: why it is given below a probability of 0.5, or not given above; else empty.
+    """
+
+    label: str
+    score: float
+    length: float
+    given: bool
+    why: str = ""
+
+
+def ranked(scores: Mapping[str, float], given: Sequence[str], decision: Decision) -> list[Bar]:
+    """The labels of a text, those that are given first, each part by the decision's own score.
+
+    Args:
+        scores: probability by label.
+        given: the labels that the text gets.
+        decision: what gave them.
+    """
+    chances = np.array([scores[label] for label in decision.labels])
+    strengths = decision.strengths(chances)
+    lengths = chances if decision.rule == "threshold" else strengths
+    places = sorted(
+        range(len(chances)), key=lambda i: (decision.labels[i] not in given, -strengths[i])
+    )
+    left = max((scores[label] for label in decision.labels if label not in given), default=0.0)
+    return [
+        Bar(label, scores[label], float(lengths[place]), label in given,
+            _why(scores[label], decision.thresholds[place], label in given, left, given, decision))
+        for place in places
+        for label in [decision.labels[place]]
+    ]  # fmt: skip
+
+
+def cut(bars: Sequence[Bar], decision: Decision) -> float | None:
+    """Where the one line of a text is, on the scale of the bars' lengths.
+
+    It is halfway between the last label given and the first one that is not. None where there is no
+    such pair, or where each label has a threshold of its own.
+    """
+    count = sum(bar.given for bar in bars)
+    if decision.rule == "threshold" or count in (0, len(bars)):
+        return None
+    return (bars[count - 1].length + bars[count].length) / 2
+
+
+def _why(
+    score: float, threshold: float, is_given: bool, left: float, given: Sequence[str],
+    decision: Decision,
+) -> str:  # fmt: skip
+    if is_given == (score >= 0.5):
+        return ""
+    start = "given because" if is_given else "not given because"
+    if decision.rule == "threshold":
+        return f"{start} its threshold is {threshold:.2f}"
+    if not is_given:
+        return f"{start} the set without it is expected to match better"
+    if len(given) == 1:
+        return f"{start} every text gets a label, and this one fits best"
+    if score < left:
+        return f"{start} rarer labels need less"
+    return f"{start} the set with it is expected to match better"
+
+
+def bars(
+    scores: Mapping[str, float], labels: Sequence[str], decision: Decision, width: int = 30
+) -> str:
+    """The labels of a text as bars, for a terminal; `*` marks those that are given.
 
     A bar of 1 has `width` characters. Control characters in names are shown as escapes.
     """
-    names = {label: printable(label) for label in scores}
-    longest = max(map(len, names.values()))
-    lines = []
-    for label, score in sorted(scores.items(), key=lambda entry: -entry[1]):
-        mark = "*" if label in labels else " "
-        lines.append(f"  {mark} {names[label]:<{longest}} {score:.2f} {'█' * round(score * width)}")
+    found = ranked(scores, labels, decision)
+    names = [printable(bar.label) for bar in found]
+    longest = max(map(len, names))
+    lines = [
+        f"  {'*' if bar.given else ' '} {name:<{longest}} {bar.score:.2f} "
+        f"{'█' * round(bar.length * width)}{f'  ({bar.why})' if bar.why else ''}"
+        for bar, name in zip(found, names, strict=True)
+    ]
+    if cut(found, decision) is not None:
+        lines.insert(len(labels), f"    {'─' * (longest + 5 + width)} cut")
     return "\n".join(lines)
+
+
+def sides(found: Sequence[Bar], show: Callable[[str], str] = printable) -> tuple[str, str]:
+    """The labels given and the others, in order, each as `joy 0.93, love 0.51`."""
+    parts: tuple[list[str], list[str]] = [], []
+    for bar in found:
+        parts[not bar.given].append(f"{show(bar.label)} {bar.score:.2f}")
+    return ", ".join(parts[0]) or "none", ", ".join(parts[1]) or "none"

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..alignment_stacked_emotion import AlignedBatch, AlignedBatchEncoder
 from ..common.batching import batches_by_length
-from ..common.errors import UserError
+from ..common.errors import UserError, counted
 from .decisions import Decision
 from .limits import Limits
 from .long_texts import LONG_TEXTS, POOLINGS, further_windows, pooled
@@ -93,8 +93,8 @@ class TextPredictor:
         source = f"{self.source!r}, " if self.source else ""
         return (
             f"{type(self).__name__}({source}{self.backend} on {self.runner.device}, "
-            f"{len(self.labels)} labels, up to {self.encoder.max_length} positions, long texts: "
-            f"{self.long_texts})"
+            f"{counted(len(self.labels), 'label')}, up to {self.encoder.max_length} positions, "
+            f"long texts: {self.long_texts})"
         )
 
     @property
@@ -180,6 +180,21 @@ class TextPredictor:
         finally:
             close()
         return TextScores.joined(parts, self.decision)
+
+    def score_batches(self, texts: list[str]) -> Iterator[tuple[np.ndarray, TextScores]]:
+        """Scores of texts batch by batch as they are computed, short texts first.
+
+        Yields:
+            The places of a batch's texts, (batch,) int, and their scores.
+        """
+        batch = self._read(texts)
+        for rows in batches_by_length(batch.lengths, self.runner.batch_tokens):
+            part = AlignedBatch(
+                **batch.rows(rows), lengths=batch.lengths[rows], truncated=batch.truncated[rows],
+                words=[batch.words[row] for row in rows],
+            )  # fmt: skip
+            own = [texts[row] for row in rows]
+            yield rows, self._compute(own, own, part, None, int)
 
     def stream(
         self, texts: Iterable[str], chunk: int = CHUNK, batch_tokens: int | None = None

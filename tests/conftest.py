@@ -17,6 +17,7 @@ pytest_plugins = [
     "hub_server.fixtures",
     "tiny_models",
     "tiny_runs",
+    "lexical",
     "run_folders",
     "from_wheel",
 ]

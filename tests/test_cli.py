@@ -29,14 +29,18 @@ def subparsers() -> dict[str, argparse.ArgumentParser]:
 COMMANDS = sorted(subparsers())
 
 
+def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "predict" in capsys.readouterr().out
     for command in COMMANDS:
-        with pytest.raises(SystemExit) as stop:
-            main([command, "--help"])
-        assert stop.value.code == 0
-        said = capsys.readouterr().out
+        said = help_of(command, capsys)
         assert said.startswith(f"usage: stacked-emotion {command} ")
         assert "--debug" in said
 
@@ -45,9 +49,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_help_of_every_command_looks_the_same(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit):
-        main([command, "--help"])
-    said = capsys.readouterr().out
+    said = help_of(command, capsys)
     usage, description, listed = said.split("\n\n", 2)
     assert usage.endswith(" [options]")
     assert description[0].isupper()
@@ -74,9 +76,7 @@ def test_options_are_declared_in_one_spelling(command: str) -> None:
 def test_help_has_topics_and_a_line_per_option(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit):
-        main([command, "--help"])
-    said = capsys.readouterr().out
+    said = help_of(command, capsys)
     topics = [line for line in said.splitlines() if line.endswith(":") and line[0] != " "]
     assert {"data:", "teacher:" if command == "distill" else "run:"} <= set(topics)
     options = [line for line in said.splitlines() if line.startswith("  --")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import stacked_emotion
 from stacked_emotion import Run, train
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.runs import Results
+from stacked_emotion.trainer.results import recipe_of
 
 SAMPLE = ROOT / "recipes" / "sample"
 LABELS = ["joy", "anger", "sadness"]
@@ -57,7 +59,14 @@ def test_settings_reach_the_run(run: Run) -> None:
     recipe = run.recipe
     assert recipe["encoders"]["alpha"]["epochs"] == 2
     assert recipe["encoders"]["zeta"]["gradient_accumulation_steps"] == 2
-    assert run.results["recipe"] == recipe
+    public = run.results["recipe"]
+    assert public.keys() == recipe.keys()
+    assert public["head"] == recipe["head"]
+    assert (public["train_file"], public["output_dir"]) == ("train.jsonl", "a local folder")
+    text = (run.folder / "results.json").read_text(encoding="utf-8")
+    assert str(run.folder.parent) not in text
+    assert not re.search(r'"[^"]*/(tmp|home|root)/', text), "no path of this machine"
+    assert recipe_of(run.folder, run.results.values) == recipe, "a run opens with its paths"
     assert recipe["label_columns"] == LABELS
     log = json.loads((run.folder / "encoders/zeta/final/done.json").read_text())["record"][
         "settings"
@@ -73,7 +82,11 @@ def test_results_are_a_table(run: Run) -> None:
     ]
     scores = run.results["systems"]["stack"]["validation"]
     assert table.loc[("validation", "stack"), "jaccard"] == scores["jaccard"]["mean"]
-    assert not [name for name in table.columns if name.endswith("_joy")]
+    assert {"jaccard", "micro_f1", "macro_f1", "hamming_loss"} <= set(table.columns)
+    assert len(table.columns) <= 6
+    everything = run.results.to_pandas(all_metrics=True)
+    assert set(table.columns) < set(everything.columns)
+    assert not [name for name in everything.columns if name.endswith("_joy")]
     by_label = run.results.to_pandas(by_label=True)
     assert by_label.loc[("validation", "stack", "joy"), "f1"] == scores["f1_joy"]["mean"]
     assert "<table" in run.results._repr_html_()
@@ -98,7 +111,12 @@ def test_a_run_opens_by_its_folder(run: Run, tmp_path: Path) -> None:
         assert again.results.to_dict() == run.results.to_dict()
         assert again.recipe == run.recipe
         assert again.predict(["فرحان"]) == run.predict(["فرحان"])
-    assert repr(run) == f"Run({str(run.folder)!r})"
+    assert repr(run).splitlines()[0] == f"Run({str(run.folder)!r})"
+    assert "zeta and alpha, 3 labels, trained on 40 texts of train.jsonl" in repr(run)
+    best = run.results.to_pandas().loc[("validation", "stack"), "jaccard"]
+    assert f"validation (20 texts): Jaccard {best:.3f}, " in repr(run)
+    assert "<table" in run._repr_html_()
+    assert "40 texts" in run._repr_html_()
     with pytest.raises(UserError, match="holds no run"):
         Run(tmp_path)
 
@@ -157,5 +175,12 @@ def test_mistakes(frame: pandas.DataFrame, tmp_path: Path) -> None:
         train(**given, labels=LABELS)
     with pytest.raises(UserError, match="train is a dict"):
         train({"a": "x"}, train={"text": []}, output_dir=tmp_path)
+    with pytest.raises(UserError, match=r"label_format= is 'nmes'\. Use one of"):
+        train({"a": "x"}, **given, labels=LABELS, label_format="nmes")
+    with pytest.raises(UserError, match=r"with encoders=\{'NAME': 'HUB_ID_OR_FOLDER'\}"):
+        train(**given, labels=LABELS)
+    with pytest.raises(UserError, match=r"no column 'mood'.* Set labels= to") as caught:
+        train({"a": tmp_path}, **given, labels="mood")
+    assert "--" not in str(caught.value)
     with pytest.raises(UserError, match=r"a: .*no/such/folder"):
         train({"a": tmp_path / "no/such/folder"}, **given, labels=LABELS)

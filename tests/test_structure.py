@@ -59,7 +59,7 @@ ONE_OF_EACH: dict[str, tuple[str, str, dict[str, str]]] = {
         r"sorted\(range\(len\([^\n]*(len\(|lengths)|argsort\(-?(self\.)?lengths",
         "common/batching.py",
         {
-            "hub_card/handler.py": "is published alone, beside the remote code only",
+            "inference/serving/handler.py": "is published alone, beside the remote code only",
             "trainer/data_collator.py": "a random order for training, sorted within windows",
         },
     ),

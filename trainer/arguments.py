@@ -31,6 +31,7 @@ from ..common.settings import (
 )
 from ..data.arguments import DataArguments
 from .training_sections import (
+    DataCredit,
     EncoderSettings,
     EncoderTraining,
     HeadTraining,
@@ -177,8 +178,10 @@ class Description:
                 raise UserError(f"language: {code!r} is not an ISO 639 code such as ar, en, es.")
 
 
-DESCRIBED = tuple(entry.name for entry in fields(Description))
-"""The keys of `Description`."""
+CREDIT = tuple(entry.name for entry in fields(DataCredit))
+"""The keys of `DataCredit`."""
+DESCRIBED = (*(entry.name for entry in fields(Description)), *CREDIT)
+"""All keys that only the card and the app read."""
 
 
 @dataclass
@@ -195,7 +198,8 @@ class TrainingRecipe:
         joint: stage `joint`.
         stack: the layers on top.
         stages: what the stages share.
-        description: what card and app say.
+        description: what card and app say of texts and labels.
+        credit: what they say of the data's authors.
         source: the recipe file, if there is one.
     """
 
@@ -218,6 +222,7 @@ class TrainingRecipe:
     joint: JointTraining = option(JointTraining, "stage joint")
     stack: StackArguments = flat(StackArguments, "texts and layers on top")
     description: Description = flat(Description, "model card and app")
+    credit: DataCredit = flat(DataCredit, "model card and app")
     source: str | None = hidden(None)
 
     def sources(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 from ..common.settings import Whole, checked
 from ..data.arguments import DataArguments
 from ..data.labeled_texts import LabeledTexts, load_splits
+from ..inference.model_files import ModelFiles
 from ..inference.score_bars import bars
 from ..recipes import RECIPES
 from .ablation.untrained import constant_system, tfidf_system
@@ -66,8 +67,9 @@ def run_demo(output_dir: Path) -> dict[str, Any]:
     print(f"\n{CAPTION}\n")
     model = output_dir / "model"
     print(f"{model}, loaded by transformers.pipeline in a process that cannot import this package:")
+    decision = ModelFiles(model).decision()
     for text, answer in zip(SENTENCES, pipeline_scores(model, SENTENCES), strict=True):
-        print(f"\n  {text}\n{bars(answer['scores'], answer['labels'])}")
+        print(f"\n  {text}\n{bars(answer['scores'], answer['labels'], decision)}")
     return results
 
 

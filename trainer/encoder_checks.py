@@ -17,7 +17,7 @@ from torch import nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as hf_logging
 
-from ..common.errors import UserError
+from ..common.errors import UserError, counted
 from ..inference.model_files import CONFIG, ModelError, hub_file, local_folder
 from ..tokenizer_files_stacked_emotion import take_backend
 
@@ -69,7 +69,8 @@ class EncoderCheck:
         """A line with what it is, then a line per warning and problem."""
         facts = [self.source if self.commit is None else f"{self.source} at {self.commit[:12]}"]
         if self.model_type is not None:
-            facts.append(f"{self.model_type}, {self.layers} layers of width {self.hidden_size}")
+            layers = counted(self.layers or 0, "layer")
+            facts.append(f"{self.model_type}, {layers} of width {self.hidden_size}")
         if self.vocabulary is not None:
             facts.append(f"{self.vocabulary:,} tokens")
         if self.unknown_share is not None:

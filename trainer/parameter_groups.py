@@ -89,7 +89,7 @@ def parameter_groups(
         rate = other
         for encoder, base in encoder_learning_rates.items():
             if f"encoder_{encoder}." in name:
-                depth = model.get_encoder(encoder).config.num_hidden_layers
+                depth = getattr(model.get_encoder(encoder).config, "num_hidden_layers", 0)
                 layer = layer_of(name)
                 below = depth if layer is None else depth - 1 - layer
                 rate = base * layer_decay**below

@@ -31,7 +31,8 @@ SECTIONS = ("encoder_defaults", "meta", "head", "joint")
 EPILOG = """\
 Every option is also a key of a recipe: --head.learning_rate 1e-3 is `head: {learning_rate: 1e-3}`.
 One encoder's own settings: --encoders.NAME.KEY, with the keys of --encoder_defaults and source,
-revision, prefix, user_placeholder, link_placeholder. Options of a loss: --head.loss.options.KEY.
+revision, prefix, user_placeholder, link_placeholder, ngrams, ngrams_c, ngrams_bits. Options of a
+loss: --head.loss.options.KEY.
 The sections also take every field of transformers.TrainingArguments, such as
 --encoder_defaults.gradient_accumulation_steps 4 or --head.lr_scheduler_type cosine.
 """
@@ -95,7 +96,7 @@ def make_recipe(settings: Mapping[str, Any], config: str | Path | None = None) -
     values["encoder_defaults"] = {k: v for k, v in shared.items() if k != "pretraining"}
     shared["pretraining"] = shared.get("pretraining") or values.pop("pretraining", [])
     values["encoders"] = {
-        name: _with_pretraining(merged(shared, dict(given)))
+        name: _with_defaults(shared, dict(given))
         for name, given in values.get("encoders", {}).items()
     }
     for given in values["encoders"].values():
@@ -107,17 +108,24 @@ def make_recipe(settings: Mapping[str, Any], config: str | Path | None = None) -
                 f"encoders: {name!r} cannot be a name; use lower-case letters, digits and _, and "
                 "begin with a letter."
             )
-        if not given.get("source"):
+        if not given.get("source") and not given.get("ngrams"):
             raise UserError(
                 f"encoders.{name} has no source: give its Hub ID or folder, as in "
-                f"--encoders.{name}.source. The encoders are {', '.join(values['encoders'])}."
+                f"--encoders.{name}.source, or ngrams for a lexical encoder. The encoders are "
+                f"{', '.join(values['encoders'])}."
             )
     recipe = build(TrainingRecipe, values)
     return replace(recipe, source=str(recipe_file(config)) if config else None)
 
 
-def _with_pretraining(encoder: dict[str, Any]) -> dict[str, Any]:
-    """An encoder's settings, in which each step on related data is trained as the encoder is."""
+def _with_defaults(shared: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """An encoder's settings above the shared ones; a lexical encoder has nothing to fine-tune.
+
+    Each step on related data is trained as the encoder is.
+    """
+    if given.get("ngrams"):
+        return given
+    encoder = merged(shared, given)
     own = {*hints_of(EncoderSettings)} - {*hints_of(FineTuning)} | {"epochs"}
     training = {name: value for name, value in encoder.items() if name not in own}
     return encoder | {"pretraining": [merged(training, step) for step in encoder["pretraining"]]}

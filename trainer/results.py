@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from huggingface_hub import try_to_load_from_cache
+from transformers import AutoModel
 
-from ..common.files import file_digest, replace_file
+from ..common.errors import UserError, counted
+from ..common.files import file_digest, fingerprint, replace_file
 from ..common.inert_text import in_markdown
 from ..common.numerics import sigmoid
+from ..common.privacy import is_hub_id, public_values
+from ..common.settings import read_yaml
 from ..common.tables import markdown_table
 from ..folders_stacked_emotion import WEIGHTS, WEIGHTS_INDEX
 from ..inference.model_files import CONFIG, ModelError, hub_file
+from .choosing.calibration import cross_calibrated
 from .choosing.decision_rules import Decision
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
+from .metrics.reliability import OUT_OF_FOLD, calibration_lines, reliability
 from .metrics.scores import emotion_scores
 from .metrics.titles import TITLES
 
@@ -29,6 +36,7 @@ _SOURCE_FILES = (
     "*.safetensors", "*.json", "*.txt", "*.model", "*.codes", "*.vocab", "*.tiktoken",
     "tokenizers/*/*.json",
 )  # fmt: skip
+_KEYED = re.compile(r"config\.json|(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)")
 MAIN_METRICS = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "rare_ap", "hamming_loss")
 MORE_METRICS = ("micro_precision", "micro_recall", "macro_precision", "macro_recall")
 
@@ -45,7 +53,8 @@ class System:
     Attributes:
         name: its name in the tables.
         decision: chosen on out-of-fold training predictions.
-        logits: by split, (seeds, rows, labels).
+        logits: by split, (seeds, rows, labels), before `decision.calibration`.
+        out_of_fold: (training rows, labels) logits that the decision was chosen on, if known.
         repeats: the same system of further trainings with encoders of their own, as many seeds
             each; their runs follow its own.
     """
@@ -53,11 +62,15 @@ class System:
     name: str
     decision: Decision
     logits: dict[str, np.ndarray] = field(repr=False)
+    out_of_fold: np.ndarray | None = field(repr=False, default=None)
     repeats: list[System] = field(default_factory=list, repr=False)
 
     def probabilities(self, split: str) -> np.ndarray:
-        """(seeds, rows, labels) float64."""
-        return np.concatenate([sigmoid(one.logits[split]) for one in (self, *self.repeats)])
+        """(seeds, rows, labels) float64, calibrated."""
+        trainings = (self, *self.repeats)
+        return np.concatenate(
+            [sigmoid(one.decision.calibrated(one.logits[split])) for one in trainings]
+        )
 
     def decisions(self, split: str) -> np.ndarray:
         """(seeds, rows, labels) of 0 and 1."""
@@ -127,6 +140,37 @@ def score_systems(
             for s, labels in truth.items()
         },
         "decisions": {system.name: system.decision.to_dict() for system in systems},
+    }
+
+
+def calibration_record(
+    system: System, data: DataSplits, before: System | None = None
+) -> dict[str, Any] | None:
+    """Scale and bias of each label, and ECE and Brier score by split and label, before and after.
+
+    Out of fold, each text is calibrated on the folds that it is not in. Of several seeds the first
+    one is taken, which is published.
+
+    Args:
+        system: the published one.
+        data: the labeled texts.
+        before: the system whose out-of-fold logits it was calibrated on; None for itself.
+    """
+    fitted, held_out = system.decision.calibration, (before or system).out_of_fold
+    if fitted is None:
+        return None
+    shared = len(set(fitted.scale.tolist())) == 1
+    splits = {split: system.logits[split][0] for split in data.held_out_splits}
+    after = {split: fitted(logits) for split, logits in splits.items()}
+    truth = {split: data.splits[split].labels for split in data.held_out_splits}
+    if held_out is not None:
+        labels = data.splits["train"].labels.astype(np.int64)
+        splits = {OUT_OF_FOLD: held_out} | splits
+        after = {OUT_OF_FOLD: cross_calibrated(held_out, labels, not shared)} | after
+        truth |= {OUT_OF_FOLD: labels}
+    return fitted.to_dict() | {
+        "before": {name: reliability(truth[name], sigmoid(z)) for name, z in splits.items()},
+        "after": {name: reliability(truth[name], sigmoid(z)) for name, z in after.items()},
     }
 
 
@@ -244,6 +288,27 @@ def used_state(source: str, state: dict[str, Any]) -> dict[str, Any]:
     return state | {"files": _digests(Path(config).parent)} if isinstance(config, str) else state
 
 
+def keyed_state(source: str, state: dict[str, Any]) -> dict[str, Any]:
+    """A source's state for keys: with digests of weights and configuration, of the Hub too.
+
+    What else the Hub's cache holds may differ between two runs of the same.
+
+    Args:
+        source: a folder or a Hub ID.
+        state: what `source_state` returned.
+    """
+    if not state.get("commit"):
+        return state
+    for fetched in (False, True):
+        if fetched:  # into the cache, where the training finds it again
+            AutoModel.from_pretrained(source, revision=state["commit"])
+        used = used_state(source, state).get("files") or {}
+        files = {name: digest for name, digest in used.items() if _KEYED.fullmatch(name)}
+        if len(files) > 1:
+            break
+    return state | {"files": files}
+
+
 def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of weights, configuration and tokenizer files by relative path."""
     patterns = list(_SOURCE_FILES)
@@ -252,6 +317,43 @@ def _digests(folder: Path) -> dict[str, str]:
         patterns.append("*.bin")  # else transformers does not read them
     files = sorted(path for pattern in patterns for path in folder.glob(pattern))
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+
+
+def public_results(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `results.json`: without local paths, names of this machine, and secrets.
+
+    The settings with their paths are in `recipe.yaml` alone; see `recipe_of`.
+
+    Args:
+        results: all figures, with the settings as `recipe`.
+    """
+    recipe, encoders = results["recipe"], results["encoders"]
+    sources = [(entry["source"], entry.get("source_state")) for entry in encoders.values()]
+    teacher = results.get("teacher") or {}
+    sources += [(teacher.get("source"), teacher.get("source_state"))]
+    sources += [(recipe.get("dataset_name"), None)]
+    local = [source for source, state in sources if source and not is_hub_id(source, state)]
+    kept = {*results["labels"], *encoders, *results["systems"]}
+    return public_values(results, local, kept) | {"recipe_digest": _recipe_digest(recipe)}
+
+
+def recipe_of(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run, with their paths where its `recipe.yaml` is still the same.
+
+    Args:
+        folder: of the run.
+        results: the content of its `results.json`.
+    """
+    public, file = dict(results.get("recipe") or {}), folder / "recipe.yaml"
+    with suppress(UserError):
+        found = read_yaml(file) if file.is_file() else {}
+        if _recipe_digest(public | found) == results.get("recipe_digest"):
+            return public | found
+    return public
+
+
+def _recipe_digest(recipe: Mapping[str, Any]) -> str:
+    return fingerprint({key: value for key, value in recipe.items() if key != "output_dir"})
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -270,8 +372,8 @@ def leak_note(entry: Mapping[str, Any]) -> str:
     if not count:
         return ""
     return (
-        f"Leaked: {count:,} of the {entry['rows']:,} texts also occur in an earlier split, so that "
-        "these figures are too good."
+        f"Leaked: {count:,} of the {counted(entry['rows'], 'text')}, which an earlier split "
+        "has too: these figures are too good."
     )
 
 
@@ -287,13 +389,14 @@ def to_markdown(results: dict[str, Any]) -> str:
         systems = {name: entry[split] for name, entry in results["systems"].items()}
         last, data = list(systems)[-1], results["data"][split]
         note = leak_note(data)
+        source, texts = in_markdown(source_name(data["source"])), counted(data["rows"], "text")
         lines += [
-            f"## {split}: {in_markdown(source_name(data['source']))} ({data['rows']} texts)", "",
+            f"## {split}: {source} ({texts})", "",
             *([f"**{note}**", ""] if note else []),
             systems_table(systems, MAIN_METRICS + MORE_METRICS, marks=system_marks(results, split)),
             "",
             f"By label, {last}:", "",
-            label_table(systems[last], results["labels"], results["thresholds"]), "",
+            label_table(systems[last], results["labels"], shown_thresholds(results)), "",
         ]  # fmt: skip
         compared = results.get("comparisons", {}).get(split, {})
         if compared:
@@ -304,6 +407,7 @@ def to_markdown(results: dict[str, Any]) -> str:
             ]
             table = markdown_table(["difference", *(TITLES[m] for m in columns)], rows)
             lines += [_DIFFERENCES, "", table, ""]
+    lines += calibration_lines(results.get("calibration"), results["labels"])
     related = [
         [
             name,
@@ -347,23 +451,30 @@ def systems_table(
 
 
 def label_table(
-    scores: Mapping[str, Any], labels: Sequence[str], thresholds: Mapping[str, float]
+    scores: Mapping[str, Any], labels: Sequence[str], thresholds: Mapping[str, float] | None
 ) -> str:
     """One row per label: support, precision, recall, F1, average precision and threshold.
 
     Args:
         scores: what `System.scores` gives.
         labels: the labels.
-        thresholds: by label.
+        thresholds: by label; None where they are not what a score is compared with.
     """
     kinds = ("precision", "recall", "f1", "ap")
     rows = [
         [in_markdown(label), int(scores[f"support_{label}"]["mean"]),
-         *(score_cell(scores[f"{kind}_{label}"]) for kind in kinds), f"{thresholds[label]:.3f}"]
+         *(score_cell(scores[f"{kind}_{label}"]) for kind in kinds),
+         *([f"{thresholds[label]:.3f}"] if thresholds else [])]
         for label in labels
     ]  # fmt: skip
     header = ["label", "support", "precision", "recall", "F1", "AP", "threshold"]
-    return markdown_table(header, rows)
+    return markdown_table(header if thresholds else header[:-1], rows)
+
+
+def shown_thresholds(results: Mapping[str, Any]) -> dict[str, float] | None:
+    """The thresholds of the published system by label; None if it decides by expected Jaccard."""
+    kinds = [decision["kind"] for decision in results.get("decisions", {}).values()]
+    return None if kinds[-1:] == ["expected_jaccard"] else results["thresholds"]
 
 
 def system_marks(results: Mapping[str, Any], split: str) -> dict[str, str]:

@@ -100,6 +100,15 @@ class FineTuning(Optimization):
 
 
 @dataclass
+class DataCredit:
+    """Who made labeled texts and on what terms; for the model card and the app."""
+
+    data_name: str | None = option(None, "what the data is called, or its Hub ID; gets the credit")
+    data_license: str | None = option(None, "license or terms of the data, such as cc-by-4.0")
+    data_citation: str | None = option(None, "BibTeX or a sentence that credits its authors")
+
+
+@dataclass
 class RelatedFiles(DataArguments):
     """Labeled texts that are only trained on: as `DataArguments`, without held-out splits."""
 
@@ -132,6 +141,7 @@ class RelatedData(FineTuning):
     shorthand: ClassVar[str] = "train_file"
     epochs: float = option(3.0, "epochs")
     data: RelatedFiles = flat(RelatedFiles, "data")
+    credit: DataCredit = flat(DataCredit, "model card and app")
     strip_accents: bool = option(False, "read é as e and ñ as n, for a vocabulary without accents")
     keep_head: bool = option(True, "keep the head if the data that follow have the same labels")
 
@@ -159,13 +169,34 @@ class EncoderSettings(EncoderTraining):
     """An encoder: where it comes from, how it reads a text, and how it is fine-tuned."""
 
     shorthand: ClassVar[str] = "source"
-    source: str = option("", "Hub ID or folder")
+    source: str = option("", "Hub ID or folder; none for a lexical encoder")
+    ngrams: list[int] = option(
+        [], "shortest and longest character n-gram of a lexical encoder, such as 2 5"
+    )
+    ngrams_c: float = option(3.0, "C of its logistic regression, as in scikit-learn")
+    ngrams_bits: int = option(17, "its table of n-grams has 2^ngrams_bits rows, at most 2^18")
     revision: str | None = option(None, "commit, tag or branch of the Hub ID")
     prefix: str | None = option(
         None, "text put before every text; e5 models get 'query: ' by default"
     )
     user_placeholder: str | None = option(None, "replaces user names for this encoder")
     link_placeholder: str | None = option(None, "replaces links for this encoder")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        lengths = self.ngrams
+        if lengths and not (len(lengths) == 2 and 1 <= lengths[0] <= lengths[1] <= 16):
+            raise UserError(
+                f"ngrams is {lengths}; it must be the shortest and the longest, from 1 to 16."
+            )
+        if not self.ngrams_c > 0:
+            raise UserError(f"ngrams_c is {self.ngrams_c}; it must be above 0.")
+        if not 8 <= self.ngrams_bits <= 18:
+            raise UserError(f"ngrams_bits is {self.ngrams_bits}; it must be from 8 to 18.")
+        if lengths and (self.source or self.revision or self.probe or self.pretraining):
+            raise UserError(
+                "a lexical encoder (ngrams) takes no source, revision, probe or pretraining."
+            )
 
 
 @dataclass

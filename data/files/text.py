@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from ...common.errors import DataError, did_you_mean, quoted, shorten
+from ...common.errors import DataError, counted, did_you_mean, quoted, shorten
 from ..names import check_header, clean_name
 
 UNDECODABLE = re.compile("[\udc80-\udcff]")
@@ -108,8 +108,8 @@ def take_header(
         check_header(source, columns, below, number, named, unit)
     elif len(column_names) != len(cells):
         raise DataError(
-            f"{source}: --column_names gives {len(column_names)} names, and {unit} {number} has "
-            f"{len(cells)} fields: {shorten(list(cells))}. Name every column."
+            f"{source}: --column_names gives {counted(len(column_names), 'name')}, and {unit} "
+            f"{number} has {len(cells)} fields: {shorten(list(cells))}. Name every column."
         )
     columns = list(column_names or columns)
     check_columns(columns, source)

@@ -12,12 +12,19 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ...common.errors import UserError
+from ...common.errors import UserError, counted
 from ...common.inert_text import in_markdown, one_line
 from ...trainer.arguments import LANGUAGE_CODE
 from ...trainer.metrics.titles import TITLES
 from ..run_record import RunRecord
-from .known_data import ARABIC, EMOTIONS, LANGUAGE_NAMES, definitions, known_data
+from .known_data import (
+    ARABIC,
+    EMOTIONS,
+    LANGUAGE_NAMES,
+    definitions,
+    known_data,
+    related_credits,
+)
 from .sections import card_sections
 from .terms import Term
 
@@ -29,6 +36,8 @@ PLOT_TEXTS = {
     "the model gives them",
     "precision_recall": "One precision-recall curve per label on the {split} split: the average "
     "precision {ap}",
+    "reliability": "One panel per label on the {split} split: the share of texts with the label at "
+    "each score, before and after calibration",
     "encoder_use": "Stacked bars: how much each of {encoders} counts for each label, and box plots "
     "of how that varies between texts",
     "training_curves": "Line charts of the training losses, and of the out-of-fold objective by "
@@ -107,7 +116,7 @@ class CardContent:
             language=self.languages,
             license=self.license,
             base_model=base_models or None,
-            datasets=[record.dataset_name] if record.dataset_name else None,
+            datasets=self._datasets() or None,
             metrics=["f1", "precision", "recall", "jaccard", "average_precision", "hamming_loss"],
             tags=[
                 *(["emotion", "emotion-classification"] if self.about_emotions else []),
@@ -121,6 +130,13 @@ class CardContent:
             eval_results=self.eval_results() or None,
             **extra,
         )
+
+    def _datasets(self) -> list[str]:
+        """Hub IDs of the data, related data included."""
+        credits = [known_data(self.record).credit]
+        credits += [credit for _, credit in related_credits(self.record).values()]
+        found = [self.record.dataset_name, *(credit.hub_id for credit in credits)]
+        return list(dict.fromkeys(name for name in found if name))
 
     def _widget(self, example: dict[str, Any]) -> dict[str, Any]:
         """A text; with its answer where the Hub runs no live widget."""
@@ -140,7 +156,11 @@ class CardContent:
         results = []
         for split in record.splits if system else []:
             leaked = record.leaked(split)
-            mark = f" (leaked: {leaked} texts are in an earlier split)" if leaked else ""
+            mark = (
+                f" (leaked: {counted(leaked, 'text is', 'texts are')} in an earlier split)"
+                if leaked
+                else ""
+            )
             for metric, title in TITLES.items():
                 score = record.score(str(system), split, metric)
                 if score is None:
@@ -157,7 +177,7 @@ class CardContent:
                         dataset_split=split,
                         metric_type=metric,
                         metric_name=(
-                            f"{title} (mean over {len(score.values)} seeds){mark}"
+                            f"{title} (mean over {counted(len(score.values), 'seed')}){mark}"
                             if len(score.values) > 1
                             else f"{title}{mark}"
                         ),
@@ -171,7 +191,7 @@ class CardContent:
         record = self.record
         if record.setting(f"{split}_file") and not record.synthetic_file(split):
             return one_line(record.data_file(split) or "")
-        known = known_data(record).title or record.dataset_name
+        known = known_data(record).credit.name or record.dataset_name
         return known or one_line(record.data_file(split) or "own texts")
 
     @property
@@ -271,7 +291,7 @@ class CardContent:
             keep_trailing_newline=True,
             autoescape=False,
         )
-        environment.filters["inert"] = in_markdown
+        environment.filters |= {"inert": in_markdown, "counted": counted}
         template = environment.get_template(f"{self.record.kind}_card.md.jinja")
         body = template.render(card=self, record=self.record, **card_sections(self.record))
         body = re.sub(r"\n{3,}", "\n\n", body)
@@ -289,7 +309,9 @@ def card_languages(record: RunRecord, given: Sequence[str] | None) -> list[str]:
             raise UserError(f"--language {code!r} is not an ISO 639 code such as ar, en, es.")
     languages = list(given or known_data(record).languages)
     if not languages:
-        raise UserError("The language of the texts is not known: give it, as in --language ar.")
+        raise UserError(
+            "The language of the texts is not known: give its code with --language, such as ar."
+        )
     return languages
 
 

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ...common.privacy import is_hub_id
 from ...common.settings import read_yaml
 from ...recipes import RECIPES
-from ...trainer.arguments import DESCRIBED
+from ...trainer.arguments import CREDIT, DESCRIBED
 
 if TYPE_CHECKING:
     from ..run_record import RunRecord
 
-SEMEVAL = "SemEvalWorkshop/sem_eval_2018_task_1"
 NO_DEFINITION = "as the annotators of the training texts used it; no definition was given"
 LANGUAGE_NAMES = {
     "ar": "Arabic", "arq": "Algerian Arabic", "ary": "Moroccan Arabic", "arz": "Egyptian Arabic",
@@ -30,17 +30,35 @@ EMOTIONS = frozenset({
     "surprise", "trust",
 })  # fmt: skip
 """Labels that name emotions."""
-_TERMS = (
-    "unknown on the Hub; its README asks to cite the task's paper and forbids passing the data on, "
-    "https://competitions.codalab.org/competitions/17751"
-)
-_CITATION = """@inproceedings{mohammad2018semeval,
-  title = {{SemEval}-2018 Task 1: Affect in Tweets},
-  author = {Mohammad, Saif and Bravo-Marquez, Felipe and Salameh, Mohammad and
-            Kiritchenko, Svetlana},
-  booktitle = {Proceedings of the 12th International Workshop on Semantic Evaluation},
-  year = {2018}
-}"""
+
+
+@dataclass(frozen=True)
+class Credit:
+    """Who made labeled texts, as far as a recipe says.
+
+    Attributes:
+        name: what the data is called, or its Hub ID.
+        license: its terms.
+        citation: BibTeX, or a sentence.
+    """
+
+    name: str = ""
+    license: str | None = None
+    citation: str = ""
+
+    @classmethod
+    def of(cls, recipe: Mapping[str, Any]) -> Credit:
+        """The credit that a recipe, or a section of one, gives."""
+        name, license, citation = (recipe.get(key) for key in CREDIT)
+        return cls(name or "", license, citation or "")
+
+    @property
+    def hub_id(self) -> str | None:
+        """The name, if it is a Hub ID."""
+        return self.name if is_hub_id(self.name) else None
+
+    def __str__(self) -> str:
+        return f"{self.name or 'own data'} ({self.license})" if self.license else self.name
 
 
 @dataclass(frozen=True)
@@ -48,24 +66,20 @@ class KnownData:
     """What is known of texts and labels.
 
     Attributes:
-        title: what a text calls it.
-        license: its terms.
+        credit: who made the data.
         languages: ISO 639 codes of the texts.
         definitions: definition by label.
         examples: invented texts by caption.
-        citation: BibTeX.
     """
 
-    title: str = ""
-    license: str | None = None
+    credit: Credit
     languages: tuple[str, ...] = ()
     definitions: Mapping[str, str] = field(default_factory=dict)
     examples: Mapping[str, str] = field(default_factory=dict)
-    citation: str = ""
 
 
 def known_data(record: RunRecord) -> KnownData:
-    """What the recipe of a run says of its data, and what is known of the data set.
+    """What the recipe of a run says of its data.
 
     Where the recipe says nothing, and the run was trained on a data set that a recipe of this
     package is for, that recipe is asked.
@@ -76,22 +90,25 @@ def known_data(record: RunRecord) -> KnownData:
     own, packaged = record.results.get("recipe") or {}, _packaged(record)
     said = {name: own.get(name) or packaged.get(name) for name in DESCRIBED}
     language = said["language"] or ()
-    title, license, citation = "", None, ""
-    if record.synthetic:
-        title, license = (
-            "bundled synthetic sample",
-            "apache-2.0 (synthetic, part of stacked_emotion)",
-        )
-    elif record.dataset_name == SEMEVAL:
-        title, license, citation = "SemEval-2018 Task 1, E-c", _TERMS, _CITATION
     return KnownData(
-        title,
-        license,
+        Credit.of(said),
         (language,) if isinstance(language, str) else tuple(language),
         said["label_definitions"] or {},
         said["examples"] or {},
-        citation,
     )
+
+
+def related_credits(record: RunRecord) -> dict[str, tuple[str, Credit]]:
+    """Source and credit of related data that encoders were fine-tuned on first, by name."""
+    encoders = (record.results.get("recipe") or {}).get("encoders") or {}
+    found: dict[str, tuple[str, Credit]] = {}
+    for encoder, steps in record.related_data.items():
+        given = (encoders.get(encoder) or {}).get("pretraining") or []
+        for place, step in enumerate(steps):
+            credit = Credit.of(given[place]) if place < len(given) else Credit()
+            for name, source in zip(step["names"], step["sources"], strict=True):
+                found.setdefault(name, (source, credit))
+    return found
 
 
 def _packaged(record: RunRecord) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+from ...common.inert_text import visible
 from ...trainer.metrics.titles import METRICS, TITLES
 from ...trainer.results import system_marks
 from ..run_record import RunRecord
-from .known_data import known_data
+from .known_data import Credit, known_data, related_credits
 
 COMPARED = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "hamming_loss")
 CLASS_WISE = ("precision", "recall", "f1", "ap")
@@ -55,6 +56,7 @@ def card_sections(record: RunRecord) -> dict[str, Any]:
         "losses": _losses(record),
         "environment": _environment(record),
         "citations": _citations(record),
+        "credits": _credit_lines(record),
     }
 
 
@@ -275,10 +277,22 @@ def _time(seconds: float) -> str:
 
 def _citations(record: RunRecord) -> list[str]:
     """BibTeX entries, each key once."""
-    texts = [_all_losses().HybridLoss.citation, known_data(record).citation]
+    texts = [_all_losses().HybridLoss.citation]
+    texts += [visible(credit.citation).replace("`", "'") for credit in _credits(record)]
     texts += [loss["citation"] for loss in _losses(record)]
     found: dict[str, str] = {}
-    for entry in re.split(r"(?m)^(?=@)", "\n".join(texts)):
+    for entry in re.split(r"(?m)^\s*(?=@)", "\n".join(texts)):
         if key := _BIBTEX_KEY.match(entry):
             found.setdefault(key[1], entry.strip())
     return list(found.values())
+
+
+def _credits(record: RunRecord) -> list[Credit]:
+    """Who made the data, related data last."""
+    return [known_data(record).credit, *(credit for _, credit in related_credits(record).values())]
+
+
+def _credit_lines(record: RunRecord) -> list[str]:
+    """The credits that are sentences, each once."""
+    texts = [credit.citation for credit in _credits(record)]
+    return list(dict.fromkeys(text for text in texts if text and not _BIBTEX_KEY.search(text)))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..privacy import LOCAL, public_text
+from ...common.privacy import LOCAL, public_text
 from ..run_record import RunRecord
-from .known_data import known_data
+from .known_data import Credit, known_data, related_credits
 
 HUB = "https://huggingface.co"
 NOT_KNOWN = "not known here"
@@ -44,6 +44,8 @@ def terms_of(record: RunRecord, token: str | None = None, ask_hub: bool = True) 
     """
     terms = []
     for name in record.encoder_names:
+        if name in record.lexical:
+            continue
         source = record.base_models.get(name)
         if source is None:
             what = f"{LOCAL} ({name})"
@@ -51,25 +53,25 @@ def terms_of(record: RunRecord, token: str | None = None, ask_hub: bool = True) 
         else:
             license = _license(source, "model", token) if ask_hub else None
             terms.append(Term("base model", source, license or NOT_KNOWN, f"{HUB}/{source}"))
-    known, data = known_data(record), record.dataset_name
-    if data is None:
-        license = known.license or "your own files, their terms are not known here"
-        name = known.title or record.data_file("train") or "training texts"
-        terms.append(Term("data", name, license))
-    else:
-        license = (record.results.get("data") or {}).get("license") or known.license
-        if license is None and ask_hub:
-            license = _license(data, "dataset", token)
-        terms.append(Term("data", data, license or NOT_KNOWN, f"{HUB}/datasets/{data}"))
-    related = {
-        name: source
-        for steps in record.related_data.values()
-        for step in steps
-        for name, source in zip(step["names"], step["sources"], strict=True)
-    }
-    for name, source in related.items():
-        terms.append(Term("data", f"{public_text(source)} ({name})", NOT_KNOWN))
+    credit = known_data(record).credit
+    hub_id = record.dataset_name or credit.hub_id
+    name = credit.name or hub_id or record.data_file("train") or "training texts"
+    terms.append(_data_term(name, credit, hub_id, token, ask_hub))
+    for name, (source, credit) in related_credits(record).items():
+        name = f"{credit.name or public_text(source)} ({name})"
+        terms.append(_data_term(name, credit, credit.hub_id, token, ask_hub))
     return terms
+
+
+def _data_term(
+    name: str, credit: Credit, hub_id: str | None, token: str | None, ask_hub: bool
+) -> Term:
+    """The term of a data set; its license is that of the recipe, or of the Hub's card."""
+    license = credit.license
+    if license is None and hub_id and ask_hub:
+        license = _license(hub_id, "dataset", token)
+    unknown = NOT_KNOWN if hub_id else "your own files, their terms are not known here"
+    return Term("data", name, license or unknown, f"{HUB}/datasets/{hub_id}" if hub_id else "")
 
 
 def _license(repo_id: str, kind: str, token: str | None) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...common.errors import UserError
+from ...common.errors import UserError, counted, keywords_named, spelled
 from ...data.labeled_texts import DataArguments, LabeledTexts, load_labeled_texts
 from ...inference.decisions import Decision
 from ...inference.model_files import CONFIG, ModelError, ModelFiles
@@ -34,6 +34,7 @@ _RUN = ("loads without the package", "batch and order", "padding", "save and loa
         "exported graphs")  # fmt: skip
 
 
+@keywords_named()
 def check_model(
     model: str | Path,
     revision: str | None = None,
@@ -83,7 +84,8 @@ def check_model(
         _digest_outcome(loaded.folder),
     ]
     if code and not run_its_code:
-        why = "its code was not run: it is not that of this release (--run_its_code runs it)"
+        why = "its code was not run: it is not that of this release "
+        why += f"({spelled('--run_its_code')} runs it)"
         outcomes += [Outcome(check, "not checked", why) for check in _RUN]
     else:
         labels = [str(name) for name in _labels(config)]
@@ -132,7 +134,9 @@ def _code_outcome(problems: list[str], loaded: Loaded, run_its_code: bool) -> Ou
     """Whether loading runs nothing but the code of this release."""
     count = len(code_files(loaded.folder))
     note = ["it was run as --run_its_code asks"] if problems and run_its_code else []
-    passed = f"{count} files, all of this release" if count else "a stock model without code"
+    passed = (
+        f"{counted(count, 'file')}, all of this release" if count else "a stock model without code"
+    )
     return judged("known code only", [*problems, *note], passed)
 
 
@@ -167,7 +171,7 @@ def _measure(
         return outcomes + [Outcome(check, "not checked", why) for check in _RUN[1:]]
     outcomes += [
         _gaps("batch and order", found["batches"], ("alone", "turned"),
-              f"{len(texts)} texts alone, together and in the opposite order"),
+              f"{counted(len(texts), 'text')} alone, together and in the opposite order"),
         _gaps("padding", found["padding"], ("difference",),
               f"up to {found['padding'].get('positions')} positions"),
         _saving_outcome(found["saving"]),
@@ -235,7 +239,9 @@ def _pipeline_outcome(check: str, answer: Mapping[str, Any], load: Mapping[str, 
     if "labels" in answer and (
         wrong := sum(a != b for a, b in zip(answer["labels"], load["given"], strict=True))
     ):
-        problems.append(f"{wrong} texts get other labels than by model.decide")
+        problems.append(
+            f"{counted(wrong, 'text gets', 'texts get')} other labels than by model.decide"
+        )
     same = "scores and labels" if "labels" in answer else "scores"
     return judged(check, problems, f"{same} as by the model")
 
@@ -244,7 +250,7 @@ def _rows_outcome(
     answers: Answers, rows: LabeledTexts | None, config: Mapping[str, Any], recorded: Recorded
 ) -> Outcome:
     if rows is None:
-        why = "give the texts that results.json has figures of, by --test_file"
+        why = f"give {recorded.wanted_rows} by {spelled('--test_file')}"
         return Outcome("figures on labeled texts", "not checked", why)
     try:
         decision = Decision.from_config(config)

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ...common.errors import UserError
+from ...common.errors import UserError, counted
 from ...common.files import read_json
+from ...common.inert_text import one_line
 from ...common.numerics import sigmoid
 from ...data.labeled_texts import DataArguments, LabeledTexts, load_labeled_texts
 from ...inference.decisions import Decision
 from ...trainer.metrics.scores import emotion_scores
+from ...trainer.results import recipe_of
 from .report import Outcome, judged
 
 ROUNDED = 1e-3
@@ -40,13 +42,21 @@ class Recorded:
 
     @classmethod
     def of(cls, folder: Path) -> Recorded:
-        """Read what is in a model's folder, or in that of its run."""
+        """Read what is in a model's folder, or in that of its run.
+
+        A repository that was gathered in the run's folder belongs to the run, unless the model
+        was trained again since.
+        """
         run = folder.resolve().parent
-        of_run = folder.resolve().name == "model" and (run / "results.json").is_file()
-        place = run if of_run else folder
-        file = place / "results.json"
-        results = read_json(file) if file.is_file() else {}
-        return cls(results, run if of_run else None, card_scores(folder / "README.md"))
+        found = [
+            read_json(place / "results.json") if (place / "results.json").is_file() else {}
+            for place in (folder, run)
+        ]
+        own, of_run = found
+        if folder.resolve().name == "model":
+            own = own or of_run
+        belongs = bool(of_run) and own.get("systems") == of_run.get("systems")
+        return cls(own, run if belongs else None, card_scores(folder / "README.md"))
 
     @property
     def system(self) -> str | None:
@@ -59,13 +69,26 @@ class Recorded:
         found = texts.fingerprint()
         return next((s for s in _SPLITS if (data.get(s) or {}).get("fingerprint") == found), None)
 
+    @property
+    def wanted_rows(self) -> str:
+        """Which labeled texts the figures are of, in words."""
+        data = self.results.get("data") or {}
+        split = next((split for split in _SPLITS if data.get(split)), None)
+        if split is None:
+            return "labeled texts"
+        source = one_line(Path(str(data[split].get("source"))).name)
+        return f"the {split} texts of results.json ({source})"
+
     def own_rows(self, labels: Sequence[str]) -> LabeledTexts | None:
         """The held-out texts of the run, where their file is still at its place."""
-        recipe, data = self.results.get("recipe") or {}, self.results.get("data") or {}
+        if self.run is None:
+            return None
+        recipe = recipe_of(self.run, read_json(self.run / "results.json"))
         known = {entry.name for entry in fields(DataArguments)}
         for split in _SPLITS:
-            source = str((data.get(split) or {}).get("source") or "")
-            if self.run is None or not Path(source).is_file():
+            held_out = split == "validation" and recipe.get("validation_fraction")
+            source = recipe.get(f"{split}_file") or (recipe.get("train_file") if held_out else None)
+            if not source or not Path(source).is_file():
                 continue
             arguments = {key: value for key, value in recipe.items() if key in known}
             try:
@@ -140,7 +163,7 @@ def examples_outcome(
                 f"{text[:30]!r} gets {found.get(name, float('nan')):.4f} for {name}, the card "
                 f"says {shown[name]:.4f}"
             )
-    detail = f"{len(recorded.examples)} texts, largest difference {worst:.1e}"
+    detail = f"{counted(len(recorded.examples), 'text')}, largest difference {worst:.1e}"
     return judged(check, problems[:3], detail)
 
 
@@ -166,7 +189,7 @@ def rows_outcome(
         decisions=np.asarray(given, int),
     )  # fmt: skip
     source = Path(texts.source).name
-    measured = f"{source}, {len(texts)} texts: Jaccard {scores['jaccard']:.4f}"
+    measured = f"{source}, {counted(len(texts), 'text')}: Jaccard {scores['jaccard']:.4f}"
     split = recorded.split_of(texts)
     table = (recorded.results.get("systems") or {}).get(recorded.system) or {}
     if split is None or split not in table:

@@ -10,7 +10,7 @@ from ...common.errors import UserError
 from ..run_record import RunRecord
 from .encoder_use import encoder_use
 from .label_correlation import label_correlation
-from .label_scores import class_wise_f1, precision_recall
+from .label_scores import class_wise_f1, precision_recall, reliability
 from .style import style
 from .training_curves import training_curves
 
@@ -18,6 +18,7 @@ PLOTS: dict[str, Callable[[RunRecord], Any]] = {
     "class_wise_f1": class_wise_f1,
     "label_correlation": label_correlation,
     "precision_recall": precision_recall,
+    "reliability": reliability,
     "encoder_use": encoder_use,
     "training_curves": training_curves,
 }

@@ -1,4 +1,4 @@
-"""Scores by label: F1 with precision, recall and support, and precision-recall curves."""
+"""Scores by label: F1 with precision, recall and support; precision-recall curves; reliability."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...trainer.metrics.scores import average_precision
+from ...common.numerics import logit, sigmoid
+from ...trainer.metrics.scores import average_precision, expected_calibration_error
 from ..run_record import RunRecord
 from .predictions import decided_labels, published_predictions
 from .style import BAR, OKABE_ITO, shaped
@@ -119,6 +120,67 @@ def precision_recall(record: RunRecord) -> Any:
         fontsize=11, x=0.01, ha="left",
     )  # fmt: skip
     return figure
+
+
+def reliability(record: RunRecord) -> Any:
+    """One panel per label: the share of texts with the label at each score, un- and calibrated.
+
+    A dot is one tenth of the scale: the mean score of its texts, and the share that has the label;
+    its size grows with their number. On the diagonal, scores are frequencies.
+    """
+    found, fitted = published_predictions(record), record.results.get("calibration")
+    if found is None or not fitted:
+        return None
+    from matplotlib import pyplot
+
+    split, arrays = found
+    truth, after = arrays["labels"].astype(int), arrays["probabilities"].astype(float)
+    before = sigmoid((logit(after, 1e-7) - fitted["bias"]) / fitted["scale"])
+    across = min(_COLUMNS, len(record.labels))
+    down = -(-len(record.labels) // across)
+    figure, grid = pyplot.subplots(
+        down, across, figsize=(0.6 + 2.1 * across, 0.9 + 1.95 * down), sharex=True, sharey=True,
+        squeeze=False,
+    )  # fmt: skip
+    kinds = ((before, OKABE_ITO[1], "--", "s"), (after, OKABE_ITO[0], "-", "o"))
+    for column, axes in enumerate(grid.flat[: len(record.labels)]):
+        axes.plot((0, 1), (0, 1), color="black", linestyle=":", linewidth=1)
+        for scores, color, dash, marker in kinds:
+            means, shares, counts = tenths(truth[:, column], scores[:, column])
+            axes.plot(means, shares, dash, color=color, linewidth=1.2)
+            axes.scatter(
+                means, shares, s=4 + 4 * np.sqrt(counts), color=color, marker=marker, alpha=0.7
+            )
+        errors = [
+            expected_calibration_error(truth[:, column], kind[0][:, column]) for kind in kinds
+        ]
+        axes.set_title(shaped(record.labels[column]), fontsize=11, loc="left")
+        axes.set_title("ECE {:.2f} → {:.2f}".format(*errors), fontsize=8, loc="right", color="0.3")
+        axes.tick_params(labelbottom=True, labelsize=9)
+        axes.set(xlim=(0, 1), ylim=(-0.02, 1.02), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    for axes in grid.flat[len(record.labels) :]:
+        axes.set_visible(False)
+    figure.supxlabel("score", fontsize=11)
+    figure.supylabel("share of texts with the label", fontsize=11)
+    figure.suptitle(
+        f"Reliability by label — {shaped(record.published_title)}, {split}\n"
+        "■ orange: before calibration;  ● blue: after;  ····  scores that are frequencies",
+        fontsize=11, x=0.01, ha="left",
+    )  # fmt: skip
+    return figure
+
+
+def tenths(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean score, share of ones and number of rows in each tenth of the scale that has rows.
+
+    Args:
+        truth: (rows,) of 0 and 1.
+        scores: (rows,) in [0, 1].
+    """
+    place = np.minimum((scores * 10).astype(int), 9)
+    sums = [np.bincount(place, weights, 10) for weights in (scores, truth, None)]
+    mean, share, counts = (values[sums[2] > 0] for values in sums)
+    return mean / counts, share / counts, counts
 
 
 def precision_recall_curve(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from ...common.inert_text import in_html, one_line
 from ...inference import StackedEmotionPredictor, explain
 from ...inference.explanations.encoder_weights import encoder_weights
 from ...inference.limits import Limits
+from ...inference.score_bars import ranked
 from . import rendering
 from .uploads import MAX_ROWS, read_upload, with_answers
 
@@ -48,20 +49,19 @@ class DemoApp:
     def __init__(self, predictor: StackedEmotionPredictor, text_column: str | None = None) -> None:
         self.predictor, self.text_column = predictor, text_column
         self.labels = list(predictor.labels)
-        self.thresholds = dict(zip(self.labels, predictor.thresholds, strict=True))
-        self.rule = str(predictor.model.config.decision or "threshold")
 
     def analyze(self, text: str) -> tuple[str, str, str, list[str]]:
-        """For one text: bars, colored words, trust, and the labels, most likely first.
+        """For one text: bars, colored words, trust, and the labels in the order of the bars.
 
         Raises:
             UserError: an empty text, or one that is too long.
         """
         text = self._checked(text)
         answer = self.predictor.predict([text])[0]
-        ranked = sorted(self.labels, key=lambda label: -answer.scores[label])
-        bars = rendering.bars(answer.scores, answer.labels, self.thresholds, self.rule)
-        return (bars, *self.explain_label(text, ranked[0]), ranked)
+        decision = self.predictor.decision
+        order = [bar.label for bar in ranked(answer.scores, answer.labels, decision)]
+        bars = rendering.bars(answer.scores, answer.labels, decision)
+        return (bars, *self.explain_label(text, order[0]), order)
 
     def explain_label(self, text: str, label: str) -> tuple[str, str]:
         """Colored words and trust in the encoders, for a label of a text.
@@ -133,6 +133,7 @@ def build_interface(
     examples: Mapping[str, str] | None = None,
     text_column: str | None = None,
     note: str | None = None,
+    data: str | None = None,
     figures: Sequence[str] = (),
 ) -> Any:
     """The app as `gradio.Blocks`; show it with `launch_options()`.
@@ -144,6 +145,7 @@ def build_interface(
         examples: texts to try, by caption.
         text_column: the column of texts in the model's data.
         note: a sentence under the heading, such as that the model is a toy.
+        data: what the training texts are and on what terms.
         figures: what was measured, in sentences.
     """
     import gradio as gr
@@ -154,11 +156,11 @@ def build_interface(
 
     def analyze(text: str) -> tuple[Any, ...]:
         try:
-            bars, words, trust, ranked = app.analyze(text)
+            bars, words, trust, order = app.analyze(text)
         except UserError as error:
             message = gr.update(value=rendering.problem(str(error)), visible=True)
             return message, hidden, hidden, hidden, ""
-        choices = gr.update(choices=ranked, value=ranked[0], visible=True)
+        choices = gr.update(choices=order, value=order[0], visible=True)
         shown = [gr.update(value=part, visible=bool(part)) for part in (bars, words, trust)]
         return *shown, choices, text
 
@@ -224,7 +226,7 @@ def build_interface(
                 "Download the answers", visible=False, elem_id="se-download"
             )
             send.click(answer_file, file, [shown, download], api_name="file", **limits)
-        gr.HTML(_measured(figures) + _ABOUT)
+        gr.HTML(_measured(figures) + _ABOUT + _data_line(data))
     return interface
 
 
@@ -258,6 +260,10 @@ _ABOUT = (
     "people by them. Irony, dialects and rare labels are often read wrongly. The app computes your "
     "texts and files here and does not keep them; it deletes uploads within two hours.</p>"
 )
+
+
+def _data_line(data: str | None) -> str:
+    return f'<p class="se-note">Training texts: {in_html(one_line(data))}</p>' if data else ""
 
 
 def _measured(figures: Sequence[str]) -> str:

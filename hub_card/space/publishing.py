@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
-from ...common.errors import UserError
+from ...common.errors import UserError, keywords_named
 from ...inference.model_files import CONFIG, ModelFiles
 from ..card.content import SYNTHETIC_TAG
-from ..card.known_data import known_data
+from ..card.known_data import Credit, known_data
 from ..hub_errors import hub_errors, hub_problem
 from ..packaged_files import PACKAGE, needed_files, needed_requirements
 from ..run_record import RunRecord
@@ -46,6 +46,7 @@ class ModelFacts:
         examples: texts to try, by caption.
         text_column: the column of texts in the model's data.
         note: a sentence under the heading.
+        data: what the training texts are and on what terms.
         figures: what was measured, in sentences.
     """
 
@@ -54,6 +55,7 @@ class ModelFacts:
     examples: Mapping[str, str] | None = None
     text_column: str | None = None
     note: str | None = None
+    data: str | None = None
     figures: Sequence[str] = ()
 
 
@@ -76,11 +78,13 @@ def model_facts(model: str, revision: str | None = None, token: str | None = Non
             known.examples,
             record.text_column,
             SYNTHETIC if record.synthetic else None,
+            str(known.credit) or None,
             record.summary,
         )
     card = files.find("README.md")
     header = _front_matter(Path(card).read_text(encoding="utf-8")) if card else {}
     results = files.read_json("results.json") if files.find("results.json") else {}
+    recipe = results.get("recipe") or {}
     languages = header.get("language") or [None]
     widget = [entry for entry in header.get("widget") or [] if entry.get("text")]
     return ModelFacts(
@@ -90,8 +94,9 @@ def model_facts(model: str, revision: str | None = None, token: str | None = Non
             entry.get("example_title") or str(place): entry["text"]
             for place, entry in enumerate(widget, 1)
         },
-        (results.get("recipe") or {}).get("text_column"),
+        recipe.get("text_column"),
         SYNTHETIC if SYNTHETIC_TAG in (header.get("tags") or []) else None,
+        str(Credit.of(recipe)) or None,
         [str(text) for text in results.get("summary") or ()],
     )
 
@@ -105,6 +110,7 @@ def _front_matter(card: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+@keywords_named()
 def demo_app(
     model: str | Path,
     revision: str | None = None,
@@ -208,6 +214,7 @@ def space_folder(folder: Path, model: str, revision: str, facts: ModelFacts) -> 
     return sorted(texts)
 
 
+@keywords_named()
 def publish_space(
     repo_id: str,
     model: str,

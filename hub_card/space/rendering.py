@@ -1,4 +1,4 @@
-"""What the app shows, as HTML: scores with their thresholds, colored words, trusted encoders.
+"""What the app shows, as HTML: scores and where they are cut, colored words, trusted encoders.
 
 Blue speaks for a label and orange against it; readers with any common color vision can tell them
 apart. Everything from outside is escaped.
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from ...common.inert_text import in_html
 from ...inference.explanations.rendering import UNITS, text_direction
+from ...inference.score_bars import cut, ranked
 
 if TYPE_CHECKING:
+    from ...inference.decisions import Decision
     from ...inference.explanations.explanation import Explanation
 
 RIGHT_TO_LEFT = ("ar", "arq", "ary", "arz", "ckb", "fa", "he", "ps", "ur")
@@ -32,50 +34,57 @@ def placeholder(language: str | None) -> str:
 
 
 def meaning(rule: str) -> str:
-    """How labels are given, by the name of the rule, in a sentence."""
+    """How labels are given, by the name of the rule, in a sentence or two."""
     if rule == "threshold":
         return "The model gives a label (✓) at or above its threshold."
     return (
-        "The model gives the set of labels (✓) with the highest expected Jaccard: at least one, "
-        "and perhaps some below their thresholds, which only tilt the choice."
+        "The model gives the labels (✓) whose bars pass this text's cut: the set that is expected "
+        "to match best (expected Jaccard), at least one. A bar is the probability, adjusted so "
+        "that rarer labels need less."
     )
 
 
-def bars(
-    scores: Mapping[str, float], given: Sequence[str], thresholds: Mapping[str, float], rule: str
-) -> str:
-    """One bar per label, most likely first, with the label's threshold.
+def bars(scores: Mapping[str, float], given: Sequence[str], decision: Decision) -> str:
+    """One bar per label, in the order of the decision, and where labels stop being given.
+
+    With per-label thresholds, each bar has its own. Else one line goes through all bars.
 
     Args:
         scores: probability by label.
         given: the labels given.
-        thresholds: by label.
-        rule: how labels are given, "threshold" or "expected_jaccard".
+        decision: what gave them.
     """
+    ranking = ranked(scores, given, decision)
+    by_threshold, line = decision.rule == "threshold", cut(ranking, decision)
+    thresholds = dict(zip(decision.labels, decision.thresholds, strict=True))
     rows = []
-    for label, score in sorted(scores.items(), key=lambda entry: -entry[1]):
-        chosen, name = label in given, in_html(label)
+    for bar in ranking:
+        name, limit = in_html(bar.label), thresholds[bar.label] if by_threshold else line
+        title = f"threshold {limit:.2f}" if by_threshold else "this text's cut"
         rows.append(
-            f'<div class="se-row{" se-given" if chosen else ""}" data-label="{name}" '
-            f'data-given="{str(chosen).lower()}">'
-            f'<span class="se-name"><span class="se-tick">{"✓" if chosen else ""}</span>'
+            f'<div class="se-row{" se-given" if bar.given else ""}" data-label="{name}" '
+            f'data-given="{str(bar.given).lower()}">'
+            f'<span class="se-name"><span class="se-tick">{"✓" if bar.given else ""}</span>'
             f"<bdi>{name}</bdi></span>"
             f'<span class="se-track" role="meter" aria-label="{name}" aria-valuemin="0" '
-            f'aria-valuemax="1" aria-valuenow="{score:.3f}">'
-            f'<span class="se-fill" style="width:{100 * score:.1f}%"></span>'
-            f'<span class="se-limit" style="left:{100 * thresholds[label]:.1f}%" '
-            f'title="threshold {thresholds[label]:.2f}"></span></span>'
-            f'<span class="se-score">{score:.2f}</span>'
-            f'<span class="se-threshold">{thresholds[label]:.2f}</span></div>'
-        )
-    named = ", ".join(f"<bdi>{in_html(label)}</bdi>" for label in given) or "none"
+            f'aria-valuemax="1" aria-valuenow="{bar.score:.3f}">'
+            f'<span class="se-fill" style="width:{100 * bar.length:.1f}%"></span>'
+            + ("" if limit is None else f'<span class="se-limit" style="left:{100 * limit:.1f}%" '
+               f'title="{title}"></span>')
+            + f'</span><span class="se-score">{bar.score:.2f}</span>'
+            + (f'<span class="se-threshold">{limit:.2f}</span>' if by_threshold else "")
+            + (f'<span class="se-why">{bar.why}</span>' if bar.why else "")
+            + "</div>"
+        )  # fmt: skip
+    named = ", ".join(f"<bdi>{in_html(bar.label)}</bdi>" for bar in ranking if bar.given) or "none"
+    key = "threshold" if by_threshold else "cut"
+    head = '<span class="se-threshold">threshold</span>' if by_threshold else ""
     return (
-        '<div class="se-card">'
+        f'<div class="se-card{"" if by_threshold else " se-one-cut"}">'
         f'<p class="se-given-labels">Labels given: <strong>{named}</strong></p>'
-        '<div class="se-head"><span></span><span></span><span>score</span>'
-        '<span class="se-threshold">threshold</span></div>'
-        f'{"".join(rows)}<p class="se-note"><span class="se-limit-key"></span> threshold. '
-        f"{meaning(rule)}</p></div>"
+        f'<div class="se-head"><span></span><span></span><span>score</span>{head}</div>'
+        f'{"".join(rows)}<p class="se-note"><span class="se-limit-key"></span> {key}. '
+        f"{meaning(decision.rule)}</p></div>"
     )
 
 

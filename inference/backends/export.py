@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...common.errors import UserError
+from ...common.errors import UserError, counted
 from ...common.files import file_digest, fingerprint, remove, replace_folder
 from ...common.finished import find, finish
-from ...common.precision import native_dtype
 from ...common.tables import markdown_table
 from ...data.arguments import DataArguments
 from ...data.tables import read_table
@@ -30,6 +29,7 @@ from .fastest import exact_enough, processor_flags
 from .onnx import OnnxRunner
 from .onnx_graph import trace
 from .openvino import OPENVINO_DTYPES, OpenVinoRunner
+from .precision import native_dtype
 
 GRAPHS = {"float32": "model.onnx", "int8": "model_int8.onnx"}
 MAX_FLOAT32_DIFFERENCE = 1e-5
@@ -104,7 +104,9 @@ def export_onnx(
     reference = StackedEmotionPredictor.from_pretrained(
         str(source), dtype="float32", device="cpu", backend="torch"
     )
-    progress(f"scores of {len(check.texts)} texts ({check.source}) with torch in float32")
+    progress(
+        f"scores of {counted(len(check.texts), 'text')} ({check.source}) with torch in float32"
+    )
     comparison = _Comparison(check, reference, reference.score(check.texts))
     del reference
     gc.collect()

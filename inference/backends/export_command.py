@@ -30,6 +30,7 @@ def run_export(options: argparse.Namespace) -> int:
         UserError: what `export.export_onnx` or `student_export.export_student` refuses.
     """
     from ...common.disk import disk_errors
+    from ...common.errors import counted
     from ...common.locks import locked
     from ..model_files import CONFIG, ModelFiles
     from .export import CheckTexts, export_onnx, report_table
@@ -60,7 +61,7 @@ def run_export(options: argparse.Namespace) -> int:
     if options.quantize:
         kept = ", ".join(report["kept_float32"]) or "none"
         print(f"kinds of encoder layers kept in float32: {kept}")
-    print(f"differences from torch float32 on {report['texts']['count']} texts:")
+    print(f"differences from torch float32 on {counted(report['texts']['count'], 'text')}:")
     print(report_table(report))
     return 0
 

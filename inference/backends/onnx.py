@@ -132,7 +132,9 @@ def exported(files: ModelFiles) -> dict[str, Any]:
 
 
 def available_cores() -> int:
-    """Cores this process may use."""
+    """Cores this process may use: `OMP_NUM_THREADS`, or all that the system gives it."""
+    if (given := os.environ.get("OMP_NUM_THREADS", "")).isdigit() and int(given):
+        return int(given)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -12,7 +12,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from ...common.disk import disk_errors
-from ...common.errors import UserError, quoted
+from ...common.errors import UserError, counted, keywords_named, quoted
 from ...common.files import replace_file
 from ...common.locks import locked
 from ..model_files import ModelFiles
@@ -51,14 +51,16 @@ class BulkReport:
     problems: Path | None
 
     def __str__(self) -> str:
-        text = f"{self.output}: {self.rows:,} rows, {self.predicted:,} predicted"
+        text = f"{self.output}: {counted(self.rows, 'row')}, {self.predicted:,} predicted"
         if self.without_answer:
             text += f", {self.without_answer:,} without a text"
         if self.unreadable:
-            text += f"; {self.unreadable:,} lines of the input are not rows"
+            text += f"; {counted(self.unreadable, 'line')} of the input "
+            text += "is not a row" if self.unreadable == 1 else "are not rows"
         return f"{text}. See {self.problems}." if self.problems else f"{text}."
 
 
+@keywords_named(input="input_file", output="output_file")
 def predict_file(
     model: str,
     input_file: str | Path,
@@ -204,7 +206,7 @@ class _Job:
         count = rows = 0
         with tqdm(
             total=expected_rows(self.source), unit="rows", unit_scale=True,
-            desc=Path(self.source.name).name, disable=self.processes.rank > 0,
+            desc=Path(self.source.name).name, disable=self.processes.rank > 0 or None,
         ) as bar:  # fmt: skip
             for chunk in self.source.chunks(part_rows):
                 mine = chunk.number % self.processes.count == self.processes.rank

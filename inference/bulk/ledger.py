@@ -6,10 +6,11 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ...common.errors import UserError, quoted
+from ...common.errors import UserError, counted, quoted
 from ...common.files import file_digest, fingerprint
 from ...common.finished import OTHER_KEY, Form, find, finish
 from .parts import write_lines
@@ -95,10 +96,19 @@ class Ledger:
                 "Move the folder away or give another --output."
             )
         for path in (self.target, self.problems):
-            if path.exists() and not overwrite:
+            if path.exists() and not overwrite and not self._is_left_over(path):
                 raise UserError(
                     f"{path} exists. Give another --output, or --overwrite to replace it."
                 )
+
+    def _is_left_over(self, path: Path) -> bool:
+        """Whether it is the side file of an output that was removed, as a prediction writes it."""
+        if path != self.problems or self.target.exists():
+            return False
+        with suppress(OSError, ValueError), path.open(encoding="utf-8") as stream:
+            lines = [json.loads(line) for line in stream]
+            return bool(lines) and all(Problem.is_one(line) for line in lines)
+        return False
 
     def _numbers(self) -> list[str]:
         return sorted(path.name for path in self.folder.glob(f"[0-9]*{self.suffix}"))
@@ -106,9 +116,9 @@ class Ledger:
     def _belongs_to_another(self, facts: dict[str, Any]) -> str:
         differing = [key for key in self.facts if facts.get(key) != self.facts[key]]
         return (
-            f"{self.folder} holds {len(self._numbers())} parts of another run (differing in "
-            f"{quoted(differing)}). Finish that run by its own command, give another --output, or "
-            "--overwrite to discard the parts."
+            f"{self.folder} holds {counted(len(self._numbers()), 'part')} of another run "
+            f"(differing in {quoted(differing)}). Finish that run by its own command, give another "
+            "--output, or --overwrite to discard the parts."
         )
 
     def part(self, number: int) -> Path:

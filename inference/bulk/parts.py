@@ -8,17 +8,23 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
 
+from ...common.errors import UserError
+from ...common.files import replace_file
 from ...common.inert_text import in_spreadsheet
 from ...data.files.arrow_rows import python_values
 from .predictions import Answers, Columns
 from .rows import Chunk, JsonRows, Problem, TableRows
+
+if TYPE_CHECKING:
+    import pandas
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 _QUOTED = re.compile('[",\r\n]')
@@ -173,3 +179,39 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         for line in lines:
             stream.write(line)
             stream.write("\n")
+
+
+def check_table_path(path: Path) -> None:
+    """Check that `write_table` can write there, before the work begins.
+
+    Raises:
+        UserError: another format than `FORMATS`, or a folder that does not exist.
+    """
+    if path.suffix not in FORMATS:
+        raise UserError(f"{path}: the format must be one of {', '.join(FORMATS)}.")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"{path}: {path.parent} is not a folder.")
+
+
+def write_table(path: Path, frame: pandas.DataFrame, spreadsheet_safe: bool = False) -> None:
+    """Write a DataFrame in the format of its name, one of `FORMATS`, in one step.
+
+    In CSV and TSV the items of a list are separated by commas.
+    """
+    names = list(frame.columns)
+
+    def write(partial: Path) -> None:
+        if path.suffix == ".parquet":
+            frame.to_parquet(partial, index=False)
+        elif path.suffix == ".jsonl":
+            write_lines(partial, map(json_line, frame.to_dict("records")))
+        else:
+            rows = (
+                [",".join(map(str, cell)) if isinstance(cell, list) else cell for cell in row]
+                for row in frame.itertuples(index=False)
+            )
+            lines = chain([names], rows)
+            safe = delimited_lines(lines, path.suffix, names, [], 0, spreadsheet_safe)
+            write_lines(partial, safe)
+
+    replace_file(path, write)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...common.errors import UserError, did_you_mean, quoted, shorten
 from ...pipeline_stacked_emotion import without_word
 from ..predictor import StackedEmotionPredictor
+from ..score_bars import ranked
 from ..text_predictor import TextPredictor
 from .explanation import METHODS, Explanation, Method, WordExplanation
 
@@ -99,6 +100,9 @@ def explain(
         encoder_scores=dict(zip(names, by_head, strict=True)),
         words=words,
         truncated=bool(found.truncated[0]),
+        ranking=ranked(
+            dict(zip(labels, scores[0].tolist(), strict=True)), found.labels[0], predictor.decision
+        ),
     )
 
 

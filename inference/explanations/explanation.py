@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ...common.inert_text import in_html, printable
+from ..score_bars import Bar, sides
 from .rendering import UNITS, isolated, text_direction
 
 Method = Literal["occlusion", "gradient"]
@@ -46,6 +47,7 @@ class Explanation:
         words: one entry per word that the model reads, in reading order; what truncation leaves
             out has none.
         truncated: whether the end of the text was not read.
+        ranking: every label of the text in the order of the decision, those given first.
     """
 
     text: str
@@ -56,28 +58,37 @@ class Explanation:
     encoder_scores: dict[str, float]
     words: list[WordExplanation]
     truncated: bool = False
+    ranking: list[Bar] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """Whether the label is given; with the reason where the score alone would say otherwise."""
+        why = next((bar.why for bar in self.ranking if bar.label == self.label), "")
+        return why or ("given" if self.given else "not given")
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""
         return asdict(self)
 
     def to_text(self, width: int = 20) -> str:
-        """One line per word: contribution, its bar, attention, the most trusted encoder, the word.
+        """The labels on either side of the cut, then the words, one per line.
 
-        The word stands last, in an isolate, so that neither its direction nor its width moves the
+        A line has contribution, its bar, attention, the most trusted encoder and the word, which
+        stands last, in an isolate, so that neither its direction nor its width moves the
         other columns. Control characters are shown as escapes.
 
         Args:
             width: characters of the longest bar.
         """
-        given = "given" if self.given else "not given"
         heads = ", ".join(
             f"{printable(name)} {score:.2f}" for name, score in self.encoder_scores.items()
         )
         lines = [
-            f"{printable(self.label)} {self.score:.3f} ({given}; by encoder: {heads})",
+            f"{printable(self.label)} {self.score:.3f} ({self.verdict}; by encoder: {heads})",
             f"  {UNITS[self.method]}; attention; most trusted encoder; word",
         ]
+        if self.ranking:
+            lines.insert(1, "  given: {} ┃ cut ┃ not given: {}".format(*sides(self.ranking)))
         largest = _largest(self.words)
         longest = max(map(len, self.encoder_scores), default=0)
         for word in self.words:
@@ -115,7 +126,6 @@ class Explanation:
             )
             position = word.end
         pieces.append(in_html(self.text[position:]))
-        given = "given" if self.given else "not given"
         heads = ", ".join(
             f"<bdi>{in_html(name)}</bdi> {self.encoder_scores[name]:.2f}" for name in names
         )
@@ -135,11 +145,13 @@ class Explanation:
             + "</tr>"
             for word in words
         )  # fmt: skip
+        first, rest = sides(self.ranking, lambda label: f"<bdi>{in_html(label)}</bdi>")
+        cut = f"<div>Given: <strong>{first}</strong> ┃ cut ┃ not given: {rest}</div>\n"
         return f"""\
 <figure dir="ltr" style="color:#111;background:#fff;margin:0 0 2em">
 <figcaption><strong><bdi>{in_html(self.label)}</bdi> {self.score:.3f}</strong> \
-({given}; by encoder: {heads})</figcaption>
-<p dir="{text_direction(self.text)}" lang="" \
+({self.verdict}; by encoder: {heads})</figcaption>
+{cut if self.ranking else ""}<p dir="{text_direction(self.text)}" lang="" \
 style="font-size:1.3em;line-height:1.8;white-space:pre-wrap">{"".join(pieces)}</p>
 <table style="border-spacing:1em 0;text-align:start">
 <thead><tr>{header}</tr></thead>

@@ -9,10 +9,7 @@ from ...common.inert_text import in_html
 
 UNITS = {"occlusion": "change of the score", "gradient": "gradient x input, logit"}
 _FIRST_STRONG_ISOLATE, _POP_ISOLATE = "\u2068", "\u2069"
-_STYLE = """\
-<style>
-body { margin: 2rem auto; max-width: 50rem; padding: 0 1rem; font-family: sans-serif; }
-</style>"""
+_STYLE = "body { margin: 2rem auto; max-width: 50rem; padding: 0 1rem; font-family: sans-serif; }"
 
 
 def text_direction(text: str) -> str:
@@ -29,12 +26,13 @@ def isolated(text: str) -> str:
     return f"{_FIRST_STRONG_ISOLATE}{text}{_POP_ISOLATE}"
 
 
-def html_page(fragments: Iterable[str], title: str = "Explanations") -> str:
-    """A whole HTML document around fragments that are HTML already."""
+def html_page(fragments: Iterable[str], title: str = "Explanations", style: str = "") -> str:
+    """A whole HTML document around fragments that are HTML already, with more rules of CSS."""
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en" dir="ltr">\n<head>\n<meta charset="utf-8">',
-            f"<title>{in_html(title)}</title>\n{_STYLE}\n</head>\n<body>",
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{in_html(title)}</title>\n<style>\n{_STYLE}\n{style}</style>\n</head>\n<body>",
             *fragments,
             "</body>\n</html>",
         ]

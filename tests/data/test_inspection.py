@@ -78,7 +78,7 @@ def test_several_files(capsys, tmp_path):
     first, second = json.loads(out)["files"]
     assert code == 0
     assert len(first["rows"]) == 50
-    assert_in("\n".join(second["warnings"]), "1 texts also occur in", "'fear' is in one of them")
+    assert_in("\n".join(second["warnings"]), "1 text also occurs in", "'fear' is in one of them")
     code, out = inspect(capsys, train, CASES / "bad_row.csv")
     assert code == 2
     assert_in(
@@ -135,7 +135,7 @@ def test_the_inventory(tmp_path):
     assert (inventory.id_column, inventory.ignored_columns) == ("id", ["note"])
     stored = json.loads(json.dumps(inventory.to_dict()))
     assert stored["shares"] == {"joy": 0.666667, "fear": 0.0}
-    assert_in(inventory.to_text(), "1 duplicates, 1 empty", "1 empty text", "'note'")
+    assert_in(inventory.to_text(), "1 duplicate, 1 empty", "1 empty text", "'note'")
 
 
 def test_texts_in_two_splits(tmp_path, caplog):

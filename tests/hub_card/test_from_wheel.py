@@ -132,7 +132,7 @@ def test_the_handler_answers_without_the_package(
 def test_a_copy_that_misses_a_module_is_noticed(published: dict[str, Any], tmp_path: Path) -> None:
     """The guard lets no editable install step in."""
     space = Path(shutil.copytree(published["space"], tmp_path / "space"))
-    (space / "stacked_emotion/common/precision.py").unlink()
+    (space / "stacked_emotion/inference/backends/precision.py").unlink()
     code = "import stacked_emotion.hub_card.space.interface\ngive(1)"
     with pytest.raises(AssertionError, match=r"stacked_emotion\.common\.precision"):
         run_isolated(tmp_path, code, space)
@@ -142,10 +142,14 @@ def test_what_is_needed_follows_from_imports() -> None:
     space = {file.relative_to(PACKAGE).as_posix() for file in needed_files(
         ["hub_card/space/interface.py"]
     )}  # fmt: skip
-    assert {"common/precision.py", "hub_card/space/style.css", "inference/predictor.py"} <= space
+    assert {
+        "inference/backends/precision.py",
+        "hub_card/space/style.css",
+        "inference/predictor.py",
+    } <= space
     assert not [name for name in space if name.startswith(("trainer/", "hub_card/card/"))]
-    handler = needed_files(["hub_card/handler.py"], packages=False)
-    assert [file.name for file in handler] == ["handler.py", "limits.py"], "all it needs"
+    handler = needed_files(["inference/serving/handler.py"], packages=False)
+    assert sorted(file.name for file in handler) == ["handler.py", "limits.py"], "all it needs"
     flat = remote_code()
     assert flat == sorted(PACKAGE.glob("*_stacked_emotion.py"))
     for files in (flat, handler, needed_files(["hub_card/space/interface.py"])):

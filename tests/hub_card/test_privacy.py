@@ -14,8 +14,8 @@ from tiny_runs import tiny_run_options
 
 from stacked_emotion.cli import main as cli
 from stacked_emotion.common.errors import UserError
+from stacked_emotion.common.privacy import is_hub_id, public_text, public_values, refuse_secrets
 from stacked_emotion.hub_card import RunRecord, publish, terms_of
-from stacked_emotion.hub_card.privacy import is_hub_id, public_text, public_values, refuse_secrets
 from stacked_emotion.hub_card.space.publishing import model_facts, space_folder
 
 MARKER, HOST, USER = "zq7marker", "zq8host", "zq9user"

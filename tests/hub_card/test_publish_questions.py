@@ -74,8 +74,8 @@ def test_a_student_needs_no_remote_code(
     ("change", "told"),
     [
         ({"license": None}, "no default license"),
-        ({"license": "other"}, "--license_name"),
-        ({"languages": None}, "--language"),
+        ({"license": "other"}, "license='other' needs license_name= and license_link="),
+        ({"languages": None}, "give its code with languages="),
         ({"repo_id": "emotions"}, "user/name"),
         ({"teacher": "a/b/c"}, "not a repository ID"),
         ({"teacher": "a/b"}, "is a stack"),
@@ -102,9 +102,10 @@ def test_everything_missing_is_told_at_once(run: Path, looked_at: dict[str, Any]
     for part in (
         "6 things to settle", "'emotions' is not a repository ID", "is a stack",
         "no default license",
-        "--language", "envy", "--base_model zeta=USER/NAME --base_model mid=USER/NAME",
+        "languages=", "envy", "base_models={'zeta': 'USER/NAME', 'mid': 'USER/NAME'}",
     ):  # fmt: skip
         assert part in told
+    assert "--" not in told, "a caller from Python reads keywords"
     steps: list[str] = []
     publish(run, "user/emotions", **OPTIONS, report=steps.append)
     assert "zeta, mid" in steps[0], "with a license and a language it is a remark"

@@ -12,9 +12,9 @@ from tiny_models import ROOT
 
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.common.finished import finish
+from stacked_emotion.common.privacy import refuse_secrets
 from stacked_emotion.hub_card import RunRecord
 from stacked_emotion.hub_card.packaged_files import remote_code
-from stacked_emotion.hub_card.privacy import refuse_secrets
 from stacked_emotion.hub_card.repository import (
     RepositoryFile,
     digest_of,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from stacked_emotion.common.errors import UserError
+from stacked_emotion.common.privacy import public_values
 from stacked_emotion.hub_card import RunRecord
-from stacked_emotion.hub_card.privacy import public_values
 
 
 def test_of_a_stack(run_folder: Path) -> None:

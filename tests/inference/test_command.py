@@ -12,6 +12,7 @@ import pytest
 from bulk_files import read_rows, write_rows
 
 from stacked_emotion.cli import main
+from stacked_emotion.inference.decisions import Decision
 from stacked_emotion.inference.score_bars import bars
 
 LONG = "كلمة " * 400
@@ -61,8 +62,22 @@ def test_foreign_text_is_inert(
 
 
 def test_bars_keep_their_columns() -> None:
-    lines = bars({LABEL: 0.5, "b": 0.25}, [LABEL], width=4).splitlines()
+    decision = Decision([LABEL, "b"], [0.5, 0.5])
+    lines = bars({LABEL: 0.5, "b": 0.25}, [LABEL], decision, width=4).splitlines()
     assert lines == ["  * joy\\x1b[31m\\u202e 0.50 ██", "    b                 0.25 █"]
+
+
+def test_bars_come_in_the_order_of_the_decision_with_one_cut() -> None:
+    decision = Decision(["sad", "rare", "joy"], [0.76, 0.3, 0.5], "expected_jaccard")
+    found = bars({"sad": 0.5, "rare": 0.25, "joy": 0.9}, ["joy", "rare"], decision).splitlines()
+    names = [
+        name for line in found for name in ("joy", "rare", "sad", "cut") if name in line.split()
+    ]
+    assert names == ["joy", "rare", "cut", "sad"]
+    assert "given because rarer labels need less" in found[1]
+    assert "not given because" in found[3]
+    lengths = [line.count("█") for line in found if "cut" not in line]
+    assert lengths == sorted(lengths, reverse=True)
 
 
 def test_what_was_not_read_is_told(

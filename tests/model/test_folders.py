@@ -178,6 +178,17 @@ def test_sizes_beyond_the_weights_take_no_memory(folder: Path, edit: Any) -> Non
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "kB"
 
 
+@pytest.mark.parametrize("layers", [3, 900])
+def test_layers_that_the_weights_do_not_have_are_refused(folder: Path, layers: int) -> None:
+    def deeper(config: dict[str, Any]) -> None:
+        config["encoders"]["zeta"]["num_hidden_layers"] = layers
+
+    change(folder / "config.json", deeper)
+    for door in (load, predict):
+        with pytest.raises(ValueError, match=r"lack [\d,]+ of the [\d,]+ weights .* 'zeta'"):
+            door(folder)
+
+
 def test_the_bound_of_the_weights_is_one(folder: Path) -> None:
     model = load(folder)
     assert most_weights(model.config) >= sum(weight.numel() for weight in model.parameters())

@@ -147,6 +147,8 @@ def test_a_folder_of_that_name_is_no_recipe(
         ("encodrs: {a: x}", r"bad\.yaml: encodrs is not known \(did you mean 'encoders'"),
         ("encoders: {a: {epoch: 3}}", r"encoders\.a\.epoch is not known \(did you mean 'epochs'"),
         ("epochs: 3", "epochs is not known here; it is a key of encoder_defaults, meta"),
+        ("revision: main", r"revision is not known here; it is a key of encoders\.NAME"),
+        ("options: {}", r"options is .*key of encoder_defaults\.loss, meta\.loss, head\.loss"),
         ("encoder_defaults: {lora_rnk: 3}", r"encoder_defaults\.lora_rnk .*'lora_rank'"),
         ("head: {optm: adafactor}", r"head\.optm is not known \(did you mean 'optim'"),
         ("head: {loss: {nme: bce}}", r"head\.loss\.nme .*'name'"),

@@ -15,14 +15,14 @@ from safetensors.numpy import load_file
 from ...common.files import replace_folder
 from ...common.finished import find
 from ..arguments import TrainingRecipe
-from ..choosing.decision_rules import Decision
 from ..data_collator import EncodedTexts
 from ..features.cache import open_cache
 from ..features.writer import FeatureCacheWriter
 from ..results import System
 from ..stages.context import RunContext, tokenizer_of_one
 from ..stages.features import features_folder, features_layout, scored_features, training_features
-from ..stages.meta_and_head import run_head, run_meta, scored_logits, stage_folder, stage_key
+from ..stages.finish import stage_system
+from ..stages.meta_and_head import run_head, run_meta, stage_folder, stage_key
 from .variants import FULL, Variant
 
 
@@ -41,9 +41,7 @@ def trained_system(full: RunContext, variant: Variant, root: Path) -> tuple[Syst
         if stage == variant.kind:
             break
     last = list(stages)[-1]
-    decision = Decision.from_dict(stages[last]["decision"])
-    logits = {split: scored_logits(context, last, split) for split in context.held_out_splits}
-    return System(variant.title, decision, logits), {
+    return stage_system(context, last, variant.title), {
         "seconds": round(sum(stage["seconds"] for stage in stages.values()), 2),
         "stages": stages,
         "gates": _gates(context, last, stages[last]),

@@ -23,13 +23,14 @@ from ...common.batching import batches_by_length
 from ...common.numerics import logit
 from ...data.labeled_texts import LabeledTexts
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..choosing.decision_rules import Decision, choose_decision
+from ..choosing.decision_rules import Decision, choose_calibrated_decision
 from ..choosing.folds import stratified_folds
 from ..metrics.scores import jaccard_per_row
 from ..results import System
 from ..stages.context import RunContext
 from ..stages.encoders import load_fine_tuned
 from ..stages.features import encoder_parts_of_rows, scored_features, training_features
+from ..stages.finish import decided_system
 from .variants import Variant
 
 
@@ -57,10 +58,8 @@ def untrained_system(full: RunContext, variant: Variant) -> tuple[System, dict[s
             for split, logits in by_encoder.items()
         }
         held_out = scored.pop("train")
-    labels = train.labels.astype(np.int64)
-    decision = choose_decision(held_out, labels, stages.decisions, stages.threshold_objective)
     logits = {split: values[None] for split, values in scored.items()}
-    return System(variant.title, decision, logits), details
+    return decided_system(full, variant.title, held_out, logits), details
 
 
 def constant_system(train: LabeledTexts, scored: dict[str, LabeledTexts]) -> System:
@@ -95,7 +94,7 @@ def tfidf_system(
         inside = fold_of_row == fold
         held_out[inside] = _fit_predict(texts[~inside], labels[~inside], [texts[inside]])[0]
     every = _fit_predict(texts, labels, [np.array(part.texts, object) for part in scored.values()])
-    choice = choose_decision(_logit(held_out), labels, candidates)
+    choice = choose_calibrated_decision(_logit(held_out), labels, candidates)
     logits = {split: _logit(part)[None] for split, part in zip(scored, every, strict=True)}
     return System("TF-IDF + logistic regression", choice, logits)
 

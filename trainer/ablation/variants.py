@@ -72,7 +72,9 @@ def variants_of(recipe: TrainingRecipe) -> list[Variant]:
     ]
     rows += [Variant(name, "Single encoders", "encoder", name) for name in names]
     rows += [
-        Variant(f"{name}, own tokens", "Single encoders", "own_tokens", name) for name in names
+        Variant(f"{name}, own tokens", "Single encoders", "own_tokens", name)
+        for name in names
+        if recipe.encoders[name].source
     ]
     rows += [Variant(f"{name}, layers on top", "Single encoders", "stack", name) for name in names]
     rows += [

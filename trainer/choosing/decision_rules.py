@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ...common.numerics import logit, sigmoid
+from ..metrics.scores import jaccard_per_row
+from .calibration import cross_calibrated, fit_calibration
 from .folds import stratified_folds
 from .thresholds import Decision as Decision
 from .thresholds import best_global_threshold, choose_thresholds, mean_scores
@@ -59,14 +62,51 @@ def choose_decision(
     Raises:
         ValueError: an unknown candidate.
     """
+    return _chosen(logits, labels, candidates, objective)[0]
+
+
+def choose_calibrated_decision(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    candidates: Sequence[str] = DECISIONS,
+    objective: str = "jaccard+macro_f1",
+) -> Decision:
+    """Calibrate out-of-fold logits, and choose a decision on the calibrated ones.
+
+    The decision is chosen on logits that were calibrated on other folds (`cross_calibrated`). If
+    its cross-validated Jaccard is lower than that of the decision chosen without calibration, the
+    latter stays: then all labels share one scale and bias, under which the rule can be rewritten so
+    that every text keeps its labels. The arguments are those of `choose_decision`.
+
+    Returns:
+        The decision with its `calibration`, for uncalibrated logits.
+    """
+    labels = np.asarray(labels, np.int64)
+    plain, without = _chosen(logits, labels, candidates, objective)
+    found, decided = _chosen(cross_calibrated(logits, labels), labels, candidates, objective)
+    if jaccard_per_row(labels, decided).mean() >= jaccard_per_row(labels, without).mean():
+        return replace(found, calibration=fit_calibration(logits, labels))
+    shared = fit_calibration(logits, labels, per_label=False)
+    return replace(
+        plain,
+        thresholds=sigmoid(shared(logit(plain.thresholds, 1e-6))),
+        scale=plain.scale / float(shared.scale[0]),
+        calibration=shared,
+    )
+
+
+def _chosen(
+    logits: np.ndarray, labels: np.ndarray, candidates: Sequence[str], objective: str
+) -> tuple[Decision, np.ndarray]:
+    """The decision, and the (rows, labels) that its kind gives out of fold, as 0 and 1."""
     if unknown := sorted(set(candidates) - set(DECISIONS)):
         raise ValueError(f"Unknown decisions {', '.join(unknown)}; known: {', '.join(DECISIONS)}.")
     labels = np.asarray(labels, np.int64)
     folded = len(labels) >= FOLDS
     fold_of_row = stratified_folds(labels, FOLDS) if folded else np.zeros(len(labels), int)
     scores: dict[str, float] = {}
-    for kind in candidates:
-        decided = np.zeros_like(labels)
+    by_kind = {kind: np.zeros_like(labels) for kind in candidates}
+    for kind, decided in by_kind.items():
         for fold in np.unique(fold_of_row):
             inside = fold_of_row == fold
             rest = ~inside if folded else inside
@@ -75,7 +115,7 @@ def choose_decision(
         scores[kind] = decision_objective(labels, decided)
     best = max(candidates, key=lambda kind: scores[kind])
     fitted = _fit(best, logits, labels, objective)
-    return Decision(best, fitted.thresholds, fitted.scale, scores[best], scores)
+    return Decision(best, fitted.thresholds, fitted.scale, scores[best], scores), by_kind[best]
 
 
 def _fit(kind: str, logits: np.ndarray, labels: np.ndarray, objective: str) -> Decision:

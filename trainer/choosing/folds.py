@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...common.errors import counted
 from ...data.label_statistics import check_binary_labels
 
 
@@ -33,7 +34,9 @@ def stratified_folds(labels: Any, folds: int, seed: int = 0) -> np.ndarray:
     if folds < 2:
         raise ValueError(f"At least 2 folds are needed, got {folds}.")
     if folds > rows:
-        raise ValueError(f"{folds} folds cannot be made of {rows} rows; use at most {rows}.")
+        raise ValueError(
+            f"{folds} folds cannot be made of {counted(rows, 'row')}; use at most {rows}."
+        )
 
     generator = np.random.default_rng(seed)
     assignment = np.full(rows, -1, dtype=np.int64)

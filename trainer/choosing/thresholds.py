@@ -17,6 +17,7 @@ from ...common.finished import NUMBER
 from ...data.label_statistics import check_binary_labels
 from ...inference.decisions import decide
 from ..metrics.scores import check_scores, jaccard_per_row, ratio
+from .calibration import Calibration
 from .folds import stratified_folds
 
 OBJECTIVES = ("jaccard", "micro_f1", "macro_f1", "jaccard+macro_f1")
@@ -44,6 +45,7 @@ class Decision:
         score: the objective that the choice was made by (NaN if there was nothing to choose).
         out_of_fold: objective of each candidate, fitted on the other folds; None or empty without
             a cross-validation.
+        calibration: of the logits, before the labels are decided; None for logits as they are.
     """
 
     kind: str
@@ -51,23 +53,40 @@ class Decision:
     scale: float = 1.0
     score: float = float("nan")
     out_of_fold: dict[str, float] | None = None
+    calibration: Calibration | None = None
+
+    def calibrated(self, logits: np.ndarray) -> np.ndarray:
+        """(…, labels) logits as the finished model gives them."""
+        return logits if self.calibration is None else self.calibration(logits)
 
     def decide(self, logits: np.ndarray) -> np.ndarray:
-        """Labels of (…, labels) logits, as 0 and 1."""
+        """Labels of (…, labels) uncalibrated logits, as 0 and 1."""
         rule = "expected_jaccard" if self.kind == "expected_jaccard" else "threshold"
-        return decide(logits, self.thresholds, rule, self.scale).astype(np.int64)
+        given = decide(self.calibrated(logits), self.thresholds, rule, self.scale)
+        return given.astype(np.int64)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields for JSON, which knows no NaN: a missing score is null."""
         score = None if np.isnan(self.score) else self.score
-        return asdict(self) | {"thresholds": self.thresholds.tolist(), "score": score}
+        return asdict(self) | {
+            "thresholds": self.thresholds.tolist(),
+            "score": score,
+            "calibration": self.calibration and self.calibration.to_dict(),
+        }
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Decision:
         """The decision that `to_dict` gave."""
         score = float("nan") if record["score"] is None else record["score"]
-        thresholds = np.array(record["thresholds"])
-        return cls(record["kind"], thresholds, record["scale"], score, record["out_of_fold"])
+        fitted = record.get("calibration")
+        return cls(
+            record["kind"],
+            np.array(record["thresholds"]),
+            record["scale"],
+            score,
+            record["out_of_fold"],
+            Calibration(*map(np.array, (fitted["scale"], fitted["bias"]))) if fitted else None,
+        )
 
 
 class _Counts(NamedTuple):

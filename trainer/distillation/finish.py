@@ -20,6 +20,7 @@ from ..results import (
     System,
     data_record,
     leak_note,
+    public_results,
     save_arrays,
     score_systems,
     source_state,
@@ -61,6 +62,7 @@ def finish_distillation(
     results = student_results(context, systems, records)
     results["thresholds"] = dict(zip(context.label_names, limits, strict=True))
     results["seconds"] = round(time.monotonic() - begin, 1)
+    results = public_results(results)
     text = to_markdown(results) + lead_table(results)
     replace_text(context.output / "results.md", text)
     shift = np.zeros(1)

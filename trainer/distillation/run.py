@@ -13,11 +13,12 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from ...common.errors import counted
 from ...common.files import fingerprint
 from ...common.finished import NUMBER, Form
 from ...data.labeled_texts import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
-from ..results import source_state, used_state
+from ..results import keyed_state, source_state, used_state
 from ..running.once import run_once
 from ..running.progress import announce, announce_device
 from ..training_arguments import learned_from
@@ -112,8 +113,9 @@ class DistillationContext(DataSplits):
 
     @cached_property
     def student_state(self) -> dict[str, Any]:
-        """Which state of the pretrained encoder is trained; see `source_state`."""
-        return source_state(self.options.student, self.options.student_revision)
+        """Which state of the pretrained encoder is trained; see `keyed_state`."""
+        source = self.options.student
+        return keyed_state(source, source_state(source, self.options.student_revision))
 
     def plan(self, variant: str, seed: int) -> StudentPlan:
         """What a training of this variant does."""
@@ -178,7 +180,7 @@ class DistillationContext(DataSplits):
         logits = self.scores.training[inside] if variant == STUDENT else None
         extra = self.scores.extra if variant == STUDENT else None
         rows = StudentRows(train.select(inside), logits, extra, fold)
-        announce(f"Distillation: {variant}, {part}, {len(rows)} texts.")
+        announce(f"Distillation: {variant}, {part}, {counted(len(rows), 'text')}.")
         model, log = train_student(
             self.options, self.plan(variant, seed), rows, self.statistics, self.tokenizer, folder
         )

@@ -18,7 +18,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from ...common.errors import UserError
+from ...common.errors import UserError, counted
 from ...common.numerics import logit
 from ...inference.model_files import CONFIG, hub_file, local_folder
 from ..parameter_groups import grouped_parameters, width_scaled_learning_rate
@@ -110,7 +110,9 @@ def keep_layers(model: PreTrainedModel, count: int) -> None:
             f"--student_layers: the layers of a {model.config.model_type} encoder are unknown."
         )
     if count > len(layers):
-        raise UserError(f"--student_layers is {count}; the encoder has {len(layers)} layers.")
+        raise UserError(
+            f"--student_layers is {count}; the encoder has {counted(len(layers), 'layer')}."
+        )
     places = np.unique(np.linspace(0, len(layers) - 1, count).round().astype(int))
     kept = [layers[place] for place in places]
     del layers[:]

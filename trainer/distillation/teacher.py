@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from huggingface_hub import snapshot_download
+from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers.utils import logging
 
@@ -23,7 +24,7 @@ from ..arguments import DESCRIBED
 from ..choosing.decision_rules import Decision
 from ..choosing.folds import stratified_folds
 from ..parameter_groups import top_parameters
-from ..results import source_state
+from ..results import recipe_of, source_state
 from .arguments import DistillationArguments
 
 logger = logging.get_logger(__name__)
@@ -168,6 +169,20 @@ class Teacher:
                 return {name: recipe.get(name) for name in DESCRIBED}
         return {}
 
+    def calibrated(self, logits: np.ndarray) -> np.ndarray:
+        """Logits that the run kept, (rows, labels) float32, as the finished teacher gives them."""
+        fitted: dict[str, np.ndarray] = {}
+        for file in self.folder.glob("*.safetensors"):
+            with safe_open(file, "numpy") as weights:
+                fitted |= {
+                    name: weights.get_tensor(name)
+                    for name in weights.keys()  # noqa: SIM118  (it is no mapping)
+                    if name.startswith("calibration.")
+                }
+        if not fitted:
+            return logits
+        return logits * fitted["calibration.scale"] + fitted["calibration.bias"]
+
     def predictor(self) -> StackedEmotionPredictor:
         """The teacher with its tokenizer, ready to score."""
         return StackedEmotionPredictor.from_pretrained(
@@ -188,7 +203,7 @@ class Teacher:
             UserError: a run was given that cannot be used.
         """
         folder = Path(given) if given else self.folder.resolve().parent
-        run, problem = _read_run(folder, train)
+        run, problem = read_run(folder, train)
         if run is None and given:
             raise UserError(f"--teacher_run {given}: {problem}.")
         if run is None:
@@ -206,11 +221,11 @@ def logits_of(predictor: StackedEmotionPredictor, texts: list[str], progress: bo
     return torch.logit(scores).clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).float().numpy()
 
 
-def _read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str]:
-    """The run, or what is wrong with it."""
+def read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str]:
+    """The run that was trained on these texts, or what is wrong with it."""
     try:
         results = parse_json(folder / "results.json")
-        recipe, data = dict(results["recipe"]), dict(results["data"]["train"])
+        recipe, data = recipe_of(folder, results), dict(results["data"]["train"])
         folds, seed = int(recipe.get("cross_fit") or 0), int(recipe["seed"])
     except (OSError, ValueError, KeyError, TypeError):
         return None, f"there is no results.json of a training run in {folder}"

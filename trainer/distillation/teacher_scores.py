@@ -14,6 +14,7 @@ from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 from transformers.utils import logging
 
+from ...common.errors import counted
 from ...common.files import file_digest, fingerprint
 from ...common.finished import Form, finished_in
 from ...data.labeled_texts import LabeledTexts
@@ -83,7 +84,7 @@ def score_all(
     run = teacher.find_run(options.teacher_run, train)
     if run is not None:
         fold_of_row = run.fold_of_row
-        training, origin = run.out_of_fold_logits(), OUT_OF_FOLD
+        training, origin = teacher.calibrated(run.out_of_fold_logits()), OUT_OF_FOLD
     else:
         fold_of_row = stratified_folds(train.labels, options.cross_fit, options.fold_seed)
         training, origin = store.labeled("train", train), IN_SAMPLE
@@ -123,7 +124,7 @@ class _Store:
 
         def work(folder: Path) -> dict[str, Any]:
             if PartialState().is_main_process:
-                announce(f"Teacher: {len(texts)} texts of {split}.")
+                announce(f"Teacher: {counted(len(texts), 'text')} of {split}.")
                 save_file({"logits": self._score(texts.texts)}, folder / "scores.safetensors")
             return {"rows": len(texts)}
 

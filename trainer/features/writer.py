@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from ...alignment_stacked_emotion import INPUTS
 from ...common.batching import batches_by_length
 from ...common.disk import no_room
+from ...common.errors import counted
 from ...common.files import fingerprint, parse_json, replace_folder, write_json
 from ...common.finished import Form, find, finish
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
@@ -77,7 +78,7 @@ class FeatureCacheWriter:
         written = [path.stat().st_blocks * 512 for path in self.partial.glob("*.bin")]
         needed, texts = self.layout.nbytes, len(self.layout.word_counts)
         announce(
-            f"Feature cache {self.folder}: {texts:,} texts, {needed / 1e6:,.1f} MB, "
+            f"Feature cache {self.folder}: {counted(texts, 'text')}, {needed / 1e6:,.1f} MB, "
             f"{needed / 1e3 / max(texts, 1):.1f} kB a text."
         )
         if needed - sum(written) > 0.95 * free:
@@ -129,7 +130,7 @@ class FeatureCacheWriter:
         last = time.monotonic()
         bar = tqdm(
             total=len(batches), initial=done, desc=description, leave=False,
-            disable=not self.state.is_main_process or has_listener(),
+            disable=not self.state.is_main_process or has_listener() or None,
         )  # fmt: skip
         for number, batch in enumerate(batches[done:], done + 1):
             inputs = collate([source[int(row)] for row in batch])

@@ -35,6 +35,7 @@ _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 ) | {"TOKENIZERS_PARALLELISM": "false"}
 _PATIENCE = 10.0
+_BAR = "{desc}: {percentage:3.0f} % [{elapsed}<{remaining}]{postfix}"
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def run_tasks(tasks: Sequence[Task], jobs: int, title: str) -> dict[str, Any]:
         children = [_Child(stack) for _ in range(min(jobs, len(tasks)))]
         bar = stack.enter_context(
             tqdm(total=sum(task.size for task in tasks), desc=title, smoothing=0.0, leave=False,
-                 bar_format="{desc}: {percentage:3.0f} % [{elapsed}<{remaining}]{postfix}")
+                 bar_format=_BAR, disable=None)
         )  # fmt: skip
         waiting = list(tasks)
         while len(answers) < len(tasks):

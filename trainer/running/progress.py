@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from accelerate import PartialState
 from transformers import TrainerCallback
+
+from ...common.errors import spelled
 
 _SECONDS = 0.5
 _listeners: list[Callable[[float], None]] = []
@@ -18,7 +21,7 @@ _listeners: list[Callable[[float], None]] = []
 def announce(message: str) -> None:
     """Print a message to stderr, in the main process only."""
     if PartialState().is_main_process:
-        print(message, file=sys.stderr, flush=True)
+        print(spelled(message), file=sys.stderr, flush=True)
 
 
 def announce_device(half: bool) -> None:
@@ -42,11 +45,22 @@ class Remaining:
         self.done, self.measured, self.seconds = 0, 0.0, 0.0
 
     def __str__(self) -> str:
-        text = f"{self.done + 1} of {len(self.sizes)}"
+        return f"{self.done + 1} of {len(self.sizes)}{self.time_left}"
+
+    @property
+    def time_left(self) -> str:
+        """How long the rest takes, such as `; about 3 min left`; empty where nothing is known."""
         if not self.measured:
-            return text
+            return ""
         left = sum(self.sizes[self.done :]) * self.seconds / self.measured
-        return f"{text}; {duration(left)} left"
+        return f"; {duration(left)} left"
+
+    @contextmanager
+    def part(self, place: int) -> Iterator[None]:
+        """Do a part, and note how long it takes; those before it are done or were found."""
+        self.done, begin = place, time.monotonic()
+        yield
+        self.advance(time.monotonic() - begin, again=False)
 
     def advance(self, seconds: float, again: bool) -> None:
         """Note the end of a part.

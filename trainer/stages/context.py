@@ -16,23 +16,24 @@ from transformers import TrainingArguments
 
 from ...common.errors import UserError, quoted
 from ...common.files import fingerprint
-from ...common.precision import native_dtype
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.label_statistics import LabelStatistics
 from ...data.labeled_texts import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
+from ...inference.backends.precision import native_dtype
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..arguments import STAGES, TrainingRecipe
 from ..choosing.folds import stratified_folds
 from ..data_collator import EncodedTexts
 from ..encoder_checks import check_encoders, refuse_problems
 from ..losses import EmotionLoss, build_loss
-from ..results import source_state
+from ..results import keyed_state, source_state
 from ..running.progress import announce as announce
 from ..running.progress import announce_device
 from ..running.tracking import check_trackers
 from ..training_arguments import training_arguments
 from ..training_sections import FineTuning, MetaTraining, Optimization
+from .ngrams import ngram_tokenizer
 from .related_data import RelatedTexts, load_related, report_related
 
 
@@ -73,20 +74,24 @@ class RunContext(DataSplits):
         splits = load_splits(recipe.data)
         announce(f"The data:\n{DataSplits(splits).report}")
         related = load_related(recipe, splits)
+        names = list(recipe.sources())
+        sources = {name: source for name, source in recipe.sources().items() if source}
         states = {
             name: source_state(source, recipe.encoders[name].revision)
-            for name, source in recipe.sources().items()
+            for name, source in sources.items()
         }
         commits = {name: states[name].get("commit") for name in states}
         revisions = {name: commit for name, commit in commits.items() if commit}
         checks = check_encoders(
-            recipe.sources(),
+            sources,
             revisions,
             splits["train"].texts,
             recipe.stack.max_length,
             torch.bfloat16 if encoders_in_bf16(recipe) else torch.float32,
         )
-        announce("The encoders:\n" + "\n".join(f"  {check.to_text()}" for check in checks))
+        said = {check.name: check.to_text() for check in checks}
+        said = {name: said.get(name, f"{name}: a lexical encoder") for name in names}
+        announce("The encoders:\n" + "\n".join(f"  {text}" for text in said.values()))
         refuse_problems(checks)
         for check in checks:
             layers = recipe.encoders[check.name].probe
@@ -95,8 +100,15 @@ class RunContext(DataSplits):
                     f"encoders.{check.name}.probe is {layers}; they must be different "
                     f"layers from 0 to {check.layers}."
                 )
-        tokenizers = {name: _tokenizer_of(recipe, name, revisions.get(name)) for name in states}
-        limit = min(check.max_length or recipe.stack.max_length for check in checks)
+        states = {name: keyed_state(sources[name], state) for name, state in states.items()}
+        most = recipe.stack.max_length
+        tokenizers = {
+            name: _tokenizer_of(recipe, name, revisions.get(name))
+            if name in sources
+            else ngram_tokenizer(name, splits["train"].texts, most)
+            for name in names
+        }
+        limit = min([most, *(check.max_length for check in checks if check.max_length)])
         with settings_checked("The settings of the stack"):
             tokenizer = merge_tokenizers(tokenizers, recipe, limit)
         report_related(recipe, related, tokenizer.backends, splits["train"].label_names)

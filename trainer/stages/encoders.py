@@ -12,7 +12,7 @@ import torch
 from accelerate import PartialState
 from transformers import PrinterCallback
 
-from ...common.errors import UserError
+from ...common.errors import UserError, counted
 from ...common.files import fingerprint
 from ...common.finished import OTHER_KEY, Finished, Form, finished_in
 from ...data.label_statistics import LabelStatistics
@@ -29,9 +29,10 @@ from ..running.progress import ProgressReport, has_listener
 from ..running.tracking import send_tensorboard_to
 from ..trainer import StackedEmotionTrainer
 from ..training_arguments import learned_from
-from ..training_sections import EncoderTraining, FineTuning
+from ..training_sections import EncoderSettings, EncoderTraining, FineTuning
 from .context import CHECKPOINTING, RunContext, stage_loss, tokenizer_of_one, tokenizer_state
 from .lora import add_lora, merge_lora
+from .ngrams import fit_ngrams, new_ngram_encoder
 from .probe import fit_probe
 from .related_data import RelatedTexts, keeps_head
 
@@ -93,7 +94,7 @@ def run_encoders(context: RunContext) -> dict[str, Any]:
                     Task(
                         f"{name}, {part.name}",
                         partial(make, folder, part.key, partial(_run_part, context, name, part)),
-                        f"Stage encoders: {name}, {part.name}, {len(part.rows)} texts",
+                        f"Stage encoders: {name}, {part.name}, {counted(len(part.rows), 'text')}",
                         len(part.rows) * part.given.epochs,
                         f"{name}, {part.after}" if part.after and not found[part.after] else None,
                     )
@@ -223,6 +224,8 @@ def _training_settings(given: FineTuning, recipe: TrainingRecipe) -> dict[str, A
     """What the recipe says of a fine-tuning, as plain values."""
     if is_probed(given):
         return {"probe": given.probe, "probe_c": given.probe_c}
+    if is_lexical(given):
+        return {key: getattr(given, key) for key in ("ngrams", "ngrams_c", "ngrams_bits")}
     settings: dict[str, Any] = {
         key: getattr(given, key)
         for key in (
@@ -291,6 +294,9 @@ def _start(
     revision = state.get("commit") or encoder.revision
     options: dict[str, Any] = {} if revision is None else {"hub_options": {"revision": revision}}
     source: Any = encoder.source
+    if is_lexical(encoder):
+        backend = context.tokenizer.backends[name]
+        source = new_ngram_encoder(backend, len(data.label_names), encoder)
     before = None
     if part.after is not None:
         before = load_fine_tuned(context, name, part.after)
@@ -324,14 +330,22 @@ def is_probed(given: FineTuning) -> TypeGuard[EncoderTraining]:
     return isinstance(given, EncoderTraining) and bool(given.probe)
 
 
+def is_lexical(given: FineTuning) -> TypeGuard[EncoderSettings]:
+    """Whether it is fitted on n-grams instead."""
+    return isinstance(given, EncoderSettings) and bool(given.ngrams)
+
+
 def _run_part(context: RunContext, name: str, part: Part, folder: Path) -> dict[str, Any]:
-    """Fine-tune an encoder, or fit its probe, and save it."""
+    """Fine-tune an encoder, or fit its probe or its n-grams, and save it."""
     data, encoder = part.related or context, context.recipe.encoders[name]
     torch.manual_seed(context.recipe.stages.seed)
     model = _start(context, name, part, data)
     texts = _texts_of(context, name, part)
-    if is_probed(part.given):
-        fit_probe(model, name, texts, part.given.probe_c)
+    if is_probed(part.given) or is_lexical(part.given):
+        if is_lexical(part.given):
+            fit_ngrams(model, name, texts, part.given.ngrams_c)
+        else:
+            fit_probe(model, name, texts, part.given.probe_c)
         model.config._attn_implementation = None
         if PartialState().is_main_process:
             model.save_pretrained(folder)

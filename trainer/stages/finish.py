@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file
 from safetensors.torch import load_file as read_top
 from transformers.utils import logging
@@ -16,10 +17,18 @@ from ...common.files import read_json, remove, replace_folder, replace_text, wri
 from ...common.finished import RECORD
 from ...inference.model_files import WRITTEN
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
-from ..choosing.decision_rules import Decision, choose_decision
+from ..choosing.decision_rules import choose_calibrated_decision
 from ..features.cache import FeatureCache
 from ..losses.contrastive import add_projection
-from ..results import System, data_record, save_arrays, score_systems, to_markdown
+from ..results import (
+    System,
+    calibration_record,
+    data_record,
+    public_results,
+    save_arrays,
+    score_systems,
+    to_markdown,
+)
 from ..running.tracking import text_gates
 from .cached_training import build_stack, load_top, top_state
 from .context import RunContext
@@ -60,6 +69,7 @@ def finish_run(
         part = f"training with seed {repeat.recipe.stages.seed}"
         results["seconds_by_part"][part] = sum(seconds.values())
     results["seconds"] = round(time.monotonic() - begin, 1)
+    results = public_results(results)
     final = systems[-1]
     model = save_model(context, final)
     replace_text(context.output / "results.md", to_markdown(results))
@@ -71,38 +81,27 @@ def finish_run(
 def all_systems(context: RunContext) -> list[System]:
     """Single encoders, their average, the stack after `meta`, after `head`, after `joint`.
 
-    How each decides is chosen by the same rule on its own out-of-fold predictions.
+    How each decides is chosen by the same rule on its own out-of-fold predictions. `joint` has
+    none: it keeps calibration and decision of the stage before it.
     """
     features = training_features(context).encoder_logits()
     scored = {
         split: scored_features(context, split).encoder_logits() for split in context.held_out_splits
     }
-    systems = []
-    for index, name in enumerate(context.names):
-        systems.append(
-            System(
-                name,
-                _decision(context, features[:, index]),
-                {split: logits[None, :, index] for split, logits in scored.items()},
-            )
+    systems = [
+        decided_system(
+            context,
+            name,
+            features[:, index],
+            {split: logits[None, :, index] for split, logits in scored.items()},
         )
-    systems.append(
-        System(
-            "average",
-            _decision(context, features.mean(1)),
-            {split: logits.mean(1)[None] for split, logits in scored.items()},
-        )
-    )
+        for index, name in enumerate(context.names)
+    ]
+    average = {split: logits.mean(1)[None] for split, logits in scored.items()}
+    systems.append(decided_system(context, "average", features.mean(1), average))
     for stage, title in (("meta", "meta"), ("head", "stack")):
-        if not (stage_folder(context, stage) / RECORD).exists():
-            continue
-        systems.append(
-            System(
-                title,
-                _decision(context, out_of_fold_logits(context, stage)),
-                {split: scored_logits(context, stage, split) for split in context.held_out_splits},
-            )
-        )
+        if (stage_folder(context, stage) / RECORD).exists():
+            systems.append(stage_system(context, stage, title))
     if _has_joint(context):
         systems.append(
             System(
@@ -112,6 +111,31 @@ def all_systems(context: RunContext) -> list[System]:
             )
         )
     return systems
+
+
+def decided_system(
+    context: RunContext, name: str, held_out: np.ndarray, scored: dict[str, np.ndarray]
+) -> System:
+    """A system with the calibration and the decision that its out-of-fold logits ask for.
+
+    Args:
+        context: the run.
+        name: of the system.
+        held_out: (training rows, labels) logits, out of fold.
+        scored: by split, (seeds, rows, labels) logits.
+    """
+    stages = context.recipe.stages
+    labels = context.splits["train"].labels.astype(np.int64)
+    decision = choose_calibrated_decision(
+        held_out, labels, stages.decisions, stages.threshold_objective
+    )
+    return System(name, decision, scored, held_out)
+
+
+def stage_system(context: RunContext, stage: str, name: str) -> System:
+    """The stack as stage `meta` or `head` left it."""
+    scored = {split: scored_logits(context, stage, split) for split in context.held_out_splits}
+    return decided_system(context, name, out_of_fold_logits(context, stage), scored)
 
 
 def run_results(
@@ -141,12 +165,14 @@ def run_results(
         "encoders": {name: _encoder_record(context, name) for name in context.names},
         "loss": records.get("head", {}).get("loss"),
         "stages": records,
+        "calibration": calibration_record(
+            final, context, systems[-2] if final.out_of_fold is None else final
+        ),
         "thresholds": dict(zip(names, final.decision.thresholds.tolist(), strict=True)),
         "seeds": {
             "folds_and_encoders": stages.encoder_seeds or [stages.seed],
             "layers_on_top": stages.head_seeds,
         },
-        "recipe_file": context.recipe.source,
         "environment": environment(context.recipe.source),
         "seconds_by_part": seconds,
     }
@@ -195,6 +221,9 @@ def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceC
     if decision.kind == "expected_jaccard":
         model.config.decision = "expected_jaccard"
         model.config.decision_scale = decision.scale
+    if (fitted := decision.calibration) is not None:
+        model.calibration.scale.copy_(torch.from_numpy(fitted.scale))
+        model.calibration.bias.copy_(torch.from_numpy(fitted.bias))
     model.config._attn_implementation = None
     partial = folder.with_name(f"{folder.name}.partial")
     remove(partial)
@@ -227,12 +256,6 @@ def _has_joint(context: RunContext) -> bool:
 
 def _joint_outputs(context: RunContext, split: str) -> dict[str, np.ndarray]:
     return load_file(stage_folder(context, "joint") / f"{split}.safetensors")
-
-
-def _decision(context: RunContext, logits: np.ndarray) -> Decision:
-    stages = context.recipe.stages
-    labels = context.splits["train"].labels.astype(np.int64)
-    return choose_decision(logits, labels, stages.decisions, stages.threshold_objective)
 
 
 def _save_predictions(

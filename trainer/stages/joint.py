@@ -67,8 +67,8 @@ def _train(context: RunContext, folder: Any) -> dict[str, Any]:
     head = finished_stage(context, "head").record
     model = build_stack(context, head["stack_words"])
     load_top(model, read_top(stage_folder(context, "head") / f"seed_{seed}.safetensors"))
-    probed = [name for name in context.names if recipe.encoders[name].probe]
-    freeze_parts(model, [*joint.frozen_parts, *probed])
+    fitted = [n for n in context.names if recipe.encoders[n].probe or recipe.encoders[n].ngrams]
+    freeze_parts(model, [*joint.frozen_parts, *fitted])
     trainer = StackedEmotionTrainer(
         model=model,
         args=context.training_arguments(

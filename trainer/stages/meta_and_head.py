@@ -15,7 +15,7 @@ from safetensors.torch import load_file as read_top
 from safetensors.torch import save_file as save_top
 from transformers.utils import logging
 
-from ...common.errors import UserError
+from ...common.errors import UserError, counted
 from ...common.files import fingerprint
 from ...common.finished import NUMBER, Finished, Form, find
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
@@ -24,6 +24,7 @@ from ..choosing.thresholds import DECISION_FORM
 from ..features.cache import FeatureCache
 from ..running.checkpoints import kept_tensors
 from ..running.once import CHECKPOINTS, run_once
+from ..running.progress import Remaining, announce
 from ..training_arguments import learned_from
 from .cached_training import (
     META_PARTS,
@@ -40,7 +41,7 @@ from .cached_training import (
     top_state,
     train_top,
 )
-from .context import RunContext, announce, stage_loss
+from .context import RunContext, stage_loss
 from .encoders import encoder_parts, weights_digest
 from .features import make_features, probe_gaps, scored_features, training_features
 
@@ -164,33 +165,37 @@ def _train(context: RunContext, stage: str, features: FeatureCache, folder: Path
     state = PartialState()
     model.to(state.device)
     first_seed = stages.head_seeds[0]
-    checkpoints = folder / CHECKPOINTS
-    found = choose_out_of_fold(context, stage, features, model, folder, checkpoints)
+    checkpoints, seeds = folder / CHECKPOINTS, stages.head_seeds
+    left = Remaining([plan.epochs] * (context.folds + len(seeds)))
+    found = choose_out_of_fold(context, stage, features, model, folder, checkpoints, left)
     epoch, choice = found.epoch, found.decision
+    left.sizes[context.folds :] = [epoch] * len(seeds)
     limits = {
         f"threshold_{name}": float(value)
         for name, value in zip(context.label_names, choice.thresholds, strict=True)
     }
     logs: dict[int, list[dict[str, Any]]] = {}
     scored: dict[str, list[np.ndarray]] = {split: [] for split in context.held_out_splits}
-    for seed in stages.head_seeds:
+    for seed in seeds:
 
         def train_seed(seed: int = seed) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
             why = "" if epoch else ": training gained too little out of fold"
-            announce(f"Stage {stage}: seed {seed}, {epoch} epochs on all rows{why}.")
+            what = f"seed {seed}, {counted(epoch, 'epoch')} on all rows{why}"
+            announce(f"Stage {stage}: {what}{left.time_left}.")
             start_top(context, model, stage, seed, f"seed_{seed}")
             if not epoch:
                 return top_state(model), []
-            log = train_top(
-                context,
-                model,
-                features,
-                plan,
-                seed,
-                [StopAfterEpochs(epoch)],
-                part=f"{stage}/seed_{seed}",
-                constants=limits,
-            )
+            with left.part(context.folds + seeds.index(seed)):
+                log = train_top(
+                    context,
+                    model,
+                    features,
+                    plan,
+                    seed,
+                    [StopAfterEpochs(epoch)],
+                    part=f"{stage}/seed_{seed}",
+                    constants=limits,
+                )
             return top_state(model), log
 
         done, logs[seed] = kept_tensors(checkpoints / f"seed_{seed}", train_seed)
@@ -254,6 +259,7 @@ def choose_out_of_fold(
     model: StackedEmotionForSequenceClassification,
     folder: Path,
     checkpoints: Path | None = None,
+    left: Remaining | None = None,
 ) -> OutOfFold:
     """Run a stage by folds, and choose the epoch and the decision on the rows left out.
 
@@ -264,9 +270,10 @@ def choose_out_of_fold(
         model: the stack; its layers on top are overwritten.
         folder: the weights on top at the chosen epoch go there, as `fold_<k>.safetensors`.
         checkpoints: see `fold_runs`.
+        left: see `fold_runs`.
     """
     stages = context.recipe.stages
-    held_out, states, logs = fold_runs(context, stage, features, model, checkpoints)
+    held_out, states, logs = fold_runs(context, stage, features, model, checkpoints, left)
     labels = context.splits["train"].labels
     epoch, scores, decision = choose_epoch(
         held_out, labels, stages.threshold_objective, stages.decisions, stages.gain_in_errors
@@ -283,6 +290,7 @@ def fold_runs(
     features: FeatureCache,
     model: StackedEmotionForSequenceClassification,
     checkpoints: Path | None = None,
+    left: Remaining | None = None,
 ) -> tuple[np.ndarray, list[list[dict[str, torch.Tensor]]], list[list[dict[str, Any]]]]:
     """Train the layers on top once a fold, on the other folds' rows, with the first seed.
 
@@ -293,12 +301,14 @@ def fold_runs(
         model: the stack; its layers on top are overwritten.
         checkpoints: a folder of this stage and these settings alone, where finished folds are kept
             for a run that is killed; None keeps none.
+        left: the parts of the stage, the folds first, to say how long the rest takes.
 
     Returns:
         Logits (epochs + 1, training rows, labels) of every row from the run that did not see it,
         epoch 0 being the start; the weights on top by fold and epoch; the trainer's log by fold.
     """
     plan, seed = top_plan(context, stage), context.recipe.stages.head_seeds[0]
+    left = left or Remaining([plan.epochs] * context.folds)
     folds, labels = context.fold_of_row, context.splits["train"].labels
     held_out = np.zeros((plan.epochs + 1, *labels.shape), np.float32)
     states: list[list[dict[str, torch.Tensor]]] = []
@@ -309,12 +319,15 @@ def fold_runs(
         def train_fold(
             fold: int = fold, inside: np.ndarray = inside
         ) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
-            announce(f"Stage {stage}: fold {fold + 1} of {context.folds}.")
+            announce(f"Stage {stage}: fold {fold + 1} of {context.folds}{left.time_left}.")
             part = f"fold_{fold}"
             start_top(context, model, stage, seed, part)
             keeper = HeldOutLogits(model, features.select(inside), plan.output)
             outside = features.select(np.flatnonzero(folds != fold))
-            log = train_top(context, model, outside, plan, seed, [keeper], part=f"{stage}/{part}")
+            with left.part(fold):
+                log = train_top(
+                    context, model, outside, plan, seed, [keeper], part=f"{stage}/{part}"
+                )
             return keeper.to_tensors(), log
 
         if checkpoints is None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from ...common.errors import UserError
+from ...common.errors import UserError, counted
 from ...common.files import fingerprint
 from ...common.settings import plain
 from ...data.inventory import plain_text
@@ -143,13 +143,15 @@ def report_related(
             sample = step.texts[:: -(-len(step.labels) // _SAMPLE_TEXTS)]
             share = _unknown_share(backends[name], sample)
             facts = [
-                f"{len(step.labels):,} texts, {len(step.label_names)} labels",
-                f"{given.epochs:g} epochs",
+                f"{counted(len(step.labels), 'text')}, {counted(len(step.label_names), 'label')}",
+                "1 epoch" if given.epochs == 1 else f"{given.epochs:g} epochs",
                 "its head is kept" if kept else "then it gets a new head",
                 f"{share:.1%} of the tokens are unknown",
             ]
             if step.left_out:
-                facts.append(f"{step.left_out:,} texts of the training split are left out")
+                left = counted(step.left_out, "text", "texts")
+                verb = "is" if step.left_out == 1 else "are"
+                facts.append(f"{left} of the training split {verb} left out")
             announce(f"{name} is first fine-tuned on {', '.join(step.names)}: {', '.join(facts)}.")
             plain = [without_accents(text) for text in sample]
             if share > _MUCH_UNKNOWN and _unknown_share(backends[name], plain) < share / 2:

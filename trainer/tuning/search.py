@@ -18,7 +18,7 @@ import numpy as np
 from accelerate import PartialState
 
 from ...common.environment import environment
-from ...common.errors import UserError
+from ...common.errors import UserError, counted
 from ...common.files import fingerprint, replace_text, write_json
 from ...common.finished import NUMBER, Form
 from ..arguments import TrainingRecipe
@@ -280,7 +280,7 @@ def run_tuning_command(
     outcome = hyperparameter_search(recipe, trials, seconds, parameters)
     best, own = outcome["best"], outcome["recipe"]
     print(
-        f"Best of {len(outcome['trials'])} trials, out of fold: {best['score']:.4f} "
+        f"Best of {counted(len(outcome['trials']), 'trial')}, out of fold: {best['score']:.4f} "
         f"(the recipe as it is: {own['score']:.4f}).\nThe best of many is too good as an estimate: "
         "train with the lines below and score on texts that were not used here.\n"
     )

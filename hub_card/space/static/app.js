@@ -1,6 +1,6 @@
 // The page: a text in, its labels out. Everything from outside is set as text, never as HTML.
 
-import { decide, sigmoid } from "./decisions.js";
+import { decide, margins, sigmoid } from "./decisions.js";
 import { load, score } from "./model.js";
 
 const RIGHT_TO_LEFT = /[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}]/u;
@@ -62,9 +62,10 @@ function bar(label, chance, threshold, given) {
 function show(logits, cut, read) {
   const { labels, thresholds } = settings.decision;
   const given = decide(logits, settings.decision);
+  const strengths = margins(logits, settings.decision);
   const ranked = labels
-    .map((label, index) => ({ label, index, chance: sigmoid(logits[index]) }))
-    .sort((a, b) => b.chance - a.chance || a.index - b.index);
+    .map((label, index) => ({ label, index, chance: sigmoid(logits[index]), strength: strengths[index] }))
+    .sort((a, b) => given[b.index] - given[a.index] || b.strength - a.strength || a.index - b.index);
   part("bars").replaceChildren(
     ...ranked.map(({ label, index, chance }) => bar(label, chance, thresholds[index], given[index])),
   );
@@ -111,6 +112,7 @@ function fillPage() {
   part("title").textContent = settings.title;
   part("note").textContent = settings.note ?? "";
   part("note").hidden = !settings.note;
+  part("data").textContent = settings.data ? `Training texts: ${settings.data}` : "";
   part("text").maxLength = settings.max_characters;
   part("text").placeholder = settings.placeholder;
   if (settings.language) part("text").lang = settings.language;

@@ -10,12 +10,15 @@ export function decide(logits, { thresholds, rule, scale }) {
   if (rule === "threshold") {
     return logits.map((logit, index) => sigmoid(logit) >= thresholds[index]);
   }
-  return largestExpectedJaccard(
-    logits.map((logit, index) => {
-      const limit = Math.min(Math.max(thresholds[index], 1e-6), 1 - 1e-6);
-      return scale * (logit - (Math.log(limit) - Math.log1p(-limit)));
-    }),
-  );
+  return largestExpectedJaccard(margins(logits, { thresholds, scale }));
+}
+
+/** How far each logit is above its threshold: what labels rank by. */
+export function margins(logits, { thresholds, scale }) {
+  return logits.map((logit, index) => {
+    const limit = Math.min(Math.max(thresholds[index], 1e-6), 1 - 1e-6);
+    return scale * (logit - (Math.log(limit) - Math.log1p(-limit)));
+  });
 }
 
 /** The k most likely labels, for the k >= 1 of the largest expected Jaccard. */

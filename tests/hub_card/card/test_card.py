@@ -20,9 +20,11 @@ from tiny_models import LABELS
 
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.hub_card import RunRecord, card_content, terms_of
-from stacked_emotion.hub_card.card.known_data import NO_DEFINITION, SEMEVAL, known_data
+from stacked_emotion.hub_card.card.known_data import NO_DEFINITION, known_data
 from stacked_emotion.hub_card.run_model import RunModel
+from stacked_emotion.hub_card.space.publishing import model_facts
 
+SEMEVAL = "SemEvalWorkshop/sem_eval_2018_task_1"
 TEXTS = ["فرحان جدا 😍", 'a "quoted" <b>text</b> | with a bar']
 
 
@@ -218,6 +220,7 @@ def test_a_card_knows_its_data(run_folder: Path, tmp_path: Path) -> None:
     assert "| anger | anger, annoyance or rage | 0.500 |" in card
     assert "### SemEval-2018 Task 1, E-c, validation split" in card
     assert "mohammad2018semeval" in card
+    assert "data SemEval-2018 Task 1, E-c: unknown on the Hub; its README asks to cite" in card
 
 
 def test_the_figures_name_the_file_that_was_scored(run_folder: Path, tmp_path: Path) -> None:
@@ -254,6 +257,37 @@ def test_the_recipe_says_what_texts_and_labels_are(run_folder: Path, tmp_path: P
     assert "| joy | a good day | 0.300 |" in card
     assert f"| anger | {NO_DEFINITION} | 0.500 |" in card, "the recipe's own words alone"
     assert "label_definitions" not in card
+
+
+def test_the_recipe_credits_the_data(run_folder: Path, tmp_path: Path) -> None:
+    recipe = {
+        "train_file": "/x/rows.csv", "data_name": "lab/FEELINGS", "data_license": "cc-by-4.0",
+        "data_citation": "@article{feelings,\n  title = {F}\n}\n```\n# forged",
+        "encoders": {"zeta": {"source": "lab/zeta", "pretraining": [
+            {"data_name": "<b>Moods</b>", "data_license": "CC BY-SA", "data_citation": "A. *Uthor*"}
+        ]}},
+    }  # fmt: skip
+    step = {"names": ["related_1"], "sources": ["/y/moods.csv"], "texts": 5, "left_out": 0,
+            "labels": {"joy": 1}, "fingerprint": "ab"}  # fmt: skip
+    encoders = {"zeta": {"source": "lab/zeta", "pretraining": [step]}}
+    copy = changed(run_folder, tmp_path / "run", recipe=recipe, encoders=encoders)
+    card = card_of(copy)
+    assert metadata(card)["datasets"] == ["lab/FEELINGS"]
+    link = "(https://huggingface.co/datasets/lab/FEELINGS)"
+    assert f"- data lab/FEELINGS: cc-by-4.0 {link}" in card
+    assert "- data &lt;b&gt;Moods&lt;/b&gt; (related_1): CC BY-SA\n" in card
+    assert "- A. \\*Uthor\\*\n" in card
+    assert "@article{feelings," in card.partition("```bibtex")[2].partition("```")[0]
+    assert "# forged" in card.partition("```bibtex")[2].partition("```")[0], "still in the block"
+    assert validate_card(card, "model") == ([], [])
+    assert model_facts(str(copy / "model")).data == "lab/FEELINGS (cc-by-4.0)"
+
+
+def test_a_name_of_data_that_is_no_hub_id_is_not_linked(run_folder: Path, tmp_path: Path) -> None:
+    recipe = {"train_file": "/x/rows.csv", "data_name": "Our survey"}
+    card = card_of(changed(run_folder, tmp_path / "run", recipe=recipe))
+    assert "datasets" not in metadata(card)
+    assert "- data Our survey: your own files, their terms are not known here" in card
 
 
 def test_a_card_of_a_real_run(finished_run: Path) -> None:

@@ -14,11 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from browser import DESKTOP, MISSING, PHONE, chromium
 from tiny_models import LABELS
 
 from stacked_emotion.hub_card.space.interface import load_predictor
+from stacked_emotion.inference.decisions import Decision
 
 pytestmark = [
     pytest.mark.slow,
@@ -108,7 +110,8 @@ def test_type_and_read(page: Any, tiny_stack_folder: Path) -> None:
         given = row.get_attribute("data-given") == "true"
         assert given == (label in expected.labels)
     assert shown == pytest.approx(expected.scores, abs=0.006)
-    assert list(shown.values()) == sorted(shown.values(), reverse=True)
+    strengths = Decision(LABELS, [0.3, 0.5, 0.7]).strengths([shown[label] for label in LABELS])
+    assert list(shown) == [LABELS[place] for place in np.argsort(-strengths)]
     assert fits(page)
 
 

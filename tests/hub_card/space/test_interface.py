@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_models import LABELS, NASTY_TEXTS
@@ -36,7 +38,9 @@ def app(predictor: StackedEmotionPredictor) -> DemoApp:
 def test_the_answer_is_the_predictors(app: DemoApp, predictor: StackedEmotionPredictor) -> None:
     bars, words, trust, ranked = app.analyze(TEXT)
     answer = predictor.predict([TEXT])[0]
-    assert ranked == sorted(LABELS, key=lambda label: -answer.scores[label])
+    strengths = predictor.decision.strengths([answer.scores[label] for label in LABELS])
+    assert ranked == [LABELS[place] for place in np.argsort(-strengths)]
+    assert re.findall(r'data-label="(\w+)"', bars) == ranked
     for label, score in answer.scores.items():
         assert f'aria-label="{label}"' in bars
         assert f'aria-valuenow="{score:.3f}"' in bars

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from stacked_emotion.common.numerics import logit
 from stacked_emotion.hub_card.space import rendering
+from stacked_emotion.inference.decisions import Decision
 from stacked_emotion.inference.explanations.explanation import Explanation, WordExplanation
 
 NASTY = "<script>alert(1)</script> & \"quotes\" 'x' \x00 \ud83d \u202e \x1b[31m"
@@ -55,7 +57,7 @@ def explanation(text: str, contributions: list[float], label: str = "joy") -> Ex
 def test_bars_are_sorted_and_carry_their_thresholds() -> None:
     scores = {"joy": 0.25, "anger": 0.5, "غضب": 0.125}
     page = Outline(
-        rendering.bars(scores, ["anger"], {"joy": 0.3, "anger": 0.4, "غضب": 0.9}, "threshold")
+        rendering.bars(scores, ["anger"], Decision(["joy", "anger", "غضب"], [0.3, 0.4, 0.9]))
     )
     rows = [attributes for tag, attributes in page.tags if "data-label" in attributes]
     assert [row["data-label"] for row in rows] == ["anger", "joy", "غضب"]
@@ -69,10 +71,37 @@ def test_bars_are_sorted_and_carry_their_thresholds() -> None:
     assert "at or above its threshold" in page.text
 
 
+def test_one_cut_line_parts_what_is_given_from_the_rest() -> None:
+    """A rare label is given below a frequent one that is not: its bar is longer nevertheless."""
+    decision = Decision(["حزن", "rare", "joy", "trust"], [0.76, 0.3, 0.5, 0.5], "expected_jaccard")
+    scores = {"حزن": 0.5, "rare": 0.25, "joy": 0.9, "trust": 0.01}
+    logits = logit([scores[label] for label in decision.labels], 1e-9)
+    given = [label for label, one in zip(decision.labels, decision(logits), strict=True) if one]
+    assert sorted(given) == ["joy", "rare"]
+    page = Outline(rendering.bars(scores, given, decision))
+    rows = [attributes for tag, attributes in page.tags if "data-label" in attributes]
+    assert [row["data-label"] for row in rows] == ["joy", "rare", "حزن", "trust"]
+    assert [row["data-given"] for row in rows] == ["true", "true", "false", "false"]
+
+    def percents(kind: str) -> list[float]:
+        styles = [a["style"] for _, a in page.tags if a.get("class") == kind]
+        return [float(re.split("[:%]", style)[1]) for style in styles]
+
+    lengths, (line,) = percents("se-fill"), set(percents("se-limit"))
+    assert lengths == sorted(lengths, reverse=True)
+    assert lengths[1] > line > lengths[2]
+    assert "threshold" not in page.text
+    assert page.text.count("given because") == 2
+    assert "given because rarer labels need less" in page.text
+    assert "not given because" in page.text
+
+
 def test_the_rule_is_told() -> None:
-    page = Outline(rendering.bars({"joy": 0.2}, [], {"joy": 0.3}, "expected_jaccard"))
+    page = Outline(rendering.bars({"joy": 0.2}, [], Decision(["joy"], [0.3], "expected_jaccard")))
     assert "expected Jaccard" in page.text
     assert "Labels given: none" in page.text
+    assert "se-limit-key" in {a.get("class") for _, a in page.tags}
+    assert "se-limit" not in {a.get("class") for _, a in page.tags}
 
 
 def test_words_are_colored_by_what_they_do() -> None:
@@ -104,7 +133,7 @@ def test_a_text_without_words() -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        rendering.bars({NASTY: 0.5}, [NASTY], {NASTY: 0.5}, "threshold"),
+        rendering.bars({NASTY: 0.5}, [NASTY], Decision([NASTY], [0.5])),
         rendering.words(explanation(NASTY, [0.1] * 9, label=NASTY)),
         rendering.trust({NASTY: 0.5, "b": 0.5}, NASTY),
         rendering.preview([(NASTY, NASTY)], 1),

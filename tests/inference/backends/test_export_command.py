@@ -22,6 +22,7 @@ def test_one_export_at_a_time(
     assert not (model / "onnx").exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk(
     tiny_stack_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

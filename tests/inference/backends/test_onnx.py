@@ -27,6 +27,7 @@ from stacked_emotion.inference import (
 from stacked_emotion.inference.backends import export as onnx_export
 from stacked_emotion.inference.backends.export import CheckTexts, layer_kind, report_table
 from stacked_emotion.inference.model_files import ModelFiles
+from stacked_emotion.inference.serving.app import ServiceSettings, load_handler
 
 WITHOUT_TORCH = """
 import json, sys
@@ -78,6 +79,20 @@ def test_float32_scores_are_those_of_torch(
     assert [a.labels for a in predictor.predict(texts)] == [
         a.labels for a in torch_predictor.predict(texts)
     ]
+
+
+@pytest.mark.parametrize(("dtype", "most"), [("float32", 1e-5), ("int8", 2e-3)])
+def test_the_server_runs_the_graph(exported: Path, dtype: str, most: float) -> None:
+    options = {"dtype": dtype} if dtype == "int8" else {"dtype": dtype, "backend": "onnx"}
+    handler = load_handler(ServiceSettings(str(exported), options), lambda texts, seconds: None)
+    assert handler.predictor.backend == f"onnx {dtype}"
+    texts = [text[:500] for text in NASTY_TEXTS[:8]]
+    for text, row in zip(texts, handler({"inputs": texts}), strict=True):
+        (alone,) = handler.predictor.predict_proba([text]).tolist()
+        found = {one["label"]: one["score"] for one in row}
+        assert found == pytest.approx(dict(zip(LABELS, alone, strict=True)), abs=most)
+    with pytest.raises(ValueError, match=f"backend torch .* this server has onnx {dtype}"):
+        handler({"inputs": "a", "parameters": {"explain": True}})
 
 
 def test_report_says_what_was_measured(exported: Path) -> None:
@@ -311,6 +326,7 @@ def test_layer_kinds() -> None:
     assert layer_kind("/MatMul_2") is None
 
 
+@pytest.mark.slow
 def test_a_second_export_of_one_process(exported: Path, tmp_path: Path) -> None:
     """The export runs its graph at other lengths than the traced one."""
     again = Path(shutil.copytree(exported, tmp_path / "again", ignore=lambda *_: {"onnx"}))

@@ -15,7 +15,8 @@ from tiny_models import ROOT
 from stacked_emotion.inference import predict_file
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", pytest.param(".parquet", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_two_processes_write_what_one_writes(
     tmp_path: Path, tiny_stack_folder: Path, sample_texts: list[str], suffix: str
 ) -> None:

@@ -215,6 +215,8 @@ def test_html_is_whole_safe_and_marked(predictor: StackedEmotionPredictor, text:
     for word in explanation.words:
         assert word.word.translate(ESCAPES) in isolates
     assert isolates.count("zeta") == 4  # by encoder and gate, in both figures
+    for label in predictor.labels:  # on one side of the cut, and the explained one in the caption
+        assert isolates.count(label) == (4 if label == "joy" else 2)
     assert len(page.texts["tr"]) == 2 * (len(explanation.words) + 1)
     assert all(set(entry) <= {"style", "title"} for entry in page.attributes.get("span", []))
 
@@ -222,6 +224,9 @@ def test_html_is_whole_safe_and_marked(predictor: StackedEmotionPredictor, text:
 def test_terminal_text_is_isolated_and_safe(predictor: StackedEmotionPredictor) -> None:
     text = explain(predictor, TEXT, "joy").to_text()
     assert "\u2068فرحان\u2069" in text
+    given, rest = text.splitlines()[1].split("┃ cut ┃")
+    labels = predictor.predict(TEXT)[0].labels
+    assert all(f"{label} 0." in (given if label in labels else rest) for label in predictor.labels)
     assert "😍" in text
     hostile = explain(predictor, "a\x1b[31m \u202eb \ud83d", "joy", "gradient").to_text()
     assert not set(hostile) & set("\x1b\u202e\ud83d")

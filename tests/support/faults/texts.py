@@ -13,11 +13,11 @@ from transformers import pipeline
 
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.common.inert_text import printable
-from stacked_emotion.hub_card.handler import EndpointHandler
 from stacked_emotion.hub_card.space.interface import DemoApp
 from stacked_emotion.inference import StackedEmotionPredictor, explain
 from stacked_emotion.inference.predictions import prediction_line
 from stacked_emotion.inference.score_bars import bars
+from stacked_emotion.inference.serving.handler import EndpointHandler
 
 from .campaign import Verdicts, World, attack
 
@@ -80,7 +80,8 @@ class Ways:
             or "\n" in line
         ):
             return f"the line {line!r}"
-        on_terminal = printable(text) + bars(answer.scores, answer.labels)
+        decision = self.predictor.decision
+        on_terminal = printable(text) + bars(answer.scores, answer.labels, decision)
         if _UNSAFE.search(on_terminal):
             return f"the bars {on_terminal!r}"
         return self._thoroughly(text, answer) if thorough else None

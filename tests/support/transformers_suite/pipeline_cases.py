@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import unittest
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from transformers import FeatureExtractionPipeline, TextClassificationPipeline
+from transformers import FeatureExtractionPipeline, Pipeline, TextClassificationPipeline
 
 
-class TextClassificationPipelineTests(unittest.TestCase):
+class PipelineTests(unittest.TestCase):
+    """What both have in common: a pipeline of their class, and the texts that it gets."""
+
+    pipeline_class: ClassVar[type[Pipeline]]
+    examples: ClassVar[tuple[str, ...]]
+
     def runTest(self) -> None:  # made without a method name by the mixin
         pass
 
     def get_test_pipeline(
         self, model: Any, tokenizer: Any = None, dtype: str = "float32", **parts: Any
     ) -> tuple[Any, list[str]]:
-        pipe = TextClassificationPipeline(model=model, tokenizer=tokenizer, dtype=dtype, **parts)
-        return pipe, ["HuggingFace is in", "This is another test"]
+        pipe = self.pipeline_class(model=model, tokenizer=tokenizer, dtype=dtype, **parts)
+        return pipe, list(self.examples)
+
+
+class TextClassificationPipelineTests(PipelineTests):
+    pipeline_class = TextClassificationPipeline
+    examples = ("HuggingFace is in", "This is another test")
 
     def run_pipeline_test(self, classify: Any, examples: list[str]) -> None:
         model = classify.model
@@ -37,15 +47,9 @@ class TextClassificationPipelineTests(unittest.TestCase):
             classify([["HuggingFace is in ", "Paris is in France"]])
 
 
-class FeatureExtractionPipelineTests(unittest.TestCase):
-    def runTest(self) -> None:  # made without a method name by the mixin
-        pass
-
-    def get_test_pipeline(
-        self, model: Any, tokenizer: Any = None, dtype: str = "float32", **parts: Any
-    ) -> tuple[Any, list[str]]:
-        pipe = FeatureExtractionPipeline(model=model, tokenizer=tokenizer, dtype=dtype, **parts)
-        return pipe, ["This is a test", "This is another, longer test"]
+class FeatureExtractionPipelineTests(PipelineTests):
+    pipeline_class = FeatureExtractionPipeline
+    examples = ("This is a test", "This is another, longer test")
 
     def run_pipeline_test(self, extract: Any, examples: list[str]) -> None:
         width = extract.model.config.hidden_size

@@ -97,7 +97,7 @@ def test_tasks_run_in_children_with_one_thread_and_in_order(
     ("kind", "error", "message"),
     [
         ("user", UserError, "This cannot be trained: fix it."),
-        ("other", RuntimeError, "TwoArguments: two words"),
+        pytest.param("other", RuntimeError, "TwoArguments: two words", marks=pytest.mark.slow),
         ("killed", UserError, "The process of bad was ended by signal 9"),
     ],
 )
@@ -117,6 +117,7 @@ run_training(parse_recipe({options!r}))
 """
 
 
+@pytest.mark.slow
 def test_two_jobs_make_the_bits_of_one(
     whole: Path, tiny_encoder_folders: dict[str, Path], tmp_path: Path, one_thread: None,
     capsys: pytest.CaptureFixture[str],

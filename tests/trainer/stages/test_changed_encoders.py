@@ -131,7 +131,7 @@ def test_a_stage_refuses_what_another_recipe_left(
 TRAIN = """
 import json
 from pathlib import Path
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, try_to_load_from_cache
 from stacked_emotion.trainer.train import main
 
 api, records = HfApi(), []
@@ -140,12 +140,16 @@ commits = [
     api.upload_folder(repo_id="lab/alpha", folder_path=folder).oid
     for folder in given["folders"]
 ]
-for commit in (commits[0], commits[0], commits[1], None):
+for commit in (commits[0], commits[0], commits[1], None, None):
     revision = [] if commit is None else ["--encoders.alpha.revision", commit]
     assert main(given["options"] + revision) == 0
     run = Path(given["run"])
     record = json.loads((run / "results.json").read_text())["encoders"]["alpha"]
     records.append([record, (run / "encoders/alpha/final/model.safetensors").stat().st_mtime_ns])
+    if commit is None and len(records) == 4:  # other weights in the cache, under the same commit
+        cached = try_to_load_from_cache("lab/alpha", "model.safetensors", revision=commits[1])
+        other = Path(given["folders"][0], "model.safetensors").read_bytes()
+        Path(cached).resolve().write_bytes(other)
 give([commits, records])
 """
 
@@ -153,7 +157,10 @@ give([commits, records])
 def test_another_commit_on_the_hub(
     hub_server: Any, tiny_encoder_folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    """Two revisions that are named, then a branch at the second one: no other commit, no work."""
+    """Two revisions that are named, then a branch at the second one: no other commit, no work.
+
+    At last the cache holds other weights under the same commit: these are another encoder.
+    """
     folders = [tiny_encoder_folders["alpha"], tmp_path / "alpha"]
     shutil.copytree(*folders)
     other_weights(folders[1])
@@ -165,10 +172,11 @@ def test_another_commit_on_the_hub(
     given = {"folders": [str(folder) for folder in folders], "options": options, "run": str(run)}
     commits, trained = hub_server.run(tmp_path, TRAIN, **given)
     assert commits[0] != commits[1]
-    for (record, _), place in zip(trained, (0, 0, 1, 1), strict=True):
+    for (record, _), place in zip(trained, (0, 0, 1, 1, 1), strict=True):
         assert record["source"] == "lab/alpha"
         assert record["revision"] == record["source_state"]["commit"] == commits[place]
+    for (record, _), place in zip(trained, (0, 0, 1, 1, 0), strict=True):
         weights = file_digest(folders[place] / "model.safetensors")
         assert record["source_state"]["files"]["model.safetensors"] == weights
     times = [time for _, time in trained]
-    assert times[0] == times[1] != times[2] == times[3]
+    assert times[0] == times[1] != times[2] == times[3] != times[4]

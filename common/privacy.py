@@ -12,8 +12,8 @@ from typing import Any
 
 from huggingface_hub import get_token
 
-from ..common.environment import SECRET, SECRET_KEY, secret_variables
-from ..common.errors import UserError
+from .environment import SECRET, SECRET_KEY, secret_variables
+from .errors import UserError
 
 LOCAL = "a local folder"
 _HUB_ID_OR_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -54,13 +54,13 @@ def public_values(value: Any, local: Collection[str] = (), kept: Collection[str]
     Args:
         value: what `json` reads.
         local: sources that were local folders, as the run wrote them.
-        kept: strings to leave alone, such as the labels.
+        kept: strings and keys to leave alone, such as the labels.
     """
     if isinstance(value, Mapping):
         return {
             str(key): _of_key(str(key), entry, local, kept)
             for key, entry in value.items()
-            if not _is_private(str(key), entry)
+            if key in kept or not _is_private(str(key), entry)
         }
     if isinstance(value, list | tuple):
         return [public_values(entry, local, kept) for entry in value]
@@ -127,6 +127,8 @@ def refuse_secrets(folder: Path) -> None:
 
 def _of_key(key: str, value: Any, local: Collection[str], kept: Collection[str]) -> Any:
     """As `public_values`; a key such as `output_dir` always holds a path."""
+    if key in kept:
+        return public_values(value, local, kept)
     if isinstance(value, str) and value and _LOCAL_KEY.search(key) and "://" not in value:
         name = re.split(r"[/\\]", value.rstrip("/\\"))[-1]
         return name if _DATA_FILE.search(name) else LOCAL
@@ -152,8 +154,14 @@ def _is_path(text: str) -> bool:
 
 
 def _is_private(key: str, value: Any) -> bool:
-    private = SECRET_KEY.search(key) or _MACHINE_KEY.search(key)
-    return bool(private) and not isinstance(value, bool | int | float)
+    return bool(SECRET_KEY.search(key) or _MACHINE_KEY.search(key)) and _has_text(value)
+
+
+def _has_text(value: Any) -> bool:
+    """Whether a value is a text or holds one; scores of a label `user` are none."""
+    if isinstance(value, Mapping | list | tuple):
+        return any(map(_has_text, value.values() if isinstance(value, Mapping) else value))
+    return isinstance(value, str)
 
 
 def _names_of_this_machine() -> list[str]:

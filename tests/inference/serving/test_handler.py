@@ -17,9 +17,9 @@ from huggingface_hub.errors import HfHubHTTPError
 from tiny_models import LABELS, NASTY_TEXTS
 
 from stacked_emotion.hub_card import RunRecord
-from stacked_emotion.hub_card.handler import EndpointHandler
 from stacked_emotion.hub_card.repository import gather
 from stacked_emotion.inference import Limits, StackedEmotionPredictor, explain
+from stacked_emotion.inference.serving.handler import EndpointHandler
 
 TEXTS = ["فرحان جدا 😍", "لا أعرف ماذا أفعل", "a b c", ""]
 
@@ -187,7 +187,7 @@ def test_one_failing_request_spoils_no_other(
 
 @pytest.fixture(scope="module")
 def address(repository: Path) -> Iterator[str]:
-    script = Path(__file__).parents[1] / "support" / "endpoint_server.py"
+    script = Path(__file__).parents[2] / "support" / "endpoint_server.py"
     with subprocess.Popen(
         [sys.executable, str(script), str(repository)], stdout=subprocess.PIPE, text=True
     ) as process:

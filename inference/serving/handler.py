@@ -1,4 +1,4 @@
-"""Handler for Hugging Face Inference Endpoints. It needs torch and transformers only.
+"""Answers requests: as a Hugging Face Inference Endpoint, and for `stacked-emotion serve`.
 
 A request is `{"inputs": "…" | ["…", …], "parameters": {…}}`. All parameters are optional:
 
@@ -7,21 +7,25 @@ A request is `{"inputs": "…" | ["…", …], "parameters": {…}}`. All parame
   labels by default.
 * `explain`: true to add the words of the text to each label. A word has the label's score minus the
   score without the word, and the trust in each encoder there.
-* `function_to_apply`: `"sigmoid"`, the only function that fits several labels per text.
+* `function_to_apply`: `"sigmoid"`, the only function that fits several labels per text, or `"none"`
+  for the logits.
 
 The answer has one list per text, of `{"label": …, "score": …}`, as a text-classification pipeline
 gives for a list of texts. A bad request, or one beyond `EndpointHandler.limits`, raises
 `ValueError`; the endpoint answers it with status 400 and the message.
 
-An endpoint does not have the package, so words are left out here as `inference.explanations` does,
-and `limits.py` lies beside this file.
+A published repository holds a copy of this file, which needs torch and transformers only. So words
+are left out here as `inference.explanations` does, and `limits.py` lies beside the copy.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from concurrent.futures import Future
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,14 +33,15 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 try:
-    from ..inference.limits import Limits
+    from ..limits import Limits
 except ImportError:  # published: the repository's folder is on the path
     from limits import Limits  # type: ignore[import-not-found, no-redef]
 
 BATCH_TEXTS = 64
-"""Texts per batch."""
-WAIT_S = 0.005
-"""How long a request waits for others to share its batch."""
+"""Texts of a round, and of a batch."""
+ROUND_CHARACTERS = 16_384
+"""Characters of a round, of which each text counts at most `TEXT_CHARACTERS`."""
+TEXT_CHARACTERS = 512
 _PARAMETERS = ("top_k", "threshold", "explain", "function_to_apply")
 
 
@@ -47,17 +52,45 @@ class Options:
     top_k: int | None = None
     threshold: float | str | None = None
     explain: bool = False
+    raw: bool = False
 
 
-@dataclass
-class _Job:
+@dataclass(eq=False)
+class Request:
+    """A checked request and what is known of its answer.
+
+    Attributes:
+        texts: the texts.
+        options: what to list of each text.
+        rows: what the model says of the texts computed so far, by their places.
+        taken: how many of the texts are computed or being computed.
+        answer: the rows, once all are there. Cancel it to leave out what is not computed yet.
+    """
+
     texts: list[str]
-    explain: bool
+    options: Options
+    rows: dict[int, dict[str, Any]] = field(default_factory=dict)
+    taken: int = 0
     answer: Future[list[dict[str, Any]]] = field(default_factory=Future)
+
+    def put(self, place: int, row: dict[str, Any]) -> None:
+        """Store what the model says of a text; the last one completes the answer."""
+        self.rows[place] = row
+        if len(self.rows) == len(self.texts):
+            with suppress(InvalidStateError):  # cancelled
+                self.answer.set_result([self.rows[place] for place in range(len(self.texts))])
+
+    def fail(self, error: Exception) -> None:
+        """Give up, with this error as the answer."""
+        with suppress(InvalidStateError):
+            self.answer.set_exception(error)
 
 
 class EndpointHandler:
     """Answers requests; concurrent ones share batches.
+
+    One thread computes. Whenever it is free, it takes a round of the texts that wait: in turns one
+    text of each request, so a request of many texts does not hold up the others.
 
     Args:
         path: the folder of the repository.
@@ -77,8 +110,11 @@ class EndpointHandler:
         )
         self.model.to(device).eval()
         config = self.model.config
-        self.labels = [config.id2label[index] for index in range(config.num_labels)]
-        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._start([config.id2label[index] for index in range(config.num_labels)])
+
+    def _start(self, labels: list[str]) -> None:
+        self.labels = labels
+        self._arrived: queue.SimpleQueue[Request] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="batches", daemon=True).start()
 
     def __call__(self, data: dict[str, Any]) -> list[list[dict[str, Any]]]:
@@ -93,18 +129,32 @@ class EndpointHandler:
         Raises:
             ValueError: the request is malformed; the message says what it must be.
         """
-        texts = _texts(data)
-        options = _options(data.get("parameters"))
-        self.limits.check(texts)
-        if options.explain:
-            self.limits.check_explained(
-                sum(len(self.tokenizer.word_offsets(text)) for text in texts)
-            )
-        job = _Job(texts, options.explain)
-        self._jobs.put(job)
-        return [self._listed(row, options) for row in job.answer.result()]
+        request = self.read(data)
+        return self.listed(self.submit(request).result(), request.options)
 
-    def _listed(self, row: dict[str, Any], options: Options) -> list[dict[str, Any]]:
+    def read(self, data: Any) -> Request:
+        """The checked request in a decoded body.
+
+        Raises:
+            ValueError: the request is malformed or beyond the limits; the message says how.
+        """
+        request = Request(_texts(data), _options(data.get("parameters")))
+        self.limits.check(request.texts)
+        if request.options.explain:
+            words = sum(len(self.tokenizer.word_offsets(text)) for text in request.texts)
+            self.limits.check_explained(words)
+        return request
+
+    def submit(self, request: Request) -> Future[list[dict[str, Any]]]:
+        """Compute a request; its `answer`, for `listed`."""
+        self._arrived.put(request)
+        return request.answer
+
+    def listed(self, rows: Iterable[dict[str, Any]], options: Options) -> list[list[Any]]:
+        """What the answer to a request lists, for each text."""
+        return [self._labels_of(row, options) for row in rows]
+
+    def _labels_of(self, row: dict[str, Any], options: Options) -> list[dict[str, Any]]:
         scores, chosen = row["scores"], range(len(self.labels))
         if options.threshold == "stored":
             listed = [index for index in chosen if row["given"][index]]
@@ -112,10 +162,11 @@ class EndpointHandler:
             listed = [index for index in chosen if scores[index] >= float(options.threshold)]
         else:
             listed = list(chosen)
-        listed.sort(key=lambda index: -scores[index])
+        shown = row["logits"] if options.raw else scores
+        listed.sort(key=lambda index: -row["logits"][index])
         answers = []
         for index in listed[: options.top_k]:
-            answer = {"label": self.labels[index], "score": scores[index]}
+            answer = {"label": self.labels[index], "score": shown[index]}
             if options.explain:
                 answer["words"] = [
                     {**word, "contribution": contributions[index]}
@@ -125,33 +176,43 @@ class EndpointHandler:
         return answers
 
     def _work(self) -> None:
-        """Take the jobs that have arrived, run them in batches, give each its answers."""
+        """Compute round after round of the requests that have arrived."""
+        waiting: deque[Request] = deque()
         while True:
-            jobs = [self._jobs.get()]
-            try:
-                while sum(len(job.texts) for job in jobs) < BATCH_TEXTS:
-                    jobs.append(self._jobs.get(timeout=WAIT_S))
-            except queue.Empty:
-                pass
+            if not waiting:
+                waiting.append(self._arrived.get())
+            with suppress(queue.Empty):
+                while True:
+                    waiting.append(self._arrived.get_nowait())
+            taken = _round(waiting)
             for explain in (False, True):
-                self._answer([job for job in jobs if job.explain == explain], explain)
+                part = [one for one in taken if one[0].options.explain == explain]
+                if part:
+                    self._answer(part, explain)
 
-    def _answer(self, jobs: list[_Job], explain: bool) -> None:
-        if not jobs:
-            return
+    def _answer(self, taken: list[tuple[Request, int]], explain: bool) -> None:
+        """Give the requests the rows of these of their texts."""
         try:
-            rows = self._run([text for job in jobs for text in job.texts], explain)
+            texts = [request.texts[place] for request, place in taken]
+            for places, rows in self._rows(texts, explain):
+                for (request, place), row in zip((taken[i] for i in places), rows, strict=True):
+                    request.put(place, row)
         except Exception as error:  # the worker must survive any batch
-            if len(jobs) == 1:
-                jobs[0].answer.set_exception(error)
+            failed: dict[Request, list[tuple[Request, int]]] = {}
+            for request, place in taken:
+                if place not in request.rows:
+                    failed.setdefault(request, []).append((request, place))
+            if len(failed) == 1:
+                next(iter(failed)).fail(error)
                 return
-            for job in jobs:  # one request must not spoil the others in its batch
-                self._answer([job], explain)
-            return
-        start = 0
-        for job in jobs:
-            job.answer.set_result(rows[start : start + len(job.texts)])
-            start += len(job.texts)
+            for part in failed.values():  # one request must not spoil the others in its batch
+                self._answer(part, explain)
+
+    def _rows(
+        self, texts: list[str], explain: bool
+    ) -> Iterator[tuple[Iterable[int], list[dict[str, Any]]]]:
+        """The rows of texts, batch by batch as they are computed, and their places."""
+        yield range(len(texts)), self._run(texts, explain)
 
     def _run(self, texts: list[str], explain: bool) -> list[dict[str, Any]]:
         """Scores, decisions and, if asked for, words of texts, in their order."""
@@ -173,10 +234,12 @@ class EndpointHandler:
             output = self.model(**inputs, output_gates=explain)
         has_words = inputs["word_index"].amax((1, 2)) > 0
         given = self.model.decide(output.logits, has_words).tolist()
-        scores = torch.sigmoid(output.logits.float()).tolist()
+        logits = output.logits.float()
         rows = [
-            {"scores": score, "given": chosen, "words": []}
-            for score, chosen in zip(scores, given, strict=True)
+            {"logits": row, "scores": score, "given": chosen, "words": []}
+            for row, score, chosen in zip(
+                logits.tolist(), torch.sigmoid(logits).tolist(), given, strict=True
+            )
         ]
         if explain:
             for row, text, words, gates in zip(rows, texts, spans, output.gates, strict=True):
@@ -204,6 +267,27 @@ class EndpointHandler:
             left = occluded[place]["scores"]
             found.append((word, [a - b for a, b in zip(scores, left, strict=True)]))
         return found
+
+
+def _round(waiting: deque[Request]) -> list[tuple[Request, int]]:
+    """Take texts until a round is full: in turns one of each request.
+
+    Returns:
+        The requests and the places of their texts. `waiting` keeps the requests that have more,
+        those that were served last at its end.
+    """
+    taken: list[tuple[Request, int]] = []
+    room = ROUND_CHARACTERS
+    while waiting and room > 0 and len(taken) < BATCH_TEXTS:
+        request = waiting.popleft()
+        if request.answer.done():  # failed or cancelled
+            continue
+        taken.append((request, request.taken))
+        room -= min(len(request.texts[request.taken]), TEXT_CHARACTERS)
+        request.taken += 1
+        if request.taken < len(request.texts):
+            waiting.append(request)
+    return taken
 
 
 def _without(text: str, start: int, end: int) -> str:
@@ -246,9 +330,12 @@ def _options(parameters: Any) -> Options:
         raise ValueError(f'"threshold" is {_short(threshold)}; it must be in 0..1, or "stored".')
     if not (explain is None or isinstance(explain, bool)):
         raise ValueError(f'"explain" is {_short(explain)}; it must be true or false.')
-    if function not in (None, "sigmoid"):
-        raise ValueError(f'"function_to_apply" is {_short(function)}; only "sigmoid" fits.')
-    return Options(top_k, threshold, bool(explain))
+    if function not in (None, "sigmoid", "none"):
+        raise ValueError(
+            f'"function_to_apply" is {_short(function)}; several labels per text need "sigmoid", '
+            'or "none" for the logits.'
+        )
+    return Options(top_k, threshold, bool(explain), raw=function == "none")
 
 
 def _short(value: Any) -> str:
