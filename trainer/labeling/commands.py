@@ -11,12 +11,15 @@ from typing import Any
 from ...common.command_line import Commands, Parser, add_settings, settings_given
 from ...data.arguments import DATASET_OPTIONS, FILE_OPTIONS, DataArguments
 
+_RUN = "the folder of a finished training"
 _SAFE = "CSV and TSV: put an apostrophe before cells that a spreadsheet would run as formulas"
 _TRAIN_FILE = "where the training file of the run is now; default: where its recipe says"
 
 
 def _add_review(review: Parser) -> None:
-    review.add_argument("folder", type=Path, metavar="RUN", help="the --output_dir of a training")
+    review.add_argument(
+        "folder", type=Path, metavar="RUN", help="the folder of a finished training"
+    )
     review.add_argument("--train_file", help=_TRAIN_FILE)
     review.add_argument(
         "--output", type=Path,
@@ -30,7 +33,9 @@ def _add_review(review: Parser) -> None:
 
 
 def _add_suggest(suggest: Parser) -> None:
-    suggest.add_argument("folder", type=Path, metavar="RUN", help="the --output_dir of a training")
+    suggest.add_argument(
+        "folder", type=Path, metavar="RUN", help="the folder of a finished training"
+    )
     suggest.add_argument(
         "input", metavar="FILE",
         help="unlabeled texts: a table, the folder of a data set, or its ID on the Hub",
