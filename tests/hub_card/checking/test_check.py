@@ -19,6 +19,7 @@ from stacked_emotion.cli import main
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.data.labeled_texts import DataArguments, load_labeled_texts
 from stacked_emotion.hub_card import CheckReport, check_model, publish
+from stacked_emotion.hub_card.checking.figures import Recorded
 from stacked_emotion.inference import export_onnx
 
 RUN = ("loads without the package", "batch and order", "padding", "save and load", "pipeline",

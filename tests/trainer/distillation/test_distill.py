@@ -32,7 +32,7 @@ from stacked_emotion.trainer.distillation.command import main, run_distillation
 from stacked_emotion.trainer.distillation.run import DistillationContext
 from stacked_emotion.trainer.distillation.teacher import Teacher, logits_of
 from stacked_emotion.trainer.distillation.training import student_logits
-from stacked_emotion.trainer.results import recipe_of
+from stacked_emotion.trainer.running.provenance import settings_of
 
 SAMPLE = ROOT / "recipes" / "sample"
 
@@ -336,7 +336,7 @@ def test_it_opens_and_runs_again_from_its_recipe(distilled: Path) -> None:
     table = run.results.to_pandas()
     assert ("validation", "student") in table.index
     assert type(run.model).__name__ == "BertForSequenceClassification"
-    recipe = recipe_of(distilled, run.results.values)
+    recipe = settings_of(distilled, run.results.values)
     assert {k: v for k, v in recipe.items() if k not in DESCRIBED} == run.recipe
     text = (distilled / "results.json").read_text(encoding="utf-8")
     assert str(distilled.parent) not in text

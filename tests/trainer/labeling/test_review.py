@@ -110,7 +110,7 @@ def test_other_data_are_refused(run_copy: Path, tmp_path: Path) -> None:
     first = json.dumps(LINES[0] | {"labels": ["joy"]}, ensure_ascii=False)
     rest = moved.read_text("utf-8").split("\n", 1)[1]
     moved.write_text(f"{first}\n{rest}", encoding="utf-8")
-    with pytest.raises(UserError, match="trained on other texts.*have changed since: train again"):
+    with pytest.raises(UserError, match=r"trained on other texts.*have changed since: train again"):
         review_run(run_copy, moved)
 
 
