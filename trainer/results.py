@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from huggingface_hub import try_to_load_from_cache
-from transformers import AutoModel
 
-from ..common.errors import UserError, counted
-from ..common.files import file_digest, fingerprint, replace_file
+from ..common.errors import counted
+from ..common.files import replace_file
 from ..common.inert_text import in_markdown
 from ..common.numerics import sigmoid
-from ..common.privacy import is_hub_id, public_values
-from ..common.settings import read_yaml
 from ..common.tables import markdown_table
-from ..folders_stacked_emotion import WEIGHTS, WEIGHTS_INDEX
-from ..inference.model_files import CONFIG, ModelError, hub_file
 from .choosing.calibration import cross_calibrated
 from .choosing.decision_rules import Decision
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
@@ -32,11 +25,6 @@ from .metrics.titles import TITLES
 if TYPE_CHECKING:
     from ..data.labeled_texts import DataSplits, LabeledTexts
 
-_SOURCE_FILES = (
-    "*.safetensors", "*.json", "*.txt", "*.model", "*.codes", "*.vocab", "*.tiktoken",
-    "tokenizers/*/*.json",
-)  # fmt: skip
-_KEYED = re.compile(r"config\.json|(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)")
 MAIN_METRICS = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "rare_ap", "hamming_loss")
 MORE_METRICS = ("micro_precision", "micro_recall", "macro_precision", "macro_recall")
 
@@ -169,7 +157,6 @@ def calibration_record(
         after = {OUT_OF_FOLD: cross_calibrated(held_out, labels, not shared)} | after
         truth |= {OUT_OF_FOLD: labels}
     return fitted.to_dict() | {
-        "shared": shared,
         "before": {name: reliability(truth[name], sigmoid(z)) for name, z in splits.items()},
         "after": {name: reliability(truth[name], sigmoid(z)) for name, z in after.items()},
     }
@@ -253,108 +240,6 @@ def split_record(texts: LabeledTexts) -> dict[str, Any]:
         "inventory": None if texts.inventory is None else texts.inventory.to_dict(),
         "prevalence": dict(zip(texts.label_names, shares, strict=True)),
     }
-
-
-def source_state(source: str, revision: str | None = None) -> dict[str, Any]:
-    """Which state of an encoder's source is there now.
-
-    Args:
-        source: a folder or a Hub ID.
-        revision: branch, tag or commit of a Hub ID.
-
-    Returns:
-        `commit`, that of the Hub, which its local cache knows too; or `files`, the SHA-256 of
-        weights, configuration and tokenizer files in a folder. The value is null or empty where
-        nothing is known.
-    """
-    if Path(source).is_dir():
-        return {"files": _digests(Path(source))}
-    try:
-        config = hub_file(source, CONFIG, revision)
-    except ModelError:
-        return {"commit": None}  # the loading of the encoder says what is wrong
-    return {"commit": Path(config).parent.name}
-
-
-def used_state(source: str, state: dict[str, Any]) -> dict[str, Any]:
-    """A source's state after it was loaded: with the files that the Hub's cache holds by now.
-
-    Args:
-        source: a folder or a Hub ID.
-        state: what `source_state` returned before the loading.
-    """
-    if not state.get("commit"):
-        return state
-    config = try_to_load_from_cache(source, "config.json", revision=state["commit"])
-    return state | {"files": _digests(Path(config).parent)} if isinstance(config, str) else state
-
-
-def keyed_state(source: str, state: dict[str, Any]) -> dict[str, Any]:
-    """A source's state for keys: with digests of weights and configuration, of the Hub too.
-
-    What else the Hub's cache holds may differ between two runs of the same.
-
-    Args:
-        source: a folder or a Hub ID.
-        state: what `source_state` returned.
-    """
-    if not state.get("commit"):
-        return state
-    for fetched in (False, True):
-        if fetched:  # into the cache, where the training finds it again
-            AutoModel.from_pretrained(source, revision=state["commit"])
-        used = used_state(source, state).get("files") or {}
-        files = {name: digest for name, digest in used.items() if _KEYED.fullmatch(name)}
-        if len(files) > 1:
-            break
-    return state | {"files": files}
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of weights, configuration and tokenizer files by relative path."""
-    patterns = list(_SOURCE_FILES)
-    whole = any((folder / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX))
-    if not whole or (folder / "adapter_config.json").is_file():
-        patterns.append("*.bin")  # else transformers does not read them
-    files = sorted(path for pattern in patterns for path in folder.glob(pattern))
-    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
-
-
-def public_results(results: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of `results.json`: without local paths, names of this machine, and secrets.
-
-    The settings with their paths are in `recipe.yaml` alone; see `recipe_of`.
-
-    Args:
-        results: all figures, with the settings as `recipe`.
-    """
-    recipe, encoders = results["recipe"], results["encoders"]
-    sources = [(entry["source"], entry.get("source_state")) for entry in encoders.values()]
-    teacher = results.get("teacher") or {}
-    sources += [(teacher.get("source"), teacher.get("source_state"))]
-    sources += [(recipe.get("dataset_name"), None)]
-    local = [source for source, state in sources if source and not is_hub_id(source, state)]
-    kept = {*results["labels"], *encoders, *results["systems"]}
-    return public_values(results, local, kept) | {"recipe_digest": _recipe_digest(recipe)}
-
-
-def recipe_of(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run, with their paths where its `recipe.yaml` is still the same.
-
-    Args:
-        folder: of the run.
-        results: the content of its `results.json`.
-    """
-    public, file = dict(results.get("recipe") or {}), folder / "recipe.yaml"
-    with suppress(UserError):
-        found = read_yaml(file) if file.is_file() else {}
-        if _recipe_digest(public | found) == results.get("recipe_digest"):
-            return public | found
-    return public
-
-
-def _recipe_digest(recipe: Mapping[str, Any]) -> str:
-    return fingerprint({key: value for key, value in recipe.items() if key != "output_dir"})
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -122,7 +122,8 @@ def run_recipe(recipe: TrainingRecipe) -> None:
     results = run_training(recipe)
     if PartialState().is_main_process and "systems" in results:
         print(to_markdown(results))
-        print(f"The finished model is in {results['recipe']['output_dir']}/model.")
+        folder = recipe.stages.output_dir
+        print(f"The finished model is in {folder}/model: give this folder to transformers.")
 
 
 main = partial(command_main, "train")

@@ -16,16 +16,8 @@ from ...inference.model_files import WRITTEN
 from ..choosing.decision_rules import DECISIONS, Decision, choose_decision
 from ..losses.distillation import DistillationLoss
 from ..metrics.titles import TITLES
-from ..results import (
-    System,
-    data_record,
-    leak_note,
-    public_results,
-    save_arrays,
-    score_systems,
-    source_state,
-    to_markdown,
-)
+from ..results import System, data_record, leak_note, save_arrays, score_systems, to_markdown
+from ..running.provenance import public_results, source_state
 from .run import ALONE, STUDENT, DistillationContext
 from .student import save_student
 from .teacher_scores import OUT_OF_FOLD

@@ -23,7 +23,7 @@ from ...data.arguments import DataArguments
 from ...data.labeled_texts import LabeledTexts, load_labeled_texts
 from ..choosing.decision_rules import Decision
 from ..distillation.teacher import read_run
-from ..results import recipe_of
+from ..running.provenance import settings_of
 from .near_duplicates import conflicting_pairs
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def training_texts(folder: Path, train_file: str | Path | None = None) -> Labele
             f"{folder} holds no finished run: results.json is missing. Give the folder of a "
             "finished training."
         )
-    recipe = recipe_of(folder, read_json(folder / "results.json"))
+    recipe = settings_of(folder, read_json(folder / "results.json"))
     options = {name: recipe[name] for name in hints_of(DataArguments) if name in recipe}
     if train_file is not None:
         options["train_file"] = str(train_file)

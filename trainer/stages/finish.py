@@ -24,11 +24,11 @@ from ..results import (
     System,
     calibration_record,
     data_record,
-    public_results,
     save_arrays,
     score_systems,
     to_markdown,
 )
+from ..running.provenance import public_results
 from ..running.tracking import text_gates
 from .cached_training import build_stack, load_top, top_state
 from .context import RunContext
