@@ -324,6 +324,12 @@ class RunRecord:
             seeds = seeds.get("layers_on_top")
         return list(seeds or self.setting("head_seeds") or [0])
 
+    @property
+    def encoder_seeds(self) -> list[int]:
+        """The seeds of whole trainings, encoders and folds too; the first one's are published."""
+        seeds = self.results.get("seeds")
+        return list(seeds.get("folds_and_encoders") or ()) if isinstance(seeds, Mapping) else []
+
     def score(self, system: str, split: str, metric: str) -> Score | None:
         """One metric of one system, or None where it was not computed."""
         entry = self.systems.get(system, {}).get(split, {}).get(metric)

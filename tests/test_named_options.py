@@ -22,10 +22,11 @@ COMMANDS = {
     "trainer/distillation": ("distill",),
     "trainer/ablation": ("ablate",),
     "trainer/tuning": ("tune",),
+    "trainer/labeling": ("suggest",),
     "trainer/stages": ("train",),
     "trainer": ("train",),
 }
-# of other commands
+# Of other commands:
 OWN = frozenset({"distillation", "ablation", "tuning", "labeling", "commands.py"})
 NONE: frozenset[str] = frozenset()
 ELSEWHERE = {

@@ -17,9 +17,9 @@ from transformers import pipeline
 
 from stacked_emotion import StackedEmotionForSequenceClassification
 from stacked_emotion.common.numerics import sigmoid
-from stacked_emotion.hub_card.handler import EndpointHandler
 from stacked_emotion.hub_card.space.interface import DemoApp
 from stacked_emotion.inference import StackedEmotionPredictor, explain
+from stacked_emotion.inference.serving.handler import EndpointHandler
 from stacked_emotion.trainer.distillation.teacher import logits_of
 
 TEXTS = ["فرحان جدا 😍", "لا أعرف ماذا أفعل، خائف", "a b c"]
