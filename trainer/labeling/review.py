@@ -114,7 +114,7 @@ def review_run(folder: str | Path, train_file: str | Path | None = None) -> Revi
         raise UserError(f"There is nothing to review: {problem}.{advice}")
     record = read_json(folder / "results.json")["decisions"][_SYSTEMS[run.stage]]
     decision, logits = Decision.from_dict(record), run.out_of_fold_logits()
-    return review_labels(texts, sigmoid(logits), decision.decide(logits))
+    return review_labels(texts, sigmoid(decision.calibrated(logits)), decision.decide(logits))
 
 
 def review_labels(texts: LabeledTexts, probabilities: np.ndarray, decided: np.ndarray) -> Review:

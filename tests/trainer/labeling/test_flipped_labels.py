@@ -48,5 +48,5 @@ def test_flipped_labels_are_listed_first(tmp_path: Path) -> None:
         f"{len(named)} labels named there, {np.mean(named):.1%} are flipped (chance "
         f"{flipped.mean():.2%})."
     )
-    assert np.mean(hits) >= 5 * SHARE
-    assert np.mean(named) >= 5 * flipped.mean()
+    assert np.mean(hits) >= 3 * SHARE
+    assert np.mean(named) >= 3 * flipped.mean()
