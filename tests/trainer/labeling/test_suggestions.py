@@ -55,7 +55,10 @@ def test_the_chosen_texts_are_spread() -> None:
 
 def test_suggest(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     found = run.suggest([*UNLABELED, f" {UNLABELED[0]} ", LABELED[3], " "], number=10)
-    assert "1 have no text, 1 are among the training texts, 1 repeat an earlier text" in caplog.text
+    assert (
+        "1 have no readable text, 1 are among the training texts, 1 repeat an earlier text"
+        in caplog.text
+    )
     assert found["rank"].tolist() == list(range(1, 11))
     assert found["score"].is_monotonic_decreasing
     assert found["text"].tolist() == [UNLABELED[row] for row in found["row"]]
@@ -103,3 +106,14 @@ def test_command(
     if suffix == ".csv":
         expected[2] = "'" + texts[0]
     assert dict(zip(found["row"], found["text"], strict=True)) == expected
+
+
+def test_rows_that_cannot_be_read_are_counted(
+    finished_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, output = tmp_path / "unlabeled.jsonl", tmp_path / "next.jsonl"
+    lines = [json.dumps({"text": text}) for text in UNLABELED[:2]]
+    file.write_text("\n".join([lines[0], "{broken", lines[1]]), encoding="utf-8")
+    assert main(["suggest", str(finished_run), str(file), "--output", str(output)]) == 0
+    assert "1 have no readable text" in caplog.text
+    assert sorted(pandas.read_json(output, lines=True)["row"]) == [1, 3]
