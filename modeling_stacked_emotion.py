@@ -193,22 +193,15 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             word_embeddings (B, W, H), word_mask (B, W), encoder_logits (B, E, L), and the hidden
             states and attentions asked for.
         """
-        input_ids, attention_mask, word_index = self._checked(input_ids, attention_mask, word_index)
+        inputs = self._checked(input_ids, attention_mask, word_index)
+        _, attention_mask, word_index = inputs
         whole = bool(output_hidden_states or output_attentions)
         lengths, words = self._lengths(attention_mask, word_index, whole)
+        asked = (output_hidden_states, output_attentions)
         parts, logits, all_states, all_attentions = zip(
-            *(
-                self._run_encoder(
-                    name, *(values[:, :length, index] for values in
-                            (input_ids, attention_mask, word_index)),
-                    words, output_hidden_states, output_attentions,
-                )
-                for index, (name, length) in enumerate(
-                    zip(self.config.encoder_names, lengths, strict=True)
-                )
-            ),
+            *(self._run_encoder(i, inputs, size, words, *asked) for i, size in enumerate(lengths)),
             strict=True,
-        )  # fmt: skip
+        )
         places = torch.arange(words, device=word_index.device)
         word_mask = (places < word_index.amax((1, 2)).unsqueeze(-1)).to(attention_mask.dtype)
         return (
@@ -235,8 +228,7 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
         """
         inputs = self._checked(input_ids, attention_mask, word_index)
         lengths, words = self._lengths(*inputs[1:], False)
-        column = (values[:, : lengths[index], index] for values in inputs)
-        return self._run_encoder(self.config.encoder_names[index], *column, words, None, None)[:2]
+        return self._run_encoder(index, inputs, lengths[index], words)[:2]
 
     def _checked(
         self, input_ids: Tensor | None, attention_mask: Tensor | None, word_index: Tensor | None
@@ -246,10 +238,12 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
         return ids.long(), (mask != 0).long(), index.long()
 
     def _run_encoder(
-        self, name: str, ids: Tensor, mask: Tensor, word_index: Tensor, words: int,
-        output_hidden_states: Any, output_attentions: Any,
+        self, index: int, inputs: tuple[Tensor, ...], length: int, words: int,
+        output_hidden_states: Any = None, output_attentions: Any = None,
     ) -> tuple[Tensor, Tensor, Any, Any]:  # fmt: skip
-        """(B, S) ids, mask and word index to word vectors, logits, and the layers asked for."""
+        """One encoder's word vectors and logits, and the layers asked for."""
+        name = self.config.encoder_names[index]
+        ids, mask, word_index = (values[:, :length, index] for values in inputs)
         encoder = getattr(self, f"encoder_{name}")
         pad = encoder.config.pad_token_id
         ids = ids.masked_fill(mask == 0, 0 if pad is None else pad)

@@ -285,9 +285,11 @@ class ModelFiles:
         if names is None:
             raise UserError(
                 f"dtype={dtype!r} was not exported to {self.location}/onnx; there are "
-                f"{[kind for kind in sorted(report['files']) if ' ' not in kind]}. Run stacked-emotion export with --quantize int8."
+                f"{[kind for kind in sorted(report['files']) if ' ' not in kind]}. Run "
+                f"stacked-emotion export with --quantize int8."
             )
-        return [self.exported_file(report, name) for name in sorted(names, key=len)][0]  # its graph
+        paths = [self.exported_file(report, name) for name in sorted(names, key=len)]
+        return paths[0]  # the graph; its data follow
 
     def exported_file(self, report: Mapping[str, Any], name: str) -> str:
         """The path of a file that an export wrote.

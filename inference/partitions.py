@@ -144,8 +144,10 @@ class PartitionPredictor:
         labels = np.fromiter(answers.labels, object, len(values))
         problems = np.fromiter(answers.problems, object, len(values))
         scores = {name: answers.scores[:, index] for index, name in enumerate(columns.scores)}
-        runs = {columns.encoders: list(answers.encoders)} if columns.encoders else {}
-        return {columns.labels: labels, **scores, **runs, self._problem: problems}
+        found = {columns.labels: labels, **scores, self._problem: problems}
+        if columns.encoders:
+            found[columns.encoders] = np.fromiter(answers.encoders, object, len(values))
+        return found
 
 
 @lru_cache(maxsize=1)

@@ -98,12 +98,13 @@ class TextScores:
         ]
 
     def __iter__(self) -> Iterator[Prediction]:
-        for labels, scores, truncated, has_words, encoders in zip(
+        encoders: Sequence[list[str] | None] = self.encoders or [None] * len(self.logits)
+        for labels, scores, truncated, has_words, runs in zip(
             self.labels, self.probabilities.tolist(), self.truncated.tolist(),
-            self.has_words.tolist(), self.encoders or [None] * len(self.logits), strict=True,
+            self.has_words.tolist(), encoders, strict=True,
         ):  # fmt: skip
             by_name = dict(zip(self.decision.labels, scores, strict=True))
-            yield Prediction(labels, by_name, truncated, has_words, encoders)
+            yield Prediction(labels, by_name, truncated, has_words, runs)
 
 
 class Predictions(list[Prediction]):

@@ -73,7 +73,6 @@ class TorchRunner:
         }
         return self(inputs)
 
-
     def _tensors(self, batch: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
         return {
             name: torch.from_numpy(np.ascontiguousarray(values)).to(self.model.device)
@@ -177,9 +176,7 @@ class StackedEmotionPredictor(TextPredictor):
         if backend == "torch":
             model = load_model(files, name)
             with files.reading(TOKENIZER):  # it may be that of another model
-                self = cls(
-                    model, tokenizer, where, long_texts, pooling, files.location, adaptive
-                )
+                self = cls(model, tokenizer, where, long_texts, pooling, files.location, adaptive)
             return self.verified(files)
         self = cls.__new__(cls)
         self._files, self._model = files, None

@@ -153,4 +153,3 @@ def _floats(name: str) -> Any:
 
     shape = ["batch", "words", None] if name.startswith("words") else ["batch", None]
     return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-

@@ -124,6 +124,8 @@ class AdaptiveStack:
                 left = left[~enough]
                 cut = batches_by_length(batch.lengths[left], tokens, longest_first=True)
                 batches = [left[rows] for rows in cut]
+            if not len(left):
+                return
         for rows in batches:
             logits[rows] = self._top(batch.rows(rows), [known[row] for row in rows.tolist()])
 

@@ -107,9 +107,13 @@ class OnnxEmotionPredictor(TextPredictor):
             dtype = "int8" if exact_enough(report, "onnx int8") else "float32"
         path = files.graph(report, dtype)
         with files.reading(f"onnx/{os.path.basename(path)}"):
-            runner: Runner = OnnxRunner(path, dtype, threads, workers) if not adaptive else (
-                GraphStages(
-                    files, report, dtype, lambda path: OnnxRunner(path, dtype, threads, workers)
+            runner: Runner = (
+                OnnxRunner(path, dtype, threads, workers)
+                if not adaptive
+                else (
+                    GraphStages(
+                        files, report, dtype, lambda path: OnnxRunner(path, dtype, threads, workers)
+                    )
                 )
             )
         encoder, decision = text_encoder(files), files.decision()

@@ -165,6 +165,7 @@ def test_windows_say_the_most_encoders_of_any(limited: Copy) -> None:
     )
 
 
+@pytest.mark.slow
 def test_graphs_take_the_same_paths(limited: Copy, sample_texts: list[str]) -> None:
     texts = [*dict.fromkeys(sample_texts)][:30] + [text for text in NASTY_TEXTS if len(text) < 200]
     folder = limited(0.0, 0.0)
@@ -231,7 +232,7 @@ def test_bulk_names_the_encoders_and_resumes(
 def test_a_model_without_limits_says_so(
     tiny_stack_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["predict", "نص", "--model", str(tiny_stack_folder), "--adaptive"]) == 1
+    assert main(["predict", "نص", "--model", str(tiny_stack_folder), "--adaptive"]) == 2
     message = capsys.readouterr().err
     assert message.count("has no limits for adaptive stacking") == 1
     with pytest.raises(UserError, match="has no limits"):
