@@ -30,7 +30,7 @@ test: $(INSTALLED)  ## the whole suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 golden: $(INSTALLED)  ## write tests/golden/ anew, after a change of config, results or card that is meant
-	UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_golden.py
+	UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_golden.py tests/test_misleading_run.py
 
 test-transformers: $(INSTALLED)  ## transformers' own common tests on our classes (fetches its source distribution)
 	$(BIN)/python -m pytest -q --rootdir $(UPSTREAM) -c $(UPSTREAM)/pytest.ini --confcutdir $(UPSTREAM) \

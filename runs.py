@@ -291,7 +291,7 @@ class Run:
         """
         from .trainer.labeling.review import review_run
 
-        return review_run(self.folder, train_file and str(train_file)).rows
+        return review_run(self.folder, train_file).rows
 
     def suggest(
         self,
@@ -322,7 +322,7 @@ class Run:
         from .trainer.labeling.suggestions import suggest
 
         found, index = texts_of(texts, text)
-        known = training_texts(self.folder, train_file and str(train_file)).texts
+        known = training_texts(self.folder, train_file).texts
         rows = zip(range(len(found)) if index is None else index, found, strict=True)
         return suggest(self.predictor, rows, known, number)
 

@@ -62,6 +62,7 @@ setup(
         "accelerate>=1.10",
         "safetensors>=0.8",
         "scikit-learn>=1.5",
+        "scipy>=1.13",
         "numpy>=2.0",
         "filelock>=4.2",
         "pyyaml>=6.0.1",

@@ -1,8 +1,8 @@
 """Whether the texts that `suggest` chooses teach a stack more than texts drawn at random.
 
-A stack is trained on some labeled tweets. Then as many again are added, chosen by `suggest` or drawn
-at random, and a new stack is trained on all of them. Every stack is scored on the same held-out
-tweets. The labels of the unlabeled tweets are known here, and are read only once a tweet is chosen.
+A stack is trained on some labeled tweets. Then as many again are added, chosen by `suggest` or
+drawn at random, and a new stack is trained on all of them. Every stack is scored on the same
+held-out tweets. The labels of all tweets are known here, and are used once a tweet is chosen.
 """
 
 from __future__ import annotations

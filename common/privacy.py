@@ -14,6 +14,7 @@ from huggingface_hub import get_token
 
 from .environment import SECRET, SECRET_KEY, secret_variables
 from .errors import UserError
+from .settings import by_path
 
 LOCAL = "a local folder"
 _HUB_ID_OR_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -122,6 +123,22 @@ def refuse_secrets(folder: Path) -> None:
             raise UserError(
                 f"{file.relative_to(folder)} would publish what looks like a secret ({kind}). "
                 "Remove it from the run's folder, revoke it, and publish again."
+            )
+
+
+def refuse_secret_settings(values: Mapping[str, Any]) -> None:
+    """Refuse settings with a token or a key: they are written to files that people share.
+
+    Raises:
+        UserError: with the path of the setting, never its value.
+    """
+    known = set(secret_variables().values())
+    for path, value in by_path(values).items():
+        texts = [str(entry) for entry in (value if isinstance(value, list) else [value])]
+        if any(SECRET.search(text) or text in known for text in texts):
+            raise UserError(
+                f"{path} holds a secret, and settings are written to recipe.yaml and results.json. "
+                "Leave it out: programs read their tokens from the environment."
             )
 
 

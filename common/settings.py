@@ -24,29 +24,12 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
-from .environment import SECRET, secret_variables
 from .errors import UserError, did_you_mean, shorten
 from .files import replace_text
 
 Section = TypeVar("Section")
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _WORDS = dict.fromkeys(_YES, True) | dict.fromkeys(_NO, False)
-
-
-def refuse_secrets(values: Mapping[str, Any]) -> None:
-    """Refuse settings with a token or a key: they are written to files that people share.
-
-    Raises:
-        UserError: with the path of the setting, never its value.
-    """
-    known = set(secret_variables().values())
-    for path, value in by_path(values).items():
-        texts = [str(entry) for entry in (value if isinstance(value, list) else [value])]
-        if any(SECRET.search(text) or text in known for text in texts):
-            raise UserError(
-                f"{path} holds a secret, and settings are written to recipe.yaml and results.json. "
-                "Leave it out: programs read their tokens from the environment."
-            )
 
 
 def option(default: Any, text: str, **more: Any) -> Any:

@@ -78,7 +78,7 @@ class LabeledTexts:
             ids=None if self.ids is None else [self.ids[index] for index in chosen],
             source=self.source,
             notes=list(self.notes),
-            row_numbers=[self.row_numbers[index] for index in chosen],
+            row_numbers=[self.row_numbers[index] for index in chosen.tolist()],
             unit=self.unit,
         )
         if self.inventory is not None:

@@ -17,14 +17,15 @@ from ..common.settings import by_path
 from ..inference.decisions import Decision
 from ..ngrams_stacked_emotion import HashedNgramsConfig
 from ..trainer.arguments import DESCRIBED
-from ..trainer.results import recipe_of
+from ..trainer.running.provenance import settings_of
 
 FORMAT = 1
 SPLITS = ("test", "validation")
 RESULTS = (
     "format", "kind", "recipe", "labels", "rare_labels", "splits", "data", "encoders", "loss",
-    "stages", "systems", "comparisons", "thresholds", "decisions", "environment", "seconds_by_part",
-    "seconds", "seeds", "teacher", "student_source", "lead_kept", "note",
+    "stages", "systems", "comparisons", "thresholds", "calibration", "decisions", "environment",
+    "seconds_by_part", "seconds", "seeds", "best_single", "left_at_start", "summary", "teacher",
+    "student_source", "lead_kept", "note",
 )  # fmt: skip
 """The parts of `results.json` that are published."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -84,7 +85,7 @@ class RunRecord:
                 f"{run / 'results.json'} has format {results.get('format')!r}, but this version "
                 f"reads {FORMAT}. Publish with the version that trained the model."
             )
-        results["recipe"] = recipe_of(run, results)
+        results["recipe"] = settings_of(run, results)
         predictions = {}
         for split in SPLITS:
             file = run / f"predictions_{split}.npz"
@@ -233,6 +234,16 @@ class RunRecord:
         return _source(self.results.get("teacher"))
 
     @property
+    def summary(self) -> list[str]:
+        """What a reader has to know of the figures, in sentences."""
+        return [str(self.public(text)) for text in self.results.get("summary") or ()]
+
+    @property
+    def left_at_start(self) -> list[str]:
+        """The stages whose training gained too little to be kept."""
+        return list(self.results.get("left_at_start") or ())
+
+    @property
     def note(self) -> str | None:
         """A remark on the figures, if the run left one."""
         return self.results.get("note")
@@ -312,6 +323,12 @@ class RunRecord:
         if isinstance(seeds, Mapping):
             seeds = seeds.get("layers_on_top")
         return list(seeds or self.setting("head_seeds") or [0])
+
+    @property
+    def encoder_seeds(self) -> list[int]:
+        """The seeds of whole trainings, encoders and folds too; the first one's are published."""
+        seeds = self.results.get("seeds")
+        return list(seeds.get("folds_and_encoders") or ()) if isinstance(seeds, Mapping) else []
 
     def score(self, system: str, split: str, metric: str) -> Score | None:
         """One metric of one system, or None where it was not computed."""

@@ -201,11 +201,13 @@ def test_yaml_blocks_are_parts_of_recipes(name: str) -> None:
 
 
 def test_the_recipe_in_the_docs_is_one() -> None:
-    text, related = blocks("docs/training.md", "yaml")
+    text, lexical, related = blocks("docs/training.md", "yaml")
     recipe = make_recipe(checked(TrainingRecipe, yaml.safe_load(text), "docs: "), None)
     assert recipe.encoders["marbert"].epochs == 7
     assert recipe.encoders["arabert"].epochs == 5
     assert recipe.head.training_arguments == {"lr_scheduler_type": "cosine"}
+    recipe = make_recipe(checked(TrainingRecipe, yaml.safe_load(lexical), "docs: "), None)
+    assert recipe.encoders["lexical"].ngrams == [2, 5]
     recipe = make_recipe(checked(TrainingRecipe, yaml.safe_load(related), "docs: "), None)
     assert [len(recipe.encoders[name].pretraining) for name in ("e5", "arabert")] == [1, 0]
 

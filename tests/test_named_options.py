@@ -22,10 +22,12 @@ COMMANDS = {
     "trainer/distillation": ("distill",),
     "trainer/ablation": ("ablate",),
     "trainer/tuning": ("tune",),
+    "trainer/labeling": ("suggest",),
     "trainer/stages": ("train",),
     "trainer": ("train",),
 }
-OWN = frozenset({"distillation", "ablation", "tuning", "commands.py"})  # of other commands
+# Of other commands:
+OWN = frozenset({"distillation", "ablation", "tuning", "labeling", "commands.py"})
 NONE: frozenset[str] = frozenset()
 ELSEWHERE = {
     "drop_leaked", "validation_fraction", "validation_file",  # of several splits: in training

@@ -18,7 +18,7 @@ import stacked_emotion
 from stacked_emotion import Run, train
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.runs import Results
-from stacked_emotion.trainer.results import recipe_of
+from stacked_emotion.trainer.running.provenance import settings_of
 
 SAMPLE = ROOT / "recipes" / "sample"
 LABELS = ["joy", "anger", "sadness"]
@@ -66,7 +66,7 @@ def test_settings_reach_the_run(run: Run) -> None:
     text = (run.folder / "results.json").read_text(encoding="utf-8")
     assert str(run.folder.parent) not in text
     assert not re.search(r'"[^"]*/(tmp|home|root)/', text), "no path of this machine"
-    assert recipe_of(run.folder, run.results.values) == recipe, "a run opens with its paths"
+    assert settings_of(run.folder, run.results.values) == recipe, "a run opens with its paths"
     assert recipe["label_columns"] == LABELS
     log = json.loads((run.folder / "encoders/zeta/final/done.json").read_text())["record"][
         "settings"

@@ -90,6 +90,9 @@ class StageArguments:
         1, "encoder parts trained at a time, each in a process of its own with one thread"
     )
     seed: int = option(0, "seed of the folds and of the encoders")
+    encoder_seeds: list[int] = option(
+        [], "run the whole training once per seed of folds and encoders; the first is published"
+    )
     head_seeds: list[int] = option(
         [0, 1, 2], "seeds of the layers on top, one training each; the first is published"
     )
@@ -111,7 +114,7 @@ class StageArguments:
         "decision rules to choose from: global, shrunk, expected_jaccard", metavar="RULE",
     )  # fmt: skip
     gain_in_errors: float = option(
-        1.0, "standard errors by which an epoch must beat the start; 0 takes the best epoch"
+        1.0, "standard errors by which training must gain out of fold, else its parts are dropped"
     )
     adaptive_agreement: float = option(
         0.99, "share of label cells that adaptive prediction must give as the full stack does"
@@ -150,6 +153,11 @@ class StageArguments:
             )
         if self.jobs < 1:
             raise UserError(f"jobs is {self.jobs}; it must be at least 1.")
+        if self.encoder_seeds:
+            if self.encoders_from:
+                raise UserError("encoder_seeds trains encoders anew: leave out encoders_from.")
+            self.encoder_seeds = list(dict.fromkeys(self.encoder_seeds))
+            self.seed = self.encoder_seeds[0]
         if not self.head_seeds:
             raise UserError("head_seeds is empty; at least one seed is needed.")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..common.command_line import Parser, add_settings, settings_given
 from ..common.errors import UserError
+from ..common.privacy import refuse_secret_settings
 from ..common.settings import (
     Whole,
     build,
@@ -20,7 +21,6 @@ from ..common.settings import (
     hints_of,
     merged,
     read_yaml,
-    refuse_secrets,
 )
 from ..recipes import RECIPES
 from .arguments import TrainingRecipe
@@ -85,7 +85,7 @@ def make_recipe(settings: Mapping[str, Any], config: str | Path | None = None) -
     """
     file = read_recipe(config) if config else {}
     values = merged(file, settings)
-    refuse_secrets(values)
+    refuse_secret_settings(values)
     if isinstance(settings.get("encoders"), Whole):
         known = file.get("encoders", {})
         values["encoders"] = {

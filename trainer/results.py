@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from huggingface_hub import try_to_load_from_cache
-from transformers import AutoModel
 
-from ..common.errors import UserError, counted
-from ..common.files import file_digest, fingerprint, replace_file
+from ..common.errors import counted
+from ..common.files import replace_file
 from ..common.inert_text import in_markdown
 from ..common.numerics import sigmoid
-from ..common.privacy import is_hub_id, public_values
-from ..common.settings import read_yaml
 from ..common.tables import markdown_table
-from ..folders_stacked_emotion import WEIGHTS, WEIGHTS_INDEX
-from ..inference.model_files import CONFIG, ModelError, hub_file
 from .choosing.calibration import cross_calibrated
 from .choosing.decision_rules import Decision
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
@@ -32,13 +25,13 @@ from .metrics.titles import TITLES
 if TYPE_CHECKING:
     from ..data.labeled_texts import DataSplits, LabeledTexts
 
-_SOURCE_FILES = (
-    "*.safetensors", "*.json", "*.txt", "*.model", "*.codes", "*.vocab", "*.tiktoken",
-    "tokenizers/*/*.json",
-)  # fmt: skip
-_KEYED = re.compile(r"config\.json|(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)")
 MAIN_METRICS = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "rare_ap", "hamming_loss")
 MORE_METRICS = ("micro_precision", "micro_recall", "macro_precision", "macro_recall")
+
+_DIFFERENCES = (
+    "Differences, with the 95 % interval of a paired bootstrap over texts and seeds; `*` marks "
+    "intervals without 0:"
+)
 
 
 @dataclass
@@ -50,20 +43,27 @@ class System:
         decision: chosen on out-of-fold training predictions.
         logits: by split, (seeds, rows, labels), before `decision.calibration`.
         out_of_fold: (training rows, labels) logits that the decision was chosen on, if known.
+        repeats: the same system of further trainings with encoders of their own, as many seeds
+            each; their runs follow its own.
     """
 
     name: str
     decision: Decision
     logits: dict[str, np.ndarray] = field(repr=False)
     out_of_fold: np.ndarray | None = field(repr=False, default=None)
+    repeats: list[System] = field(default_factory=list, repr=False)
 
     def probabilities(self, split: str) -> np.ndarray:
         """(seeds, rows, labels) float64, calibrated."""
-        return sigmoid(self.decision.calibrated(self.logits[split]))
+        trainings = (self, *self.repeats)
+        return np.concatenate(
+            [sigmoid(one.decision.calibrated(one.logits[split])) for one in trainings]
+        )
 
     def decisions(self, split: str) -> np.ndarray:
         """(seeds, rows, labels) of 0 and 1."""
-        return self.decision.decide(self.logits[split])
+        trainings = (self, *self.repeats)
+        return np.concatenate([one.decision.decide(one.logits[split]) for one in trainings])
 
     def scores(
         self, split: str, labels: np.ndarray, label_names: Sequence[str], rare: Sequence[str]
@@ -157,7 +157,6 @@ def calibration_record(
         after = {OUT_OF_FOLD: cross_calibrated(held_out, labels, not shared)} | after
         truth |= {OUT_OF_FOLD: labels}
     return fitted.to_dict() | {
-        "shared": shared,
         "before": {name: reliability(truth[name], sigmoid(z)) for name, z in splits.items()},
         "after": {name: reliability(truth[name], sigmoid(z)) for name, z in after.items()},
     }
@@ -201,7 +200,8 @@ def compare_columns(
 
     Args:
         first: a system.
-        second: another one. If one of the two has a single run, it is paired with every seed.
+        second: another one. If one of the two has a single run per training, it is paired with
+            every seed of that training.
         split: which logits.
         labels: (rows, labels) of 0 and 1.
         metric: one of `BOOTSTRAP_METRICS`.
@@ -212,11 +212,15 @@ def compare_columns(
         The fields of `BootstrapResult`.
     """
     chosen = list(range(labels.shape[1]) if columns is None else columns)
-    seeds = max(len(first.logits[split]), len(second.logits[split]))
     pick = System.probabilities if metric == "macro_ap" else System.decisions
     runs = [pick(system, split)[..., chosen] for system in (first, second)]
-    one, other = (run if len(run) == seeds else np.repeat(run[:1], seeds, axis=0) for run in runs)
-    return paired_bootstrap(labels[:, chosen], one, other, metric, resamples=resamples).to_dict()
+    seeds = max(map(len, runs))
+    one, other = (np.repeat(run, seeds // len(run), axis=0) for run in runs)
+    groups = len(first.repeats) + 1
+    return paired_bootstrap(
+        labels[:, chosen], one, other, metric, resamples=resamples,
+        groups=groups if groups > 1 else None,
+    ).to_dict()  # fmt: skip
 
 
 def data_record(splits: Mapping[str, LabeledTexts], dataset_name: str | None) -> dict[str, Any]:
@@ -236,108 +240,6 @@ def split_record(texts: LabeledTexts) -> dict[str, Any]:
         "inventory": None if texts.inventory is None else texts.inventory.to_dict(),
         "prevalence": dict(zip(texts.label_names, shares, strict=True)),
     }
-
-
-def source_state(source: str, revision: str | None = None) -> dict[str, Any]:
-    """Which state of an encoder's source is there now.
-
-    Args:
-        source: a folder or a Hub ID.
-        revision: branch, tag or commit of a Hub ID.
-
-    Returns:
-        `commit`, that of the Hub, which its local cache knows too; or `files`, the SHA-256 of
-        weights, configuration and tokenizer files in a folder. The value is null or empty where
-        nothing is known.
-    """
-    if Path(source).is_dir():
-        return {"files": _digests(Path(source))}
-    try:
-        config = hub_file(source, CONFIG, revision)
-    except ModelError:
-        return {"commit": None}  # the loading of the encoder says what is wrong
-    return {"commit": Path(config).parent.name}
-
-
-def used_state(source: str, state: dict[str, Any]) -> dict[str, Any]:
-    """A source's state after it was loaded: with the files that the Hub's cache holds by now.
-
-    Args:
-        source: a folder or a Hub ID.
-        state: what `source_state` returned before the loading.
-    """
-    if not state.get("commit"):
-        return state
-    config = try_to_load_from_cache(source, "config.json", revision=state["commit"])
-    return state | {"files": _digests(Path(config).parent)} if isinstance(config, str) else state
-
-
-def keyed_state(source: str, state: dict[str, Any]) -> dict[str, Any]:
-    """A source's state for keys: with digests of weights and configuration, of the Hub too.
-
-    What else the Hub's cache holds may differ between two runs of the same.
-
-    Args:
-        source: a folder or a Hub ID.
-        state: what `source_state` returned.
-    """
-    if not state.get("commit"):
-        return state
-    for fetched in (False, True):
-        if fetched:  # into the cache, where the training finds it again
-            AutoModel.from_pretrained(source, revision=state["commit"])
-        used = used_state(source, state).get("files") or {}
-        files = {name: digest for name, digest in used.items() if _KEYED.fullmatch(name)}
-        if len(files) > 1:
-            break
-    return state | {"files": files}
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of weights, configuration and tokenizer files by relative path."""
-    patterns = list(_SOURCE_FILES)
-    whole = any((folder / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX))
-    if not whole or (folder / "adapter_config.json").is_file():
-        patterns.append("*.bin")  # else transformers does not read them
-    files = sorted(path for pattern in patterns for path in folder.glob(pattern))
-    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
-
-
-def public_results(results: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of `results.json`: without local paths, names of this machine, and secrets.
-
-    The settings with their paths are in `recipe.yaml` alone; see `recipe_of`.
-
-    Args:
-        results: all figures, with the settings as `recipe`.
-    """
-    recipe, encoders = results["recipe"], results["encoders"]
-    sources = [(entry["source"], entry.get("source_state")) for entry in encoders.values()]
-    teacher = results.get("teacher") or {}
-    sources += [(teacher.get("source"), teacher.get("source_state"))]
-    sources += [(recipe.get("dataset_name"), None)]
-    local = [source for source, state in sources if source and not is_hub_id(source, state)]
-    kept = {*results["labels"], *encoders, *results["systems"]}
-    return public_values(results, local, kept) | {"recipe_digest": _recipe_digest(recipe)}
-
-
-def recipe_of(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run, with their paths where its `recipe.yaml` is still the same.
-
-    Args:
-        folder: of the run.
-        results: the content of its `results.json`.
-    """
-    public, file = dict(results.get("recipe") or {}), folder / "recipe.yaml"
-    with suppress(UserError):
-        found = read_yaml(file) if file.is_file() else {}
-        if _recipe_digest(public | found) == results.get("recipe_digest"):
-            return public | found
-    return public
-
-
-def _recipe_digest(recipe: Mapping[str, Any]) -> str:
-    return fingerprint({key: value for key, value in recipe.items() if key != "output_dir"})
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -363,28 +265,34 @@ def leak_note(entry: Mapping[str, Any]) -> str:
 
 def to_markdown(results: dict[str, Any]) -> str:
     """The results as Markdown: scores by system and by label, comparisons and times."""
-    lines = ["# Results", ""]
+    lines = [
+        "# Results",
+        "",
+        *(f"- {in_markdown(text)}" for text in results.get("summary", ())),
+        "",
+    ]
     for split in results["splits"]:
         systems = {name: entry[split] for name, entry in results["systems"].items()}
-        last = list(systems)[-1]
-        note = leak_note(results["data"][split])
+        last, data = list(systems)[-1], results["data"][split]
+        note = leak_note(data)
+        source, texts = in_markdown(source_name(data["source"])), counted(data["rows"], "text")
         lines += [
-            f"## {split} ({counted(results['data'][split]['rows'], 'text')})", "",
+            f"## {split}: {source} ({texts})", "",
             *([f"**{note}**", ""] if note else []),
-            systems_table(systems, MAIN_METRICS + MORE_METRICS), "",
+            systems_table(systems, MAIN_METRICS + MORE_METRICS, marks=system_marks(results, split)),
+            "",
             f"By label, {last}:", "",
             label_table(systems[last], results["labels"], shown_thresholds(results)), "",
         ]  # fmt: skip
         compared = results.get("comparisons", {}).get(split, {})
         if compared:
-            lines += ["Differences, by paired bootstrap over texts and seeds:", ""]
-        for pair, outcome in compared.items():
-            for metric, entry in outcome.items():
-                lines.append(
-                    f"- {pair}, {metric}: {entry['difference']:+.4f}, 95 % interval "
-                    f"[{entry['low']:+.4f}, {entry['high']:+.4f}]"
-                )
-        lines.append("")
+            columns = list(next(iter(compared.values())))
+            rows = [
+                [pair.replace(" - ", " − "), *(interval_cell(found[m]) for m in columns)]
+                for pair, found in compared.items()
+            ]
+            table = markdown_table(["difference", *(TITLES[m] for m in columns)], rows)
+            lines += [_DIFFERENCES, "", table, ""]
     lines += calibration_lines(results.get("calibration"), results["labels"])
     related = [
         [
@@ -410,10 +318,21 @@ def systems_table(
     systems: Mapping[str, Mapping[str, Any]],
     metrics: Sequence[str] = MAIN_METRICS,
     aligned: bool = False,
+    marks: Mapping[str, str] | None = None,
 ) -> str:
-    """One row per system: the scores that the first one has, of `metrics`."""
+    """One row per system: the scores that the first one has, of `metrics`.
+
+    Args:
+        systems: scores by system.
+        metrics: the columns.
+        aligned: see `markdown_table`.
+        marks: what is added to the names of systems.
+    """
     columns = [metric for metric in metrics if metric in next(iter(systems.values()))]
-    rows = [[name, *(score_cell(scores[m]) for m in columns)] for name, scores in systems.items()]
+    rows = [
+        [name + (marks or {}).get(name, ""), *(score_cell(scores[m]) for m in columns)]
+        for name, scores in systems.items()
+    ]
     return markdown_table(["system", *(TITLES[m] for m in columns)], rows, aligned)
 
 
@@ -442,6 +361,35 @@ def shown_thresholds(results: Mapping[str, Any]) -> dict[str, float] | None:
     """The thresholds of the published system by label; None if it decides by expected Jaccard."""
     kinds = [decision["kind"] for decision in results.get("decisions", {}).values()]
     return None if kinds[-1:] == ["expected_jaccard"] else results["thresholds"]
+
+
+def system_marks(results: Mapping[str, Any], split: str) -> dict[str, str]:
+    """What tables add to the names of systems: the best single encoder, stages left at their start.
+
+    Args:
+        results: of a run, or of anything that has systems.
+        split: which scores are shown.
+    """
+    marks = {}
+    if best := (results.get("best_single") or {}).get(split):
+        marks[best] = " (best single encoder here)"
+    if "meta" in results.get("left_at_start", ()):
+        marks["meta"] = " (left at its start: the average)"
+    if "head" in results.get("left_at_start", ()):
+        same = "meta" if results["recipe"]["ensemble_start"] else "untrained"
+        marks["stack"] = f" (head left at its start: {same})"
+    return marks
+
+
+def source_name(source: str) -> str:
+    """The name of a file without its folders; a data set as it is."""
+    return re.sub(r".*[/\\](?=[^/\\]*\.\w+( \(.*\))?$)", "", source)
+
+
+def interval_cell(entry: Mapping[str, float]) -> str:
+    """A difference with its interval, and `*` where 0 lies outside."""
+    mark = "*" if entry["low"] > 0 or entry["high"] < 0 else ""
+    return f"{entry['difference']:+.3f} [{entry['low']:+.3f}, {entry['high']:+.3f}]{mark}"
 
 
 def score_cell(entry: Mapping[str, Any]) -> str:

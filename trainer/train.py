@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
@@ -17,6 +19,7 @@ from .commands import command_main
 from .results import to_markdown
 from .running.once import main_rank_alone, run_folder
 from .running.processes import join_ranks, prepare_process
+from .running.progress import announce
 from .stages.context import RunContext
 from .stages.encoders import finished_encoders, run_encoders
 from .stages.finish import finish_run
@@ -47,6 +50,26 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
     begin = time.monotonic()
     join_ranks()
     context = RunContext.load(recipe)
+    repeats = [
+        replace(context, recipe=_with_seed(recipe, seed))
+        for seed in recipe.stages.encoder_seeds[1:]
+    ]
+    for repeat in repeats:
+        announce(f"The whole training with seed {repeat.recipe.stages.seed}, in {repeat.output}.")
+        _train(repeat, time.monotonic())
+    return _train(context, begin, repeats)
+
+
+def _with_seed(recipe: TrainingRecipe, seed: int) -> TrainingRecipe:
+    """The same training with other folds and encoders, in a folder of its own."""
+    output = str(Path(recipe.stages.output_dir) / f"seed_{seed}")
+    stages = replace(recipe.stages, seed=seed, encoder_seeds=[], output_dir=output)
+    return replace(recipe, stages=stages)
+
+
+def _train(context: RunContext, begin: float, repeats: Sequence[RunContext] = ()) -> dict[str, Any]:
+    """The stages of one training, and its figures together with those of its repeats."""
+    recipe = context.recipe
     chosen = recipe.stages.stage
     if chosen == ["encoders"]:  # several machines may share this work, an encoder each
         with thorough(recipe.stages.verify):
@@ -55,7 +78,7 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
             return {"stages": records}
     with run_folder(context.output, recipe.stages.verify):
         _write_recipe(context)
-        return _run_stages(context, chosen, begin)
+        return _run_stages(context, chosen, begin, repeats)
 
 
 def _write_recipe(context: RunContext) -> None:
@@ -75,7 +98,9 @@ def _finished(context: RunContext, stage: str) -> dict[str, Any]:
     return finished_stage(context, stage).record
 
 
-def _run_stages(context: RunContext, chosen: list[str], begin: float) -> dict[str, Any]:
+def _run_stages(
+    context: RunContext, chosen: list[str], begin: float, repeats: Sequence[RunContext]
+) -> dict[str, Any]:
     records: dict[str, Any] = {}
     last = max(place for place, stage in enumerate(RUNNERS) if stage in chosen)
     for place, (stage, run) in enumerate(RUNNERS.items()):
@@ -87,7 +112,7 @@ def _run_stages(context: RunContext, chosen: list[str], begin: float) -> dict[st
         return {"stages": records}
     if PartialState().is_main_process:
         with main_rank_alone():
-            return finish_run(context, records, begin)
+            return finish_run(context, records, begin, repeats)
     return {"stages": records}
 
 
@@ -97,7 +122,8 @@ def run_recipe(recipe: TrainingRecipe) -> None:
     results = run_training(recipe)
     if PartialState().is_main_process and "systems" in results:
         print(to_markdown(results))
-        print(f"The finished model is in {results['recipe']['output_dir']}/model.")
+        folder = recipe.stages.output_dir
+        print(f"The finished model is in {folder}/model: give this folder to transformers.")
 
 
 main = partial(command_main, "train")

@@ -169,7 +169,9 @@ class CardContent:
                     EvalResult(
                         task_type="text-classification",
                         task_name=self.task,
-                        dataset_type=record.dataset_name or self.data_name(split),
+                        dataset_type=self.data_name(split)
+                        if record.setting(f"{split}_file")
+                        else record.dataset_name or self.data_name(split),
                         dataset_name=self.data_name(split),
                         dataset_config=record.dataset_config,
                         dataset_split=split,
@@ -191,6 +193,14 @@ class CardContent:
             return one_line(record.data_file(split) or "")
         known = known_data(record).credit.name or record.dataset_name
         return known or one_line(record.data_file(split) or "own texts")
+
+    @property
+    def corrector(self) -> str:
+        """What corrects the encoders' own answers; "" where no such part is in the model."""
+        config = self.record.config
+        if not config.get("use_classifier", True):
+            return ""
+        return "a Bi-LSTM with a classifier" if config.get("use_lstm", True) else "a classifier"
 
     @property
     def about_emotions(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...common.inert_text import visible
 from ...trainer.metrics.titles import METRICS, TITLES
+from ...trainer.results import system_marks
 from ..run_record import RunRecord
 from .known_data import Credit, known_data, related_credits
 
@@ -84,12 +85,16 @@ def _class_wise(record: RunRecord, split: str) -> list[list[str]]:
 
 def _comparison(record: RunRecord, split: str) -> list[list[str]]:
     rows = []
+    marks = system_marks(record.results, split)
     for system in record.systems:
         if record.single and system == "average":
             continue  # of one encoder
         scores = [record.score(system, split, metric) for metric in COMPARED]
         rows.append(
-            [record.title_of(system), *("not computed" if s is None else str(s) for s in scores)]
+            [
+                record.title_of(system) + marks.get(system, ""),
+                *("not computed" if s is None else str(s) for s in scores),
+            ]
         )
     return rows
 
@@ -200,6 +205,8 @@ def _stages(record: RunRecord) -> list[tuple[str, str, str]]:
                 for part, value in seconds.items()
                 if part == stage or part.startswith(f"{stage},")
             ]
+            if stage in record.left_at_start:
+                what += ". It gained too little and was left at its start"
             rows.append((stage, what, f"{sum(took):,.0f} s" if took else "not recorded"))
     return rows
 
@@ -218,7 +225,8 @@ def _losses(record: RunRecord) -> list[dict[str, Any]]:
         )
     for stage, where in (("meta", "the meta-learner"), ("head", "Bi-LSTM and classifier")):
         if isinstance(stages.get(stage), Mapping) and stages[stage].get("loss"):
-            found.append((where, stages[stage]["loss"]))
+            start = ", left at its start" if stage in record.left_at_start else ""
+            found.append((where + start, stages[stage]["loss"]))
     if results.get("loss") and not any(loss == results["loss"] for _, loss in found):
         found.append(("the last stage", results["loss"]))
     return [

@@ -17,7 +17,7 @@ from ...common.numerics import sigmoid
 from ...data.labeled_texts import DataArguments, LabeledTexts, load_labeled_texts
 from ...inference.decisions import Decision
 from ...trainer.metrics.scores import emotion_scores
-from ...trainer.results import recipe_of
+from ...trainer.running.provenance import settings_of
 from .report import Outcome, judged
 
 ROUNDED = 1e-3
@@ -83,7 +83,7 @@ class Recorded:
         """The held-out texts of the run, where their file is still at its place."""
         if self.run is None:
             return None
-        recipe = recipe_of(self.run, read_json(self.run / "results.json"))
+        recipe = settings_of(self.run, read_json(self.run / "results.json"))
         known = {entry.name for entry in fields(DataArguments)}
         for split in _SPLITS:
             held_out = split == "validation" and recipe.get("validation_fraction")

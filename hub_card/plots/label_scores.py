@@ -164,7 +164,7 @@ def reliability(record: RunRecord) -> Any:
     figure.supylabel("share of texts with the label", fontsize=11)
     figure.suptitle(
         f"Reliability by label — {shaped(record.published_title)}, {split}\n"
-        "■ before calibration;  ● after;  ····  scores that are frequencies",
+        "■ orange: before calibration;  ● blue: after;  ····  scores that are frequencies",
         fontsize=11, x=0.01, ha="left",
     )  # fmt: skip
     return figure

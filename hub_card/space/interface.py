@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,7 @@ def build_interface(
     text_column: str | None = None,
     note: str | None = None,
     data: str | None = None,
+    figures: Sequence[str] = (),
 ) -> Any:
     """The app as `gradio.Blocks`; show it with `launch_options()`.
 
@@ -145,6 +146,7 @@ def build_interface(
         text_column: the column of texts in the model's data.
         note: a sentence under the heading, such as that the model is a toy.
         data: what the training texts are and on what terms.
+        figures: what was measured, in sentences.
     """
     import gradio as gr
 
@@ -224,7 +226,7 @@ def build_interface(
                 "Download the answers", visible=False, elem_id="se-download"
             )
             send.click(answer_file, file, [shown, download], api_name="file", **limits)
-        gr.HTML(_ABOUT + _data_line(data))
+        gr.HTML(_measured(figures) + _ABOUT + _data_line(data))
     return interface
 
 
@@ -262,6 +264,11 @@ _ABOUT = (
 
 def _data_line(data: str | None) -> str:
     return f'<p class="se-note">Training texts: {in_html(one_line(data))}</p>' if data else ""
+
+
+def _measured(figures: Sequence[str]) -> str:
+    lines = "".join(f"<li>{in_html(one_line(text))}</li>" for text in figures)
+    return f'<h2>How good is it?</h2><ul class="se-note">{lines}</ul>' if lines else ""
 
 
 def _heading(title: str, note: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -47,6 +47,7 @@ class ModelFacts:
         text_column: the column of texts in the model's data.
         note: a sentence under the heading.
         data: what the training texts are and on what terms.
+        figures: what was measured, in sentences.
     """
 
     title: str
@@ -55,6 +56,7 @@ class ModelFacts:
     text_column: str | None = None
     note: str | None = None
     data: str | None = None
+    figures: Sequence[str] = ()
 
 
 def model_facts(model: str, revision: str | None = None, token: str | None = None) -> ModelFacts:
@@ -77,6 +79,7 @@ def model_facts(model: str, revision: str | None = None, token: str | None = Non
             record.text_column,
             SYNTHETIC if record.synthetic else None,
             str(known.credit) or None,
+            record.summary,
         )
     card = files.find("README.md")
     header = _front_matter(Path(card).read_text(encoding="utf-8")) if card else {}
@@ -94,6 +97,7 @@ def model_facts(model: str, revision: str | None = None, token: str | None = Non
         recipe.get("text_column"),
         SYNTHETIC if SYNTHETIC_TAG in (header.get("tags") or []) else None,
         str(Credit.of(recipe)) or None,
+        [str(text) for text in results.get("summary") or ()],
     )
 
 

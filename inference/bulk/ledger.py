@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +96,19 @@ class Ledger:
                 "Move the folder away or give another --output."
             )
         for path in (self.target, self.problems):
-            if path.exists() and not overwrite:
+            if path.exists() and not overwrite and not self._is_left_over(path):
                 raise UserError(
                     f"{path} exists. Give another --output, or --overwrite to replace it."
                 )
+
+    def _is_left_over(self, path: Path) -> bool:
+        """Whether it is the side file of an output that was removed, as a prediction writes it."""
+        if path != self.problems or self.target.exists():
+            return False
+        with suppress(OSError, ValueError), path.open(encoding="utf-8") as stream:
+            lines = [json.loads(line) for line in stream]
+            return bool(lines) and all(Problem.is_one(line) for line in lines)
+        return False
 
     def _numbers(self) -> list[str]:
         return sorted(path.name for path in self.folder.glob(f"[0-9]*{self.suffix}"))

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
 
 import pyarrow
@@ -34,6 +34,12 @@ class Problem:
     line: int | None = None
     column: str | None = None
     raw: str | None = None
+
+    @classmethod
+    def is_one(cls, value: Any) -> bool:
+        """Whether a JSON value is what `to_json` writes."""
+        known = {one.name for one in fields(cls)}
+        return isinstance(value, dict) and "problem" in value and value.keys() <= known
 
     def to_json(self) -> str:
         """A JSON object without what is None."""

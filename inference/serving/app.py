@@ -29,6 +29,7 @@ from .openapi import docs_page, openapi
 from .tei import info, to_handler
 
 if TYPE_CHECKING:
+    from .handler import Request
     from .predictor_handler import Observer, PredictorHandler
 
 BODY_SECONDS = 30
@@ -164,24 +165,23 @@ class Service:
         self.accept(1)  # so that only so many bodies are read at a time
         held = 1
         try:
-            data, single = _parsed(await _body(http, self.settings.limits)), False
-            if tei:
-                data, single = to_handler(data)
-            assert self.handler is not None
-            handler = await asyncio.shield(self.handler)
-            request = handler.read(data)
+            body = await _body(http, self.settings.limits)
+            handler = await self._loaded()
+            request, single = _request(handler, body, tei)
             self.accept(len(request.texts) - 1)
-            held = len(request.texts)
-            http.scope["texts"] = held
+            held = http.scope["texts"] = len(request.texts)
             rows = await asyncio.wrap_future(handler.submit(request))
             answer = handler.listed(rows, request.options)
             return JSONResponse(answer[0] if single else answer)
-        except LimitExceeded as error:
-            raise Refused(413, "validation", str(error)) from None
-        except ValueError as error:
-            raise Refused(422 if tei else 400, "validation", str(error)) from None
         finally:
             self.leave(held)
+
+    async def _loaded(self) -> PredictorHandler:
+        assert self.handler is not None
+        try:
+            return await asyncio.shield(self.handler)
+        except Exception:
+            raise Refused(503, "unhealthy", "The model could not be loaded.", 10) from None
 
     async def health(self, http: HttpRequest) -> Response:
         """200 once the model is warm, 503 before."""
@@ -302,6 +302,23 @@ async def _body(http: HttpRequest, limits: Limits) -> bytes:
         return await asyncio.wait_for(read(), BODY_SECONDS)
     except asyncio.TimeoutError:
         raise Refused(408, "validation", f"The body took over {BODY_SECONDS} seconds.") from None
+
+
+def _request(handler: PredictorHandler, body: bytes, tei: bool) -> tuple[Request, bool]:
+    """The request in a body, and whether its answer is that of a single text.
+
+    Raises:
+        Refused: it is malformed or beyond a limit.
+    """
+    try:
+        data, single = _parsed(body), False
+        if tei:
+            data, single = to_handler(data)
+        return handler.read(data), single
+    except LimitExceeded as error:
+        raise Refused(413, "validation", str(error)) from None
+    except ValueError as error:
+        raise Refused(422 if tei else 400, "validation", str(error)) from None
 
 
 def _parsed(body: bytes) -> Any:

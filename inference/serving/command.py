@@ -12,7 +12,7 @@ from functools import partial
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...common.command_line import USER_MISTAKE, Parser
 from ...common.errors import UserError
@@ -20,12 +20,12 @@ from ..limits import Limits
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
-    from uvicorn import Config
 
     from .app import ServiceSettings
 
 TOKEN = "STACKED_EMOTION_TOKEN"
 SHORTEST_TOKEN = 16
+_BACKLOG = 2048
 STOP_SECONDS = 60
 """How long a stop waits for clients that do not take their answers."""
 
@@ -159,13 +159,13 @@ def _serve(options: argparse.Namespace, token: str | None) -> int:
     )  # fmt: skip
     several = options.workers > 1
     make = partial(make_app, settings, STARTUP_FAILURE if several else USER_MISTAKE)
-    config = Config(
-        make, options.host, options.port, factory=True, workers=options.workers,
-        log_config=log_settings(), access_log=False, server_header=False, lifespan="on",
-        timeout_graceful_shutdown=STOP_SECONDS, timeout_worker_healthcheck=STOP_SECONDS,
-        ws="none", proxy_headers=False,
-    )  # fmt: skip
-    with _listening(config) as listener:
+    with _listening(options.host, options.port) as listener:
+        config = Config(
+            make, options.host, options.port, factory=True, workers=options.workers,
+            log_config=log_settings(), access_log=False, server_header=False, lifespan="on",
+            timeout_graceful_shutdown=STOP_SECONDS, timeout_worker_healthcheck=STOP_SECONDS,
+            ws="none", proxy_headers=False, backlog=_BACKLOG,
+        )  # fmt: skip
         host, port = listener.getsockname()[:2]
         address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         logger.info("listening", extra={"fields": {"address": address, "workers": options.workers}})
@@ -204,18 +204,15 @@ def _threads(workers: int) -> int:
     return max(1, available_cores() // workers)
 
 
-def _listening(config: Config) -> Any:
+def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens, so that a port in use is found before anything is loaded."""
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listener = socket.socket(family)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((config.host, config.port))
-        listener.listen(config.backlog)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise UserError(
-            f"Cannot listen on {config.host}:{config.port}: {error.strerror}."
-        ) from None
+        raise UserError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
     listener.set_inheritable(True)
     return listener

@@ -181,7 +181,7 @@ def tiny_encoder_folders(family_folders: dict[str, Path]) -> dict[str, Path]:
 def build_stack(
     sources: Mapping[str, Any], tokenizers: Mapping[str, Any] | None = None, **options: Any
 ) -> tuple[StackedEmotionForSequenceClassification, StackedEmotionTokenizer]:
-    """A stack whose layers on top are not at their starting point, and its tokenizer."""
+    """A stack whose layers on top and calibration are not at their start, and its tokenizer."""
     torch.manual_seed(7)
     model = StackedEmotionForSequenceClassification.from_encoders(
         sources, **{"labels": LABELS, "thresholds": [0.3, 0.5, 0.7], **options}
@@ -190,6 +190,8 @@ def build_stack(
         for name, parameter in model.named_parameters():
             if "classifier." in name or "meta_learner." in name:
                 parameter.add_(0.2 * torch.randn_like(parameter))
+        model.calibration.scale.copy_(torch.linspace(0.7, 1.4, model.num_labels))
+        model.calibration.bias.copy_(torch.linspace(0.3, -0.2, model.num_labels))
     stacked = StackedEmotionTokenizer.from_tokenizers(tokenizers or sources, model_max_length=48)
     return model.eval(), stacked
 

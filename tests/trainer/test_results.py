@@ -9,17 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
+from tiny_runs import tiny_run_options
 
 from stacked_emotion.common.environment import environment, git_state
 from stacked_emotion.common.files import file_digest
+from stacked_emotion.trainer import parse_recipe, run_training
 from stacked_emotion.trainer.choosing.decision_rules import Decision
-from stacked_emotion.trainer.results import (
-    System,
-    compare,
-    compare_columns,
-    source_state,
-    to_markdown,
-)
+from stacked_emotion.trainer.metrics.bootstrap import paired_bootstrap
+from stacked_emotion.trainer.results import System, compare, compare_columns, to_markdown
+from stacked_emotion.trainer.running.provenance import source_state
 
 
 def git(folder: Path, *words: str) -> str:
@@ -62,10 +60,52 @@ def test_encoders_data_and_seeds_are_recorded(
     assert {"config.json", "tokenizer.json"} <= set(record["source_state"]["files"])
     assert set(record["fine_tuned"]) == {"fold_0", "fold_1", "final"}
     assert len(set(record["fine_tuned"].values())) == 3
-    assert results["seeds"] == {"folds_and_encoders": 0, "layers_on_top": [0, 1]}
+    assert results["seeds"] == {"folds_and_encoders": [0], "layers_on_top": [0, 1]}
     assert {"python", "torch", "transformers"} <= set(results["environment"]["versions"])
     assert results["environment"]["hardware"]
     assert len(results["data"]["train"]["fingerprint"]) == 64
+
+
+def test_encoder_seeds_repeat_everything(
+    run_copy: Path, tiny_encoder_folders: dict[str, Path]
+) -> None:
+    before = json.loads((run_copy / "results.json").read_text(encoding="utf-8"))
+    options = tiny_run_options(tiny_encoder_folders, run_copy, "--encoder_seeds", "0", "1")
+    results = run_training(parse_recipe(options))
+    again = json.loads((run_copy / "seed_1/results.json").read_text(encoding="utf-8"))
+    assert (before["seeds"], again["seeds"], results["seeds"]) == tuple(
+        {"folds_and_encoders": seeds, "layers_on_top": [0, 1]} for seeds in ([0], [1], [0, 1])
+    )
+    for system, runs in (("zeta", 1), ("stack", 2)):
+        scores = [
+            found["systems"][system]["validation"]["macro_ap"]["values"]
+            for found in (before, again, results)
+        ]
+        assert len(scores[0]) == runs
+        assert scores[2] == scores[0] + scores[1]
+    assert before["encoders"]["zeta"]["fine_tuned"] != again["encoders"]["zeta"]["fine_tuned"]
+    pair = results["comparisons"]["validation"]["stack - zeta"]["macro_ap"]
+    singles = [found["systems"]["zeta"]["validation"]["macro_ap"] for found in (before, again)]
+    assert pair["seeds"] == 4
+    assert pair["second"] == pytest.approx(np.mean([entry["mean"] for entry in singles]))
+    text = (run_copy / "results.md").read_text(encoding="utf-8")
+    assert "whole trainings, encoders and folds too, with the seeds 0 and 1, each with" in text
+    assert "| training with seed 1 |" in text
+
+
+def test_seeds_of_one_training_are_drawn_together() -> None:
+    rng = np.random.default_rng(1)
+    labels = (rng.random((200, 3)) < 0.5).astype(int)
+    good, poor = labels.copy(), 1 - labels
+    first = np.stack([good, good, poor, poor])  # two trainings that differ, two seeds each
+    found = {
+        groups: paired_bootstrap(labels, first, np.stack([good] * 4), resamples=400, groups=groups)
+        for groups in (None, 2)
+    }
+    assert found[None].difference == found[2].difference == pytest.approx(-0.5)
+    assert found[2].low == pytest.approx(-1.0)  # both draws may be the poor training
+    assert found[2].high == pytest.approx(0.0)
+    assert found[2].mean_difference == pytest.approx(-0.5, abs=0.1)
 
 
 def test_source_that_is_not_known(tmp_path: Path) -> None:
@@ -114,7 +154,7 @@ def test_labels_are_inert_in_results_md(run_folder: Path) -> None:
     assert "<script" not in html
     assert "<a " not in html
     tables = html.split("<table>")[1:]
-    assert len(tables) == 3
+    assert len(tables) == 4
     for table in tables:
         header = table.split("</tr>")[0].count("<th>")
         rows = [row.count("<td>") for row in table.split("</tr>")[1:] if "<td>" in row]

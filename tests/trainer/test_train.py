@@ -33,7 +33,7 @@ def options(folders: dict[str, Path], output: Path, *more: str) -> list[str]:
         "--encoders", *(f"{name}={folders[name]}" for name in names),
         "--output_dir", str(output), "--cross_fit", "2", "--encoder_defaults.epochs", "1",
         "--encoder_defaults.learning_rate", "1e-3", "--meta.epochs", "1", "--head.epochs", "1",
-        "--head_seeds", "0", "1", "--max_length", "40", *more,
+        "--head_seeds", "0", "1", "--max_length", "40", "--gain_in_errors", "-1000", *more,
     ]  # fmt: skip
 
 

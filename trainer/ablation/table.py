@@ -7,7 +7,7 @@ from typing import Any
 from ...common.inert_text import in_markdown
 from ...common.tables import markdown_table
 from ..metrics.titles import TITLES
-from ..results import MAIN_METRICS, score_cell
+from ..results import MAIN_METRICS, interval_cell, score_cell
 from .variants import FULL
 
 _LEGEND = """\
@@ -78,7 +78,7 @@ def _differences(outcome: dict[str, Any], split: str) -> str:
     columns = [metric for metric in MAIN_METRICS if metric in next(iter(found.values()))]
     return markdown_table(
         ["row minus stack", *(TITLES[metric] for metric in columns)],
-        [[title, *(_interval(entry[m]) for m in columns)] for title, entry in found.items()],
+        [[title, *(interval_cell(entry[m]) for m in columns)] for title, entry in found.items()],
     )
 
 
@@ -109,8 +109,8 @@ def _rare(outcome: dict[str, Any]) -> list[str]:
         [
             f"{entry['first']} − {entry['second']}",
             entry["split"],
-            _interval(entry["rare_ap"]),
-            *(_interval(entry["ap_by_label"][label]) for label in rare),
+            interval_cell(entry["rare_ap"]),
+            *(interval_cell(entry["ap_by_label"][label]) for label in rare),
             f"{entry['rare_ap']['p_value']:.3f}",
         ]
         for entry in outcome["rare_label_comparison"]
@@ -153,8 +153,3 @@ def _times(outcome: dict[str, Any]) -> list[str]:
 
 def _name(title: str) -> str:
     return f"**{title}**" if title == FULL else title
-
-
-def _interval(entry: dict[str, float]) -> str:
-    mark = "*" if entry["low"] > 0 or entry["high"] < 0 else ""
-    return f"{entry['difference']:+.3f} [{entry['low']:+.3f}, {entry['high']:+.3f}]{mark}"

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ...common.command_line import Parser, add_settings, settings_given
 from ...common.errors import UserError
+from ...common.privacy import refuse_secret_settings
 from ...common.settings import (
     build,
     checked,
@@ -19,7 +20,6 @@ from ...common.settings import (
     option,
     plain,
     read_yaml,
-    refuse_secrets,
 )
 from ...data.arguments import DataArguments
 from ..recipe import recipe_file
@@ -184,5 +184,5 @@ def distillation_of(parser: Parser, options: Namespace) -> Distillation:
     file = recipe_file(options.config) if options.config else None
     below = checked(Distillation, read_yaml(file), f"{file}: ") if file else {}
     values = merged(below, settings_given(parser, options))
-    refuse_secrets(values)
+    refuse_secret_settings(values)
     return build(Distillation, values)

@@ -56,7 +56,7 @@ def run_distillation_command(arguments: Distillation) -> None:
     datasets.disable_progress_bars()
     if results := run_distillation(arguments):
         print(to_markdown(results) + lead_table(results))
-        print(f"The student is in {results['recipe']['output_dir']}/model.")
+        print(f"The student is in {arguments.options.output_dir}/model.")
 
 
 main = partial(command_main, "distill")

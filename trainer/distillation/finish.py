@@ -16,15 +16,8 @@ from ...inference.model_files import WRITTEN
 from ..choosing.decision_rules import DECISIONS, Decision, choose_decision
 from ..losses.distillation import DistillationLoss
 from ..metrics.titles import TITLES
-from ..results import (
-    System,
-    data_record,
-    public_results,
-    save_arrays,
-    score_systems,
-    source_state,
-    to_markdown,
-)
+from ..results import System, data_record, leak_note, save_arrays, score_systems, to_markdown
+from ..running.provenance import public_results, source_state
 from .run import ALONE, STUDENT, DistillationContext
 from .student import save_student
 from .teacher_scores import OUT_OF_FOLD
@@ -158,10 +151,13 @@ def student_results(
     ]
     figures = score_systems(context, systems, pairs)
     loss = DistillationLoss(context.statistics, **options.loss_options(with_teacher=True))
+    data = data_record(context.splits, context.arguments.data.dataset_name)
+    notes = {split: leak_note(data[split]) for split in context.held_out_splits}
     return figures | {
         "kind": "student",
         "recipe": context.teacher.description | context.arguments.to_dict(),
-        "data": data_record(context.splits, context.arguments.data.dataset_name),
+        "data": data,
+        "summary": [f"{split}: {note}" for split, note in notes.items() if note],
         "teacher": {
             "source": options.model,
             "revision": commit or options.revision,

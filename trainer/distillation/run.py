@@ -18,9 +18,9 @@ from ...common.files import fingerprint
 from ...common.finished import NUMBER, Form
 from ...data.labeled_texts import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
-from ..results import keyed_state, source_state, used_state
 from ..running.once import run_once
 from ..running.progress import announce, announce_device
+from ..running.provenance import keyed_state, source_state, used_state
 from ..training_arguments import learned_from
 from .arguments import Distillation, DistillationArguments
 from .student import check_student, student_tokenizer

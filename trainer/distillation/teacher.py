@@ -24,7 +24,7 @@ from ..arguments import DESCRIBED
 from ..choosing.decision_rules import Decision
 from ..choosing.folds import stratified_folds
 from ..parameter_groups import top_parameters
-from ..results import recipe_of, source_state
+from ..running.provenance import settings_of, source_state
 from .arguments import DistillationArguments
 
 logger = logging.get_logger(__name__)
@@ -225,7 +225,7 @@ def read_run(folder: Path, train: LabeledTexts) -> tuple[TeacherRun | None, str]
     """The run that was trained on these texts, or what is wrong with it."""
     try:
         results = parse_json(folder / "results.json")
-        recipe, data = recipe_of(folder, results), dict(results["data"]["train"])
+        recipe, data = settings_of(folder, results), dict(results["data"]["train"])
         folds, seed = int(recipe.get("cross_fit") or 0), int(recipe["seed"])
     except (OSError, ValueError, KeyError, TypeError):
         return None, f"there is no results.json of a training run in {folder}"

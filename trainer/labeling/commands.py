@@ -6,17 +6,23 @@ import argparse
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...common.command_line import Commands, Parser, add_settings, settings_given
 from ...data.arguments import DATASET_OPTIONS, FILE_OPTIONS, DataArguments
 
+if TYPE_CHECKING:
+    from ...inference.bulk.rows import Source
+
+_RUN = "the folder of a finished training"
 _SAFE = "CSV and TSV: put an apostrophe before cells that a spreadsheet would run as formulas"
 _TRAIN_FILE = "where the training file of the run is now; default: where its recipe says"
 
 
 def _add_review(review: Parser) -> None:
-    review.add_argument("folder", type=Path, metavar="RUN", help="the --output_dir of a training")
+    review.add_argument(
+        "folder", type=Path, metavar="RUN", help="the folder of a finished training"
+    )
     review.add_argument("--train_file", help=_TRAIN_FILE)
     review.add_argument(
         "--output", type=Path,
@@ -30,7 +36,9 @@ def _add_review(review: Parser) -> None:
 
 
 def _add_suggest(suggest: Parser) -> None:
-    suggest.add_argument("folder", type=Path, metavar="RUN", help="the --output_dir of a training")
+    suggest.add_argument(
+        "folder", type=Path, metavar="RUN", help="the folder of a finished training"
+    )
     suggest.add_argument(
         "input", metavar="FILE",
         help="unlabeled texts: a table, the folder of a data set, or its ID on the Hub",
@@ -76,6 +84,8 @@ def _review(options: argparse.Namespace) -> int:
 
 def _suggest(parser: Parser, options: argparse.Namespace) -> int:
     from ...inference.bulk.parts import check_table_path, write_table
+    from ...inference.bulk.rows import choose_text_column
+    from ...inference.bulk.sources import open_source
     from ...inference.predictor import StackedEmotionPredictor
     from .review import training_texts
     from .suggestions import suggest
@@ -83,22 +93,19 @@ def _suggest(parser: Parser, options: argparse.Namespace) -> int:
     check_table_path(options.output)
     reading = settings_given(parser, options)
     reading |= {name: getattr(options, name) for name in DATASET_OPTIONS}
-    rows = _texts(options.input, **reading)
+    source = open_source(options.input, **reading)
+    column = choose_text_column(source, reading.get("text_column"))
     known = training_texts(options.folder, options.train_file).texts
     predictor = StackedEmotionPredictor.from_pretrained(options.folder, backend="torch")
-    chosen = suggest(predictor, rows, known, options.number)
+    chosen = suggest(predictor, _texts(source, column), known, options.number)
     write_table(options.output, chosen, options.spreadsheet_safe)
     print(f"{len(chosen):,} texts to label are in {options.output}.")
     return 0
 
 
-def _texts(given: str, text_column: str | None = None, **reading: Any) -> Iterator[tuple[int, Any]]:
-    """Row numbers as the user sees them, and texts, of any table."""
-    from ...inference.bulk.rows import choose_text_column
-    from ...inference.bulk.sources import open_source
-
-    source = open_source(given, text_column, **reading)
-    column = choose_text_column(source, text_column)
+def _texts(source: Source, column: str) -> Iterator[tuple[int | None, Any]]:
+    """Row numbers as the user sees them, and texts; None for a row that cannot be read."""
     for chunk in source.chunks(4096):
         numbers = chunk.lines or range(chunk.first_row + 1, chunk.first_row + len(chunk.rows) + 1)
         yield from zip(numbers, chunk.rows.values(column), strict=True)
+        yield from ((problem.line, None) for problem in chunk.unreadable)

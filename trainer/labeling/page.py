@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from ...common.inert_text import in_html
 from ...inference.explanations.rendering import html_page, text_direction
 from .review import Review
 
+_CONFUSIONS = 20
 _STYLE = """\
 h2 { margin: 2.5rem 0 .5rem; }
 article { border-top: 1px solid #ccc; padding: .8rem 0; }
@@ -17,9 +19,12 @@ article { border-top: 1px solid #ccc; padding: .8rem 0; }
 .text { font-size: 1.15rem; line-height: 1.7; margin: .4rem 0; white-space: pre-wrap;
         overflow-wrap: anywhere; }
 .labels { display: flex; flex-wrap: wrap; gap: .35rem; list-style: none; margin: 0; padding: 0; }
-.labels li { border: 1px solid #bbb; border-radius: 1rem; font-size: .9rem; padding: .1rem .6rem; }
+.labels + .where { margin-top: .8rem; }
+.labels li { border: 1px solid #bbb; border-radius: 1rem; font-size: .9rem; padding: .1rem .6rem;
+             overflow-wrap: anywhere; }
 .labels .doubtful { background: #fde3d3; border-color: #b54a00; }
 .labels .missing { background: #d9ecf9; border-color: #00639c; border-style: dashed; }
+.scroll { overflow-x: auto; }
 table { border-collapse: collapse; }
 th, td { border-bottom: 1px solid #ddd; padding: .3rem .8rem .3rem 0; text-align: left; }
 td.number { text-align: right; }
@@ -47,9 +52,9 @@ def review_page(review: Review, most: int = 200) -> str:
 
 
 def _summary(review: Review) -> str:
-    texts = review.texts
+    texts, name = review.texts, Path(review.texts.source).name
     return (
-        f"{len(texts):,} training texts from <bdi>{in_html(texts.source)}</bdi>, each judged by "
+        f"{len(texts):,} training texts from <bdi>{in_html(name)}</bdi>, each judged by "
         "models that did not see it. The models can be wrong: read the text before you change a "
         "label. Percentages are the models' probability that the label is right to give."
     )
@@ -87,12 +92,13 @@ def _confusions(review: Review) -> Iterable[str]:
         f"<tr><td><bdi>{in_html(row.given)}</bdi></td><td><bdi>{in_html(row.predicted)}</bdi></td>"
         f'<td class="number">{row.texts:,}</td><td class="number">{row.share:.0%}</td>'
         f'<td class="number">{row.phi:.2f}</td></tr>'
-        for row in review.confusions.itertuples()
+        for row in review.confusions.head(_CONFUSIONS).itertuples()
     )
     head = "".join(
         f"<th>{title}</th>" for title in ("given", "predicted", "texts", "of those missed", "phi")
     )
-    yield f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>"
+    yield f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>'
+    yield f"{rows}\n</tbody>\n</table></div>"
 
 
 def _shown(most: int, count: int) -> str:

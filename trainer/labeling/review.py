@@ -1,13 +1,14 @@
 """The training rows whose labels look wrong, from predictions of models that did not see them.
 
-Confident learning (Northcutt, Jiang and Chuang 2021) with cleanlab finds the labels, and the rows
-are ordered by cleanlab's multi-label score: the exponential moving average of the labels' sorted
-self-confidences (Thyagarajan et al. 2022, "Identifying Incorrect Annotations in Multi-Label
-Classification Data").
+cleanlab finds the labels, one by one, by confident learning (Northcutt, Jiang and Chuang 2021). The
+rows are ordered by the trust in all their labels: the exponential moving average of the sorted
+probabilities of what was given, the lowest last (Thyagarajan et al. 2022, "Identifying Incorrect
+Annotations in Multi-Label Classification Data").
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from ...data.arguments import DataArguments
 from ...data.labeled_texts import LabeledTexts, load_labeled_texts
 from ..choosing.decision_rules import Decision
 from ..distillation.teacher import read_run
+from ..running.provenance import settings_of
 from .near_duplicates import conflicting_pairs
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 _SYSTEMS = {"head": "stack", "meta": "meta"}
 """What `results.json` calls the system that a stage leaves."""
 _FEWEST = 5
+_FORGETTING = 0.8
 
 
 @dataclass
@@ -57,7 +60,7 @@ class Review:
     confusions: pandas.DataFrame = field(repr=False)
 
 
-def training_texts(folder: Path, train_file: str | None = None) -> LabeledTexts:
+def training_texts(folder: Path, train_file: str | Path | None = None) -> LabeledTexts:
     """Read the training texts of a run again, as its recipe says.
 
     Args:
@@ -69,16 +72,18 @@ def training_texts(folder: Path, train_file: str | None = None) -> LabeledTexts:
     """
     if not (folder / "results.json").is_file():
         raise UserError(
-            f"{folder} holds no finished run: results.json is missing. Give the --output_dir of a "
+            f"{folder} holds no finished run: results.json is missing. Give the folder of a "
             "finished training."
         )
-    recipe = dict(read_json(folder / "results.json").get("recipe") or {})
+    recipe = settings_of(folder, read_json(folder / "results.json"))
     options = {name: recipe[name] for name in hints_of(DataArguments) if name in recipe}
     if train_file is not None:
-        options["train_file"] = train_file
+        options["train_file"] = str(train_file)
     file = options.get("train_file")
     if file is None and not options.get("dataset_name"):
-        raise UserError(f"{folder / 'results.json'} does not say where the training texts are.")
+        raise UserError(
+            f"The recipe of {folder} does not say where the training texts are: give --train_file."
+        )
     if file is not None and not Path(file).expanduser().exists():
         raise UserError(
             f"The training file of the run, {file}, is not here. Run the command where you "
@@ -89,7 +94,7 @@ def training_texts(folder: Path, train_file: str | None = None) -> LabeledTexts:
     return texts
 
 
-def review_run(folder: str | Path, train_file: str | None = None) -> Review:
+def review_run(folder: str | Path, train_file: str | Path | None = None) -> Review:
     """Review the labels of the texts a run was trained on.
 
     Args:
@@ -109,7 +114,7 @@ def review_run(folder: str | Path, train_file: str | None = None) -> Review:
         raise UserError(f"There is nothing to review: {problem}.{advice}")
     record = read_json(folder / "results.json")["decisions"][_SYSTEMS[run.stage]]
     decision, logits = Decision.from_dict(record), run.out_of_fold_logits()
-    return review_labels(texts, sigmoid(logits), decision.decide(logits))
+    return review_labels(texts, sigmoid(decision.calibrated(logits)), decision.decide(logits))
 
 
 def review_labels(texts: LabeledTexts, probabilities: np.ndarray, decided: np.ndarray) -> Review:
@@ -145,13 +150,18 @@ def label_issues(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndar
     """
     try:
         from cleanlab.multilabel_classification.filter import find_multilabel_issues_per_class
-        from cleanlab.multilabel_classification.rank import get_label_quality_scores
     except ImportError as error:
         raise UserError("review needs cleanlab: pip install 'stacked_emotion[review]'.") from error
     given = [np.flatnonzero(row).tolist() for row in labels]
     scores = np.asarray(probabilities, np.float64)
-    doubted = np.asarray(find_multilabel_issues_per_class(given, scores, n_jobs=1), bool)
-    return doubted, np.asarray(get_label_quality_scores(given, scores))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of labels that few texts have
+        doubted = np.asarray(find_multilabel_issues_per_class(given, scores, n_jobs=1), bool)
+    confidence = np.sort(np.where(labels, scores, 1 - scores))[:, ::-1]
+    quality = confidence[:, 0]
+    for column in confidence.T[1:]:
+        quality = _FORGETTING * column + (1 - _FORGETTING) * quality
+    return doubted, quality
 
 
 def confused_labels(
@@ -200,9 +210,8 @@ def _rows(
     for one, other in pairs.tolist():
         alike.setdefault(one, []).append(other)
         alike.setdefault(other, []).append(one)
-    found = doubted.any(1)
-    found[list(alike)] = True
-    order = [row for row in np.argsort(quality, kind="stable").tolist() if found[row]]
+    found = {*alike, *np.flatnonzero(doubted.any(1)).tolist()}
+    order = [row for row in np.argsort(quality, kind="stable").tolist() if row in found]
     given, numbers = texts.labels.astype(bool), texts.row_numbers
 
     def names(table: np.ndarray, row: int) -> list[str]:

@@ -35,7 +35,7 @@ POOL = 10
 """Candidates for each text that is chosen."""
 _CHUNK = 4096
 _LEFT_OUT = {
-    "empty": "have no text",
+    "empty": "have no readable text",
     "labeled": "are among the training texts",
     "repeated": "repeat an earlier text",
 }
@@ -43,7 +43,7 @@ _LEFT_OUT = {
 
 def suggest(
     predictor: StackedEmotionPredictor,
-    rows: Iterable[tuple[int, Any]],
+    rows: Iterable[tuple[Any, Any]],
     labeled: Iterable[str] = (),
     number: int = 250,
 ) -> pandas.DataFrame:
@@ -75,7 +75,7 @@ def suggest(
         raise UserError(f"--number is {number}. Ask for at least 1 text.")
     left_out: Counter[str] = Counter()
     fresh = _fresh(rows, {plain_text(text) for text in labeled}, left_out)
-    best: list[tuple[int, str]] = []
+    best: list[tuple[Any, str]] = []
     scores, vectors = np.zeros(0), np.zeros((0, 0), np.float32)
     while chunk := list(islice(fresh, _CHUNK)):
         logits, pooled = committee(predictor, [text for _, text in chunk])
@@ -183,8 +183,8 @@ def _entropy(probabilities: np.ndarray) -> np.ndarray:
 
 
 def _fresh(
-    rows: Iterable[tuple[int, Any]], labeled: set[str], left_out: Counter[str]
-) -> Iterator[tuple[int, str]]:
+    rows: Iterable[tuple[Any, Any]], labeled: set[str], left_out: Counter[str]
+) -> Iterator[tuple[Any, str]]:
     """The rows whose text is worth reading; the others are counted."""
     seen: set[str] = set()
     for row, text in rows:

@@ -61,6 +61,7 @@ def paired_bootstrap(
     resamples: int = 10_000,
     confidence: float = 0.95,
     seed: int = 0,
+    groups: int | None = None,
 ) -> BootstrapResult:
     """Resample the rows with replacement, the same rows for both prediction sets.
 
@@ -77,6 +78,8 @@ def paired_bootstrap(
         resamples: number of resamples.
         confidence: of the percentile interval, in (0, 1).
         seed: of the random generator; equal seeds draw equal rows for every metric.
+        groups: draw whole groups of seeds instead, so many of equal size that follow one another:
+            seeds of one group share encoders, which vary too.
 
     Returns:
         The difference, its interval and p-value.
@@ -112,7 +115,8 @@ def paired_bootstrap(
         per_seed = np.stack(
             [one(counts) - other(counts) for one, other in zip(*scorers, strict=True)]
         )
-        share = _draw_counts(seed_generator, size, seeds) / seeds
+        drawn = _draw_counts(seed_generator, size, groups or seeds)
+        share = np.repeat(drawn, seeds // drawn.shape[1], axis=1) / seeds
         differences[start : start + size] = (per_seed.T * share).sum(axis=1)
 
     tail = (1.0 - confidence) / 2

@@ -54,7 +54,7 @@ def calibration_lines(record: Mapping[str, Any] | None, labels: Sequence[str]) -
         "## Calibration", "",
         method, "",
         markdown_table(["texts", *header], overall), "",
-        *([shared, ""] if record["shared"] else []),
+        *([shared, ""] if 1 == len(set(record["scale"])) < len(labels) else []),
         f"By label, {first}:", "",
         markdown_table(["label", "scale", "bias", *header], by_label), "",
     ]  # fmt: skip

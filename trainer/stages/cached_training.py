@@ -341,16 +341,17 @@ def choose_epoch(
 ) -> tuple[int, list[float], Decision]:
     """The epoch whose out-of-fold logits score best, with the decision chosen on them.
 
-    Step 0, where the stage began, is a candidate. Above 0, `gain_in_errors` keeps it unless the
-    best epoch's gain over it is more than that many of its standard errors (paired bootstrap over
-    the rows), as in the one-standard-error rule of Breiman et al. (1984).
+    Step 0, where the stage began, is a candidate: it is kept unless the best epoch's gain over it
+    is more than `gain_in_errors` of its standard errors (paired bootstrap over the rows), as in the
+    one-standard-error rule of Breiman et al. (1984).
 
     Args:
         logits_by_epoch: (epochs + 1, rows, labels), epoch 0 being the start.
         labels: (rows, labels).
         objective: what thresholds maximize, see `thresholds.OBJECTIVES`.
         candidates: see `decisions.DECISIONS`.
-        gain_in_errors: 0 takes the best epoch, however small its gain.
+        gain_in_errors: 0 takes the best epoch, however small its gain; below 0, training may even
+            lose that many standard errors.
 
     Returns:
         The epoch, the objective of every epoch (`decision_objective`, cross-validated), and the
@@ -362,7 +363,8 @@ def choose_epoch(
     ]
     scores = [choice.score for choice in choices]
     best = int(np.argmax(scores))
-    if best and gain_in_errors > 0:
+    if gain_in_errors and len(scores) > 1:
+        best = 1 + int(np.argmax(scores[1:]))
         start, finish = (choices[at].decide(logits_by_epoch[at]) for at in (0, best))
         gain, error = difference_with_error(
             labels.astype(np.int64), finish, start, OBJECTIVE_WEIGHTS

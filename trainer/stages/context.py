@@ -27,9 +27,9 @@ from ..choosing.folds import stratified_folds
 from ..data_collator import EncodedTexts
 from ..encoder_checks import check_encoders, refuse_problems
 from ..losses import EmotionLoss, build_loss
-from ..results import keyed_state, source_state
 from ..running.progress import announce as announce
 from ..running.progress import announce_device
+from ..running.provenance import keyed_state, source_state
 from ..running.tracking import check_trackers
 from ..training_arguments import training_arguments
 from ..training_sections import FineTuning, MetaTraining, Optimization

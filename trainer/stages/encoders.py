@@ -21,11 +21,11 @@ from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..arguments import TrainingRecipe
 from ..data_collator import EncodedTextCollator, EncodedTexts
 from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning_rate
-from ..results import used_state
 from ..running.checkpoints import newest_checkpoint
 from ..running.jobs import Task, run_tasks
 from ..running.once import CHECKPOINTS, finished_record, make
 from ..running.progress import ProgressReport, has_listener
+from ..running.provenance import used_state
 from ..running.tracking import send_tensorboard_to
 from ..trainer import StackedEmotionTrainer
 from ..training_arguments import learned_from

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from safetensors.torch import load_file as read_top
 from transformers.utils import logging
 
 from ...common.environment import environment
-from ...common.files import remove, replace_folder, replace_text, write_json
+from ...common.files import read_json, remove, replace_folder, replace_text, write_json
 from ...common.finished import RECORD
 from ...inference.decisions import Decision
 from ...inference.model_files import WRITTEN
@@ -25,11 +26,11 @@ from ..results import (
     System,
     calibration_record,
     data_record,
-    public_results,
     save_arrays,
     score_systems,
     to_markdown,
 )
+from ..running.provenance import public_results
 from ..running.tracking import text_gates
 from .cached_training import build_stack, load_top, top_state
 from .context import RunContext
@@ -38,23 +39,37 @@ from .features import scored_features, training_features
 from .joint import finished_joint
 from .meta_and_head import finished_stage, out_of_fold_logits, scored_logits, stage_folder
 from .related_data import related_files
+from .summary import best_single, left_at_start, run_summary
 
 logger = logging.get_logger(__name__)
 
 
-def finish_run(context: RunContext, records: dict[str, Any], begin: float) -> dict[str, Any]:
+def finish_run(
+    context: RunContext,
+    records: dict[str, Any],
+    begin: float,
+    repeats: Sequence[RunContext] = (),
+) -> dict[str, Any]:
     """Score every system, write `results.json`, `results.md` and the finished `model/`.
 
     Args:
         context: the run.
         records: what each stage returned.
         begin: `time.monotonic()` at the start.
+        repeats: finished trainings with other seeds of encoders and folds, for the figures alone.
 
     Returns:
         The results.
     """
     systems = all_systems(context)
+    for repeat in repeats:
+        for system, again in zip(systems, all_systems(repeat), strict=True):
+            system.repeats.append(again)
     results = run_results(context, systems, records)
+    for repeat in repeats:
+        seconds = read_json(repeat.output / "results.json")["seconds_by_part"]
+        part = f"training with seed {repeat.recipe.stages.seed}"
+        results["seconds_by_part"][part] = sum(seconds.values())
     results["seconds"] = round(time.monotonic() - begin, 1)
     results = public_results(results)
     final = systems[-1]
@@ -131,14 +146,20 @@ def run_results(
     """All figures of a run as plain values."""
     names, stages = context.label_names, context.recipe.stages
     final, singles = systems[-1], systems[: len(context.names)]
-    best = max(singles, key=lambda system: system.decision.score)
-    others = [other for other in (best, systems[len(singles)]) if other is not final]
+    untrained = left_at_start(records)
+    same = "meta" if final.name == "stack" and "head" in untrained else None
+    others = [other for other in systems[:-1] if other.name != same]
     figures = score_systems(context, systems, [(final, other) for other in others])
+    best = best_single(figures["systems"], context.names, context.held_out_splits)
+    if best:
+        best["out_of_fold"] = max(singles, key=lambda system: system.decision.score).name
     seconds = {
         f"encoders, {name}": sum(part["seconds"] for part in parts.values())
         for name, parts in records.get("encoders", {}).items()
     } | {stage: record["seconds"] for stage, record in records.items() if stage != "encoders"}
-    return figures | {
+    figures |= {
+        "best_single": best,
+        "left_at_start": untrained,
         "recipe": context.recipe.to_dict(),
         "data": data_record(
             {**context.splits, **related_files(context.related)}, context.recipe.data.dataset_name
@@ -150,10 +171,14 @@ def run_results(
             final, context, systems[-2] if final.out_of_fold is None else final
         ),
         "thresholds": dict(zip(names, final.decision.thresholds.tolist(), strict=True)),
-        "seeds": {"folds_and_encoders": stages.seed, "layers_on_top": stages.head_seeds},
+        "seeds": {
+            "folds_and_encoders": stages.encoder_seeds or [stages.seed],
+            "layers_on_top": stages.head_seeds,
+        },
         "environment": environment(context.recipe.source),
         "seconds_by_part": seconds,
     }
+    return figures | {"summary": run_summary(figures)}
 
 
 def _encoder_record(context: RunContext, name: str) -> dict[str, Any]:

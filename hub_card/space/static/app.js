@@ -132,6 +132,8 @@ function fillPage() {
     part("examples").append(element("li", {}, button));
   }
   part("examples-part").hidden = !part("examples").children.length;
+  part("figures").append(...settings.figures.map((textContent) => element("li", { textContent })));
+  part("figures-part").hidden = !settings.figures.length;
   for (const graph of settings.graphs) {
     const choice = { type: "radio", name: "graph", value: graph.dtype, checked: graph.dtype === dtype };
     const size = `${(graph.bytes / 1e6).toFixed(1)} MB`;

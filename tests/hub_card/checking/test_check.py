@@ -19,6 +19,7 @@ from stacked_emotion.cli import main
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.data.labeled_texts import DataArguments, load_labeled_texts
 from stacked_emotion.hub_card import CheckReport, check_model, publish
+from stacked_emotion.hub_card.checking.figures import Recorded
 from stacked_emotion.inference import export_onnx
 
 RUN = ("loads without the package", "batch and order", "padding", "save and load", "pipeline",
@@ -165,6 +166,16 @@ def test_changed_weights(copy: Path, rows: Path) -> None:
         CARD, "scores as on the card", "figures on labeled texts", EXPORT, ONNX, OPENVINO,
     }  # fmt: skip
     assert "the card says" in detail_of(report, "scores as on the card")
+
+
+def test_a_repository_in_its_run_finds_the_texts(repository: Path, copy: Path) -> None:
+    labels = json.loads((repository / "results.json").read_text("utf-8"))["labels"]
+    found = Recorded.of(repository).own_rows(labels)
+    assert found is not None
+    assert Recorded.of(repository).split_of(found) == "validation"
+    alone = Recorded.of(copy)
+    assert alone.own_rows(labels) is None
+    assert alone.wanted_rows == "the validation texts of results.json (validation.jsonl)"
 
 
 @pytest.mark.slow

@@ -183,7 +183,10 @@ def test_what_was_there_before_stays(
     with pytest.raises(UserError, match=r"problems\.jsonl exists"):
         predict_file(*arguments, **OPTIONS)
     assert side.read_text() == "mine"
-    side.unlink()
+    side.write_text('{"problem": "the text is empty", "row": 3}\n')
+    predict_file(*arguments, **OPTIONS)  # left over from an output that was removed
+    assert not side.exists()
+    arguments[2].unlink()
     mine = tmp_path / "out.jsonl.parts/00000000.jsonl"
     mine.parent.mkdir()
     mine.write_text("mine")

@@ -225,6 +225,7 @@ def test_a_model_that_does_not_load_is_reported(tmp_path: Path) -> None:
         while not running.failures:
             time.sleep(0.02)
         assert httpx.get(f"{running.address}/health").status_code == 503
+        assert running.post({"inputs": "a"}).status_code == 503
     assert "config.json" in str(running.failures[0])
 
 
@@ -300,16 +301,17 @@ def test_the_token(held: Held, caplog: pytest.LogCaptureFixture) -> None:
     assert "secret" not in shown
 
 
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
 def test_a_failure_is_answered_and_logged_without_the_text(
     held: Held, predictor: StackedEmotionPredictor, caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, kind: type[Exception],
 ) -> None:  # fmt: skip
     held.door.set()
     whole = predictor.score_batches
 
     def fragile(texts: list[str]) -> Any:
         if "poison" in texts:
-            raise RuntimeError(f"cannot compute {texts}")
+            raise kind(f"cannot compute {texts}")
         return whole(texts)
 
     monkeypatch.setattr(predictor, "score_batches", fragile)
@@ -319,7 +321,7 @@ def test_a_failure_is_answered_and_logged_without_the_text(
         assert "poison" not in answers[1].text
         assert running.post({"inputs": "still alive"}).status_code == 200
     shown = [json.loads(JsonLines().format(record)) for record in caplog.records]
-    assert [line["error"] for line in shown if line["event"] == "failed"] == ["RuntimeError"]
+    assert [line["error"] for line in shown if line["event"] == "failed"] == [kind.__name__]
     assert "poison" not in json.dumps(shown)
 
 

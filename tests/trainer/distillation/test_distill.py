@@ -18,8 +18,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from stacked_emotion import Run
 from stacked_emotion.common.command_line import Parser
 from stacked_emotion.common.errors import UserError
+from stacked_emotion.common.settings import read_yaml
 from stacked_emotion.data.labeled_texts import load_labeled_texts
 from stacked_emotion.inference import StackedEmotionPredictor
+from stacked_emotion.trainer.arguments import DESCRIBED
 from stacked_emotion.trainer.distillation import training
 from stacked_emotion.trainer.distillation.arguments import (
     Distillation,
@@ -30,6 +32,7 @@ from stacked_emotion.trainer.distillation.command import main, run_distillation
 from stacked_emotion.trainer.distillation.run import DistillationContext
 from stacked_emotion.trainer.distillation.teacher import Teacher, logits_of
 from stacked_emotion.trainer.distillation.training import student_logits
+from stacked_emotion.trainer.running.provenance import settings_of
 
 SAMPLE = ROOT / "recipes" / "sample"
 
@@ -124,7 +127,7 @@ def test_the_model_gives_the_reported_figures(distilled: Path) -> None:
 
 def _again(folder: Path) -> Distillation:
     """The arguments a finished distillation was given."""
-    recipe = json.loads((folder / "results.json").read_text(encoding="utf-8"))["recipe"]
+    recipe = read_yaml(folder / "recipe.yaml")
     more = ["--augmented_copies", "1", "--unlabeled_file", recipe["unlabeled_file"]]
     return parse_distillation(
         arguments(Path(recipe["model"]), Path(recipe["student"]), folder, *more)
@@ -333,8 +336,11 @@ def test_it_opens_and_runs_again_from_its_recipe(distilled: Path) -> None:
     table = run.results.to_pandas()
     assert ("validation", "student") in table.index
     assert type(run.model).__name__ == "BertForSequenceClassification"
-    teachers = {"language", "label_definitions", "examples"}  # for the card
-    assert {k: v for k, v in run.results["recipe"].items() if k not in teachers} == run.recipe
+    recipe = settings_of(distilled, run.results.values)
+    assert {k: v for k, v in recipe.items() if k not in DESCRIBED} == run.recipe
+    text = (distilled / "results.json").read_text(encoding="utf-8")
+    assert str(distilled.parent) not in text
+    assert run.recipe["model"] not in text, "no path of this machine"
     with pytest.raises(UserError, match="stock encoder"):
         run.predict(["فرحان"])
     again = parse_distillation(["--config", str(distilled / "recipe.yaml"), "--optim", "adafactor"])

@@ -53,6 +53,15 @@ def test_a_gain_within_its_error_is_kept_only_without_the_rule() -> None:
     assert choose_epoch(logits, labels, "jaccard", CANDIDATES)[0] == 1
 
 
+def test_a_loss_is_kept_only_where_the_rule_allows_it() -> None:
+    logits, labels = epochs(-0.1, 0.5)
+    chosen = {
+        errors: choose_epoch(logits, labels, "jaccard", CANDIDATES, gain_in_errors=errors)[0]
+        for errors in (1, 0, -0.01, -1000)
+    }
+    assert chosen == {1: 0, 0: 0, -0.01: 0, -1000: 1}
+
+
 def start(folders: dict[str, Path], seed: int, **options: object) -> dict[str, torch.Tensor]:
     model, _ = build_stack(folders, **options)
     reset_top(model, seed)

@@ -23,17 +23,17 @@ from stacked_emotion.trainer.stages.features import scored_features
 TEXTS = ["فرحان جدا 😍", "يوم حزين و ممل", "غاضب"]
 
 
-@pytest.mark.parametrize("meta_epochs", ["0", "1"])
+@pytest.mark.parametrize("kept_meta", [False, True])
 def test_dropped_parts_change_no_logit(
-    meta_epochs: str, finished_run: Path, tmp_path: Path, tiny_encoder_folders: dict[str, Path]
+    kept_meta: bool, finished_run: Path, tmp_path: Path, tiny_encoder_folders: dict[str, Path]
 ) -> None:
-    # A learning rate of zero: the epoch gains nothing, so both stages stay at their start.
-    still = ("--head.learning_rate", "0", "--meta.epochs", meta_epochs)
-    given = ("--encoders_from", str(finished_run), *still)
+    nothing_learned = ["--head.learning_rate", "0", "--meta.learning_rate", "0"]
+    more = ["--head.epochs", "0"] if kept_meta else [*nothing_learned, "--gain_in_errors", "1"]
+    given = ("--encoders_from", str(finished_run), *more)
     recipe = parse_recipe(tiny_run_options(tiny_encoder_folders, tmp_path / "run", *given))
     results = run_training(recipe)
-    kept_meta = bool(results["stages"]["meta"]["epoch"])
-    assert results["stages"]["head"]["epoch"] == 0
+    assert bool(results["stages"]["meta"]["epoch"]) == kept_meta
+    assert results["left_at_start"] == ([] if kept_meta else ["meta", "head"])
     folder = tmp_path / "run/model"
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert not config["use_lstm"]
