@@ -91,7 +91,7 @@ class StageArguments:
     )
     seed: int = option(0, "seed of the folds and of the encoders")
     encoder_seeds: list[int] = option(
-        [], "run the whole training once per seed of folds and encoders; the first is published"
+        [], "repeat the whole training, once per seed of folds and encoders"
     )
     head_seeds: list[int] = option(
         [0, 1, 2], "seeds of the layers on top, one training each; the first is published"
