@@ -58,7 +58,7 @@ def test_products(run: Path) -> None:
     assert results["data"]["train"]["rows"] == 90
     assert len(results["labels"]) == 11
     table = (run / "results.md").read_text(encoding="utf-8")
-    assert "| stack |" in table
+    assert "| stack " in table
     assert "nan" not in table.lower()
     assert not list(run.rglob("*.bin.partial"))
     assert not [path for path in run.rglob("*.bin") if path.parent.parent.name != "features"]

@@ -251,7 +251,9 @@ def test_two_at_once(interrupted: tuple[str, Path, Path], whole: bytes) -> None:
     lock = output.with_name(".out.jsonl.lock")
     with (
         locked(lock, output, "--output"),
-        pytest.raises(UserError, match=rf"{output} is in use by process {os.getpid()} .*--output"),
+        pytest.raises(
+            UserError, match=rf"{output} is in use by process {os.getpid()} .*output_file="
+        ),
     ):
         predict_file(*interrupted, **OPTIONS)
     predict_file(*interrupted, **OPTIONS)
@@ -268,7 +270,7 @@ def test_a_full_disk_and_then_room(
     predict_file(str(tiny_stack_folder), given, whole, **OPTIONS)
     with mounted(tmp_path / "small", "size=250k") as folder:
         arguments = (str(tiny_stack_folder), given, folder / "out.jsonl")
-        with pytest.raises(UserError, match=rf"The disk of {folder} is full: .*--output\."):
+        with pytest.raises(UserError, match=rf"The disk of {folder} is full: .*output_file=\."):
             predict_file(*arguments, **OPTIONS)
         assert not (folder / "out.jsonl").exists()
         kept = len(list((folder / "out.jsonl.parts").glob("*[0-9].json")))
@@ -284,6 +286,8 @@ def test_a_read_only_folder(
     given = write_rows(tmp_path / "in.jsonl", rows[:3])
     with (
         mounted(tmp_path / "fixed", "ro") as folder,
-        pytest.raises(UserError, match=rf"Nothing can be written in {folder}.*another --output\."),
+        pytest.raises(
+            UserError, match=rf"Nothing can be written in {folder}.*another output_file=\."
+        ),
     ):
         predict_file(str(tiny_stack_folder), given, folder / "out.jsonl", **OPTIONS)

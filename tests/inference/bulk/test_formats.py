@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -206,12 +207,12 @@ def test_delimiter_and_quoting(tmp_path: Path, tiny_stack_folder: Path) -> None:
         ("in.parquet", "text\na\n", {}, "cannot be read as Parquet"),
         ("in.csv", None, {}, "no such file"),
         ("in.csv", "", {}, "is empty"),
-        ("in.csv", "يوم جميل,1,0\nتعبت,0,1\n", {}, "--column_names"),
-        ("in.csv", "body\na\n", {}, "--text_column"),
+        ("in.csv", "يوم جميل,1,0\nتعبت,0,1\n", {}, "column_names="),
+        ("in.csv", "body\na\n", {}, "text_column="),
         ("in.csv", "text\na\n", {"text_column": "tetx"}, "did you mean 'text'"),
         ("in.csv", "text,text\na,b\n", {}, "more than once"),
-        ("in.csv", "text,labels\na,b\n", {}, "--prefix"),
-        ("in.csv", "text\na\n", {"part_rows": 0}, "--part_rows"),
+        ("in.csv", "text,labels\na,b\n", {}, "prefix="),
+        ("in.csv", "text\na\n", {"part_rows": 0}, "part_rows="),
         ("in.jsonl", "[1]\n", {}, "no line"),
         ("in.jsonl", '{"text": "a", "score_joy": 1}\n', {}, "score_joy"),
         ("in.csv", "text\nab".encode("utf-16")[:-1], {}, "not UTF-16"),
@@ -251,8 +252,10 @@ def test_the_folder_of_a_run(tmp_path: Path, tiny_stack_folder: Path) -> None:
 
 
 def test_the_bar_has_a_total_and_says_what_computes(
-    tiny_stack_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    tiny_stack_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     source = tmp_path / "texts.csv"
     source.write_text("text\n" + "فرحان جدا\n" * 40, encoding="utf-8")
     options = {"dtype": "float32", "backend": "torch", "part_rows": 10}
