@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any
+
+from .checks_stacked_emotion import is_number
 
 LARGEST_WEIGHT = 1e6
 
@@ -37,7 +38,7 @@ def check_adaptive(adaptive: Any, names: Sequence[str], labels: int) -> None:
         known = {"limit", "weights", "bias"}
         _require(_has_keys(stage, known), where, "an object: limit, weights, bias")
         limit, weights = stage["limit"], stage["weights"]
-        fits = _is_number(limit) and 0 <= limit <= 1
+        fits = is_number(limit) and 0 <= limit <= 1
         _require(fits, f"{where}.limit", "a number in [0, 1]")
         fits = isinstance(weights, list | tuple) and len(weights) == place + 1
         fits = fits and all(_is_vector(row, labels) for row in weights)
@@ -54,10 +55,6 @@ def _has_keys(value: Any, keys: set[str]) -> bool:
     return isinstance(value, Mapping) and set(value) == keys
 
 
-def _is_number(value: Any) -> bool:
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return known and isfinite(value) and abs(value) <= LARGEST_WEIGHT
-
-
 def _is_vector(value: Any, size: int) -> bool:
-    return isinstance(value, list | tuple) and len(value) == size and all(map(_is_number, value))
+    fits = isinstance(value, list | tuple) and len(value) == size
+    return fits and all(is_number(number) and abs(number) <= LARGEST_WEIGHT for number in value)

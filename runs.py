@@ -270,6 +270,7 @@ class Run:
         """
         return self.predictor.predict([texts] if isinstance(texts, str) else list(texts))
 
+    @keywords_named()
     def review(self, train_file: str | Path | None = None) -> pandas.DataFrame:
         """The training rows whose labels look wrong to models that did not see them.
 
@@ -293,6 +294,7 @@ class Run:
 
         return review_run(self.folder, train_file).rows
 
+    @keywords_named()
     def suggest(
         self,
         texts: Any,

@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from .errors import counted
+
 PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "huggingface-hub")
 
 SECRET = re.compile(
@@ -58,10 +60,7 @@ def environment(recipe: str | Path | None = None) -> dict[str, Any]:
         except PackageNotFoundError:
             versions[package] = "not installed"
     threads = torch.get_num_threads()
-    hardware = (
-        f"{platform.machine()}, {os.cpu_count()} CPU cores, "
-        f"{threads} {'thread' if threads == 1 else 'threads'}"
-    )
+    hardware = f"{platform.machine()}, {os.cpu_count()} CPU cores, {counted(threads, 'thread')}"
     if torch.cuda.is_available():
         hardware += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
     root = Path(__file__).parent.parent

@@ -17,6 +17,29 @@ _READ_AHEAD = 4096
 _EXPLANATION_FORMATS = ("auto", "bars", "jsonl", "html")
 
 
+def add_runtime_options(parser: Parser, dtype: str, automatic: str) -> None:
+    """Declare how a model is loaded and run.
+
+    Args:
+        parser: of a command that predicts.
+        dtype: the default of `--dtype`.
+        automatic: which runtime `--backend auto` takes, for the help.
+    """
+    parser.add_argument("--revision", help="commit, tag or branch of a Hub ID")
+    parser.add_argument(
+        "--dtype", choices=("auto", "float32", "bfloat16", "float16", "int8"), default=dtype,
+        help="precision of the weights",
+    )  # fmt: skip
+    parser.add_argument(
+        "--backend", choices=("auto", "torch", "onnx", "openvino"), default="auto",
+        help=f"runtime; auto: {automatic}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--long_texts", choices=("truncate", "window"), default="truncate",
+        help="texts that are too long: read their beginning, or all in overlapping windows",
+    )  # fmt: skip
+
+
 def add_predict_options(parser: Parser) -> None:
     """Declare the options of `predict`; nothing heavy is imported."""
     parser.set_defaults(run=partial(run_predict, parser))
@@ -24,22 +47,10 @@ def add_predict_options(parser: Parser) -> None:
         "texts", nargs="*", metavar="TEXT", help="texts; default: the lines of standard input"
     )
     parser.add_argument("--model", required=True, help="folder of a model or run, or Hub ID")
-    parser.add_argument("--revision", help="commit, tag or branch of a Hub ID")
-    parser.add_argument(
-        "--dtype", choices=("auto", "float32", "bfloat16", "float16", "int8"), default="auto",
-        help="precision of the weights",
-    )  # fmt: skip
-    parser.add_argument(
-        "--backend", choices=("auto", "torch", "onnx", "openvino"), default="auto",
-        help="runtime; auto: the fastest that is exact enough",
-    )  # fmt: skip
+    add_runtime_options(parser, "auto", "the fastest that is exact enough")
     parser.add_argument(
         "--format", choices=_EXPLANATION_FORMATS, default="auto",
         help="auto: bars on a terminal, else JSON lines",
-    )  # fmt: skip
-    parser.add_argument(
-        "--long_texts", choices=("truncate", "window"), default="truncate",
-        help="texts that are too long: read their beginning, or all in overlapping windows",
     )  # fmt: skip
     parser.add_argument(
         "--adaptive", action="store_true",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,15 +108,8 @@ class OnnxEmotionPredictor(TextPredictor):
             dtype = "int8" if exact_enough(report, "onnx int8") else "float32"
         path = files.graph(report, dtype)
         with files.reading(f"onnx/{os.path.basename(path)}"):
-            runner: Runner = (
-                OnnxRunner(path, dtype, threads, workers)
-                if not adaptive
-                else (
-                    GraphStages(
-                        files, report, dtype, lambda path: OnnxRunner(path, dtype, threads, workers)
-                    )
-                )
-            )
+            load = partial(OnnxRunner, dtype=dtype, threads=threads, workers=workers)
+            runner: Runner = GraphStages(files, report, dtype, load) if adaptive else load(path)
         encoder, decision = text_encoder(files), files.decision()
         self = cls(encoder, decision, runner, long_texts, pooling, files.location)
         if adaptive:

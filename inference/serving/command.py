@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ...common.command_line import USER_MISTAKE, Parser
 from ...common.errors import UserError
+from ..command import add_runtime_options
 from ..limits import Limits
 
 if TYPE_CHECKING:
@@ -38,19 +39,7 @@ def add_serve_options(parser: Parser) -> None:
     limits = Limits()
     parser.set_defaults(run=run_serve)
     parser.add_argument("model", metavar="MODEL", help="folder of a model or run, or Hub ID")
-    parser.add_argument("--revision", help="commit, tag or branch of a Hub ID")
-    parser.add_argument(
-        "--dtype", choices=("auto", "float32", "bfloat16", "float16", "int8"), default="float32",
-        help="precision of the weights",
-    )  # fmt: skip
-    parser.add_argument(
-        "--backend", choices=("auto", "torch", "onnx", "openvino"), default="auto",
-        help="runtime; auto: torch, or ONNX Runtime for int8",
-    )  # fmt: skip
-    parser.add_argument(
-        "--long_texts", choices=("truncate", "window"), default="truncate",
-        help="texts that are too long: read their beginning, or all in overlapping windows",
-    )  # fmt: skip
+    add_runtime_options(parser, "float32", "torch, or ONNX Runtime for int8")
     network = parser.add_argument_group("network")
     network.add_argument("--host", default="127.0.0.1", help="address to listen on")
     network.add_argument("--port", type=int, default=8080, help="port to listen on; 0: a free one")

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from huggingface_hub import snapshot_download
-from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers.utils import logging
 
@@ -29,6 +28,10 @@ from .arguments import DistillationArguments
 
 logger = logging.get_logger(__name__)
 _LARGEST_LOGIT = 16.0
+
+
+_SYSTEMS = {"head": "stack", "meta": "meta"}
+"""What `results.json` calls the system that a stage leaves."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,12 @@ class TeacherRun:
         """(training rows, labels), each row from models that did not see it."""
         file = self.folder / self.stage / "out_of_fold.safetensors"
         return load_file(file)["logits"].float().numpy()
+
+    @property
+    def decision(self) -> Decision:
+        """How the stack of that stage decides, with the calibration of its logits."""
+        decisions = read_json(self.folder / "results.json")["decisions"]
+        return Decision.from_dict(decisions[_SYSTEMS[self.stage]])
 
     def fold_models_digest(self, names: list[str]) -> str | None:
         """Digest of every fold's encoders and layers on top; None if one is missing or damaged."""
@@ -168,20 +177,6 @@ class Teacher:
                 recipe = read_json(folder / "results.json").get("recipe") or {}
                 return {name: recipe.get(name) for name in DESCRIBED}
         return {}
-
-    def calibrated(self, logits: np.ndarray) -> np.ndarray:
-        """Logits that the run kept, (rows, labels) float32, as the finished teacher gives them."""
-        fitted: dict[str, np.ndarray] = {}
-        for file in self.folder.glob("*.safetensors"):
-            with safe_open(file, "numpy") as weights:
-                fitted |= {
-                    name: weights.get_tensor(name)
-                    for name in weights.keys()  # noqa: SIM118  (it is no mapping)
-                    if name.startswith("calibration.")
-                }
-        if not fitted:
-            return logits
-        return logits * fitted["calibration.scale"] + fitted["calibration.bias"]
 
     def predictor(self) -> StackedEmotionPredictor:
         """The teacher with its tokenizer, ready to score."""

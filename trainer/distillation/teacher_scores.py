@@ -84,7 +84,8 @@ def score_all(
     run = teacher.find_run(options.teacher_run, train)
     if run is not None:
         fold_of_row = run.fold_of_row
-        training, origin = teacher.calibrated(run.out_of_fold_logits()), OUT_OF_FOLD
+        training = run.decision.calibrated(run.out_of_fold_logits()).astype(np.float32)
+        origin = OUT_OF_FOLD
     else:
         fold_of_row = stratified_folds(train.labels, options.cross_fit, options.fold_seed)
         training, origin = store.labeled("train", train), IN_SAMPLE

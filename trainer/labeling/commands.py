@@ -20,9 +20,7 @@ _TRAIN_FILE = "where the training file of the run is now; default: where its rec
 
 
 def _add_review(review: Parser) -> None:
-    review.add_argument(
-        "folder", type=Path, metavar="RUN", help="the folder of a finished training"
-    )
+    review.add_argument("folder", type=Path, metavar="RUN", help=_RUN)
     review.add_argument("--train_file", help=_TRAIN_FILE)
     review.add_argument(
         "--output", type=Path,
@@ -36,9 +34,7 @@ def _add_review(review: Parser) -> None:
 
 
 def _add_suggest(suggest: Parser) -> None:
-    suggest.add_argument(
-        "folder", type=Path, metavar="RUN", help="the folder of a finished training"
-    )
+    suggest.add_argument("folder", type=Path, metavar="RUN", help=_RUN)
     suggest.add_argument(
         "input", metavar="FILE",
         help="unlabeled texts: a table, the folder of a data set, or its ID on the Hub",

@@ -91,7 +91,7 @@ def near_duplicates(
 def _rarest(grams: csr_matrix, similarity: float) -> csr_matrix:
     """The sequences of each text of which a similar one must have at least one.
 
-    Of n trigrams a similar text has at least `similarity * n`, so it cannot lack the n + 1 minus
+    Of n sequences a similar text has at least `similarity * n`, so it cannot lack the n + 1 minus
     that many that come first in an order shared by all texts. The order is from rare to frequent.
     """
     sizes = np.diff(grams.indptr)

@@ -21,7 +21,6 @@ from ...common.numerics import sigmoid
 from ...common.settings import hints_of
 from ...data.arguments import DataArguments
 from ...data.labeled_texts import LabeledTexts, load_labeled_texts
-from ..choosing.decision_rules import Decision
 from ..distillation.teacher import read_run
 from ..running.provenance import settings_of
 from .near_duplicates import conflicting_pairs
@@ -29,8 +28,6 @@ from .near_duplicates import conflicting_pairs
 if TYPE_CHECKING:
     import pandas
 
-_SYSTEMS = {"head": "stack", "meta": "meta"}
-"""What `results.json` calls the system that a stage leaves."""
 _FEWEST = 5
 _FORGETTING = 0.8
 
@@ -112,8 +109,7 @@ def review_run(folder: str | Path, train_file: str | Path | None = None) -> Revi
         changed = "other texts" in problem
         advice = " The texts or labels have changed since: train again." if changed else ""
         raise UserError(f"There is nothing to review: {problem}.{advice}")
-    record = read_json(folder / "results.json")["decisions"][_SYSTEMS[run.stage]]
-    decision, logits = Decision.from_dict(record), run.out_of_fold_logits()
+    decision, logits = run.decision, run.out_of_fold_logits()
     return review_labels(texts, sigmoid(decision.calibrated(logits)), decision.decide(logits))
 
 

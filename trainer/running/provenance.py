@@ -70,14 +70,16 @@ def keyed_state(source: str, state: dict[str, Any]) -> dict[str, Any]:
     """
     if not state.get("commit"):
         return state
-    for fetched in (False, True):
-        if fetched:  # into the cache, where the training finds it again
-            AutoModel.from_pretrained(source, revision=state["commit"])
-        used = used_state(source, state).get("files") or {}
-        files = {name: digest for name, digest in used.items() if _KEYED.fullmatch(name)}
-        if len(files) > 1:
-            break
+    if len(files := _keyed_files(source, state)) < 2:
+        # into the cache, where the training finds it again
+        AutoModel.from_pretrained(source, revision=state["commit"])
+        files = _keyed_files(source, state)
     return state | {"files": files}
+
+
+def _keyed_files(source: str, state: dict[str, Any]) -> dict[str, str]:
+    files = used_state(source, state).get("files") or {}
+    return {name: digest for name, digest in files.items() if _KEYED.fullmatch(name)}
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -149,7 +149,7 @@ def report_related(
                 f"{share:.1%} of the tokens are unknown",
             ]
             if step.left_out:
-                left = counted(step.left_out, "text", "texts")
+                left = counted(step.left_out, "text")
                 verb = "is" if step.left_out == 1 else "are"
                 facts.append(f"{left} of the training split {verb} left out")
             announce(f"{name} is first fine-tuned on {', '.join(step.names)}: {', '.join(facts)}.")

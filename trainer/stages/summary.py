@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...common.errors import counted, listed
 from ..results import leak_note, score_cell, source_name
 
 
@@ -46,7 +47,7 @@ def _of_split(results: Mapping[str, Any], split: str) -> list[str]:
     entry, systems = results["data"][split], results["systems"]
     final, best = list(systems)[-1], results["best_single"].get(split)
     jaccard = {name: found[split]["jaccard"] for name, found in systems.items()}
-    text = f"{split} ({source_name(entry['source'])}, {entry['rows']:,} texts): Jaccard "
+    text = f"{split} ({source_name(entry['source'])}, {counted(entry['rows'], 'text')}): Jaccard "
     if best is None:
         text += f"{score_cell(jaccard[final])}."
     else:
@@ -70,8 +71,8 @@ def _parts(results: Mapping[str, Any]) -> list[str]:
     names = {"meta": ["the meta-learner"], "head": [*lstm, "the classifier"]}
     text = (
         f"Left at {'its start: stage' if len(stages) == 1 else 'their start: stages'} "
-        f"{_listed(stages)}. "
-        f"The data did not support {_listed([n for stage in stages for n in names[stage]])}: "
+        f"{listed(stages)}. "
+        f"The data did not support {listed([n for stage in stages for n in names[stage]])}: "
         "training gained "
     )
     text += "no more than its standard error" if recipe["gain_in_errors"] else "nothing"
@@ -81,20 +82,14 @@ def _parts(results: Mapping[str, Any]) -> list[str]:
 
 
 def _spread(seeds: Mapping[str, Any]) -> list[str]:
-    encoders, top = seeds["folds_and_encoders"], seeds["layers_on_top"]
+    encoders, top = (list(map(str, seeds[key])) for key in ("folds_and_encoders", "layers_on_top"))
     if len(encoders) > 1:
         text = "whole trainings, encoders and folds too, with the seeds "
-        text += _listed(encoders)
-        text += f", each with the seeds {_listed(top)} of the layers on top" * (len(top) > 1)
+        text += listed(encoders)
+        text += f", each with the seeds {listed(top)} of the layers on top" * (len(top) > 1)
     elif len(top) > 1:
-        text = f"the seeds {_listed(top)} of the layers on top alone: encoders and folds are the "
+        text = f"the seeds {listed(top)} of the layers on top alone: encoders and folds are the "
         text += "same"
     else:
         return []
     return [f"± is the standard deviation over {text}."]
-
-
-def _listed(values: Sequence[Any]) -> str:
-    """Values in words: `a, b and c`."""
-    *first, last = map(str, values)
-    return f"{', '.join(first)} and {last}" if first else last
