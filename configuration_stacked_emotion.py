@@ -13,6 +13,7 @@ from typing import Any
 from transformers import CONFIG_MAPPING, PreTrainedConfig
 from transformers.utils import logging
 
+from .adaptive_stacked_emotion import check_adaptive
 from .checks_stacked_emotion import (
     MAX_ENCODERS,
     check_encoder_keys,
@@ -38,7 +39,7 @@ AUTO_MAP = {
 }
 TASK = "emotion-classification"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_LABEL_FIELDS = ("thresholds", "label_prevalence", "class_weights", "label_correlation")
+_LABEL_FIELDS = ("thresholds", "label_prevalence", "class_weights", "label_correlation", "adaptive")
 _HEAD_DEFAULTS = {"pooling": "mean", "activation": None}
 # Keys of a config.json that are computed here, or that only old versions wrote.
 _DERIVED = ("hidden_size", "vocab_size", "stacked_size", "label_names")
@@ -94,6 +95,8 @@ class StackedEmotionConfig(PreTrainedConfig):
         label_prevalence: share of the training texts with each label.
         class_weights: weight of the positives of each label in training.
         label_correlation: (labels, labels) phi coefficients of the training labels.
+        adaptive: the order in which the encoders run, and when the ones that are left are skipped,
+            see `adaptive_stacked_emotion.check_adaptive`; only predictors use it, on request.
 
     Raises:
         ValueError: a value that does not fit, with the name of its field.
@@ -137,6 +140,7 @@ class StackedEmotionConfig(PreTrainedConfig):
     label_prevalence: list[float] | None = None
     class_weights: list[float] | None = None
     label_correlation: list[list[float]] | None = None
+    adaptive: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Build the encoders' configs, then check every field."""
@@ -252,6 +256,7 @@ class StackedEmotionConfig(PreTrainedConfig):
         self._check_encoders()
         check_heads(self.encoder_heads, self.encoders, self.encoder_names)
         check_label_fields(self)
+        check_adaptive(self.adaptive, self.encoder_names, self.num_labels)
 
     def _check_encoders(self) -> None:
         names = self.encoder_names

@@ -193,55 +193,80 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             word_embeddings (B, W, H), word_mask (B, W), encoder_logits (B, E, L), and the hidden
             states and attentions asked for.
         """
-        config = self.config
-        given = {"input_ids": input_ids, "attention_mask": attention_mask, "word_index": word_index}
-        input_ids, mask, word_index = check_inputs(given, config.encoder_names)
-        input_ids, attention_mask, word_index = (
-            input_ids.long(),
-            (mask != 0).long(),
-            word_index.long(),
-        )
+        inputs = self._checked(input_ids, attention_mask, word_index)
+        _, attention_mask, word_index = inputs
         whole = bool(output_hidden_states or output_attentions)
         lengths, words = self._lengths(attention_mask, word_index, whole)
-        parts, logits = [], []
-        all_states: list[Any] = []
-        all_attentions: list[Any] = []
-        for index, name in enumerate(config.encoder_names):
-            encoder = getattr(self, f"encoder_{name}")
-            mask = attention_mask[:, : lengths[index], index]
-            ids = input_ids[:, : lengths[index], index]
-            pad = encoder.config.pad_token_id
-            ids = ids.masked_fill(mask == 0, 0 if pad is None else pad)
-            head, options = getattr(self, f"head_{name}"), {}
-            if head.layers or output_hidden_states:
-                options["output_hidden_states"] = bool(head.layers) or output_hidden_states
-            if output_attentions:
-                options["output_attentions"] = True
-            try:
-                with eager_attention(encoder, bool(output_attentions)):
-                    output = encoder(
-                        input_ids=ids, attention_mask=mask, return_dict=True, **options
-                    )
-            except IndexError as error:
-                raise ValueError(
-                    f"input_ids of {name!r} reach {int(ids.max())}, its vocabulary has "
-                    f"{encoder.config.vocab_size} tokens and its longest text is "
-                    f"{getattr(encoder.config, 'max_position_embeddings', '?')}: are the tokenizer "
-                    "and the model from the same folder?"
-                ) from error
-            logits.append(head(head.read(output), mask))
-            states = output.last_hidden_state
-            parts.append(pool_words(states, word_index[:, : lengths[index], index], words))
-            all_states.append(selected_layers(output.get("hidden_states"), output_hidden_states))
-            all_attentions.append(selected_layers(output.get("attentions"), output_attentions))
+        asked = (output_hidden_states, output_attentions)
+        parts, logits, all_states, all_attentions = zip(
+            *(self._run_encoder(i, inputs, size, words, *asked) for i, size in enumerate(lengths)),
+            strict=True,
+        )
         places = torch.arange(words, device=word_index.device)
         word_mask = (places < word_index.amax((1, 2)).unsqueeze(-1)).to(attention_mask.dtype)
         return (
             torch.cat(parts, dim=-1),
             word_mask,
             torch.stack(logits, dim=1),
-            tuple(all_states) if output_hidden_states else None,
-            tuple(all_attentions) if output_attentions else None,
+            all_states if output_hidden_states else None,
+            all_attentions if output_attentions else None,
+        )
+
+    def encode_one(
+        self, index: int, input_ids: Tensor, attention_mask: Tensor, word_index: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Run one encoder of the stack, as `encode` does.
+
+        Args:
+            index: its place in the stack.
+            input_ids: (B, S, E).
+            attention_mask: (B, S, E).
+            word_index: (B, S, E).
+
+        Returns:
+            Its word vectors (B, W, hidden) and its logits (B, L).
+        """
+        inputs = self._checked(input_ids, attention_mask, word_index)
+        lengths, words = self._lengths(*inputs[1:], False)
+        return self._run_encoder(index, inputs, lengths[index], words)[:2]
+
+    def _checked(
+        self, input_ids: Tensor | None, attention_mask: Tensor | None, word_index: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        given = {"input_ids": input_ids, "attention_mask": attention_mask, "word_index": word_index}
+        ids, mask, index = check_inputs(given, self.config.encoder_names)
+        return ids.long(), (mask != 0).long(), index.long()
+
+    def _run_encoder(
+        self, index: int, inputs: tuple[Tensor, ...], length: int, words: int,
+        output_hidden_states: Any = None, output_attentions: Any = None,
+    ) -> tuple[Tensor, Tensor, Any, Any]:  # fmt: skip
+        """One encoder's word vectors and logits, and the layers asked for."""
+        name = self.config.encoder_names[index]
+        ids, mask, word_index = (values[:, :length, index] for values in inputs)
+        encoder = getattr(self, f"encoder_{name}")
+        pad = encoder.config.pad_token_id
+        ids = ids.masked_fill(mask == 0, 0 if pad is None else pad)
+        head, options = getattr(self, f"head_{name}"), {}
+        if head.layers or output_hidden_states:
+            options["output_hidden_states"] = bool(head.layers) or output_hidden_states
+        if output_attentions:
+            options["output_attentions"] = True
+        try:
+            with eager_attention(encoder, bool(output_attentions)):
+                output = encoder(input_ids=ids, attention_mask=mask, return_dict=True, **options)
+        except IndexError as error:
+            raise ValueError(
+                f"input_ids of {name!r} reach {int(ids.max())}, its vocabulary has "
+                f"{encoder.config.vocab_size} tokens and its longest text is "
+                f"{getattr(encoder.config, 'max_position_embeddings', '?')}: are the tokenizer "
+                "and the model from the same folder?"
+            ) from error
+        return (
+            pool_words(output.last_hidden_state, word_index, words),
+            head(head.read(output), mask),
+            selected_layers(output.get("hidden_states"), output_hidden_states),
+            selected_layers(output.get("attentions"), output_attentions),
         )
 
     def _lengths(

@@ -172,7 +172,7 @@ def soak(model: str, options: argparse.Namespace) -> str:
     return (
         f"{machine()}; {plain.backend}: {options.soak:,} requests of 64 clients in "
         f"{seconds:.0f} s, {lost} lost, {wrong} wrong. "
-        f"Anonymous memory in MB after each tenth of them: "
+        "Anonymous memory in MB after each tenth of them: "
         f"{', '.join(f'{value:.0f}' for value in shown)} "
         f"({100 * (shown[-1] / shown[0] - 1):+.1f} %)."
     )

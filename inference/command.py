@@ -41,6 +41,10 @@ def add_predict_options(parser: Parser) -> None:
         "--long_texts", choices=("truncate", "window"), default="truncate",
         help="texts that are too long: read their beginning, or all in overlapping windows",
     )  # fmt: skip
+    parser.add_argument(
+        "--adaptive", action="store_true",
+        help="skip encoders where the labels are certain enough, by the limits that training chose",
+    )  # fmt: skip
     why = parser.add_argument_group("explanations")
     why.add_argument(
         "--explain", action="store_true",
@@ -97,6 +101,8 @@ def run_predict(parser: Parser, options: argparse.Namespace) -> int:
         raise UserError(
             "--explain covers the words that are read at once: leave out --long_texts window."
         )
+    if options.adaptive and options.explain:
+        raise UserError("--explain explains the whole stack: leave out --adaptive.")
     texts = _texts(options.texts)
     return _explain(options, texts) if options.explain else _predict_texts(options, texts)
 
@@ -118,6 +124,7 @@ def _predict_file(options: argparse.Namespace, reading: dict[str, Any]) -> int:
         dtype=options.dtype,
         backend=options.backend,
         long_texts=options.long_texts,
+        **({"adaptive": True} if options.adaptive else {}),
     )
     if report is not None:
         print(report)
@@ -146,6 +153,7 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
         dtype=options.dtype,
         backend=options.backend,
         long_texts=options.long_texts,
+        adaptive=options.adaptive,
     )
     truncated = 0
     show_bars = options.format == "bars" or (options.format == "auto" and sys.stdout.isatty())

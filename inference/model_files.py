@@ -18,6 +18,7 @@ from ..common.errors import UserError, shorten
 from ..common.files import file_digest, fingerprint, parse_json
 from ..common.finished import Form, read_record
 from ..folders_stacked_emotion import WEIGHTS, WEIGHTS_INDEX, leads_out
+from .adaptive.rule import AdaptiveRule
 from .decisions import Decision
 
 CONFIG = "config.json"
@@ -39,7 +40,7 @@ MAX_JSON_BYTES = 64 << 20
 MAX_SIZE = 10_000_000
 """The largest vocabulary, width or number of positions that is taken for sane."""
 _NOT_TRACED = {
-    "thresholds", "decision", "decision_scale", "label_prevalence", "class_weights",
+    "thresholds", "decision", "decision_scale", "adaptive", "label_prevalence", "class_weights",
     "label_correlation", "id2label", "label2id", "auto_map", "custom_pipelines", "architectures",
     "transformers_version", "dtype", "torch_dtype", "_name_or_path",
 }  # fmt: skip
@@ -177,6 +178,7 @@ class ModelFiles:
                 _check_fields(encoder, f"encoders[{name!r}].")
             _check_fields(config, "")
             Decision.from_config(config)
+            AdaptiveRule.from_config(config)
         return config
 
     def tokenizer_settings(self) -> dict[str, Any]:
@@ -283,15 +285,24 @@ class ModelFiles:
         if names is None:
             raise UserError(
                 f"dtype={dtype!r} was not exported to {self.location}/onnx; there are "
-                f"{sorted(report['files'])}. Run stacked-emotion export with --quantize int8."
+                f"{[kind for kind in sorted(report['files']) if ' ' not in kind]}. Run "
+                f"stacked-emotion export with --quantize int8."
             )
-        paths = [self(f"onnx/{name}") for name in sorted(names, key=len)]  # the graph first
-        for name, path in zip(sorted(names, key=len), paths, strict=True):
-            if report["digests"].get(name) != file_digest(Path(path)):
-                raise ModelError(
-                    f"{path} is not the file that was exported. Run: {export_command(self)}"
-                )
-        return paths[0]
+        paths = [self.exported_file(report, name) for name in sorted(names, key=len)]
+        return paths[0]  # the graph; its data follow
+
+    def exported_file(self, report: Mapping[str, Any], name: str) -> str:
+        """The path of a file that an export wrote.
+
+        Raises:
+            ModelError: it is missing, or not the one that was exported.
+        """
+        path = self(f"onnx/{name}")
+        if report["digests"].get(name) != file_digest(Path(path)):
+            raise ModelError(
+                f"{path} is not the file that was exported. Run: {export_command(self)}"
+            )
+        return path
 
 
 def local_folder(path_or_id: str | Path, revision: str | None = None) -> Path | None:

@@ -26,6 +26,7 @@ class PartitionPredictor:
 
     * `labels`: the labels given, most likely first;
     * `score_<label>`: float32 probabilities;
+    * `encoders`, with `adaptive=True`: the encoders that were run;
     * `problem`: why a row has no answer (its labels and scores are null), null where it has one.
 
     It is pickled without the model, so Spark can send it to its executors; there this package has
@@ -103,17 +104,20 @@ class PartitionPredictor:
         """The `StructType` of a frame with the new columns; only the model's config is read."""
         from pyspark.sql.types import ArrayType, FloatType, StringType, StructField, StructType
 
-        columns = Columns.of(ModelFiles(self.model, self.revision).decision().labels, self.prefix)
-        new = [StructField(columns.labels, ArrayType(StringType()))]
-        new += [StructField(name, FloatType()) for name in columns.scores]
+        columns = self._columns(ModelFiles(self.model, self.revision).decision().labels)
+        new = [
+            StructField(name, FloatType() if name in columns.scores else ArrayType(StringType()))
+            for name in columns.all
+        ]
         return StructType([*schema.fields, *new, StructField(self._problem, StringType())])
 
     @property
     def _problem(self) -> str:
         return f"{self.prefix}problem"
 
-    def _columns(self) -> Columns:
-        return Columns.of(self.predictor.labels, self.prefix)
+    def _columns(self, labels: list[str] | None = None) -> Columns:
+        adaptive = bool(self.predictor_options.get("adaptive"))
+        return Columns.of(labels or self.predictor.labels, self.prefix, adaptive)
 
     def _checked(self, names: list[str]) -> str:
         if self.text_column not in names:
@@ -140,7 +144,10 @@ class PartitionPredictor:
         labels = np.fromiter(answers.labels, object, len(values))
         problems = np.fromiter(answers.problems, object, len(values))
         scores = {name: answers.scores[:, index] for index, name in enumerate(columns.scores)}
-        return {columns.labels: labels, **scores, self._problem: problems}
+        found = {columns.labels: labels, **scores, self._problem: problems}
+        if columns.encoders:
+            found[columns.encoders] = np.fromiter(answers.encoders, object, len(values))
+        return found
 
 
 @lru_cache(maxsize=1)

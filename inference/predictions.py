@@ -25,12 +25,14 @@ class Prediction:
         scores: probability of every label, in the model's order.
         truncated: whether the end of the text was not read.
         has_words: whether the text has a word; without one its scores mean nothing.
+        encoders: the encoders that were run, in their order; None where all are, always.
     """
 
     labels: list[str]
     scores: dict[str, float]
     truncated: bool = False
     has_words: bool = True
+    encoders: list[str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +44,16 @@ class TextScores:
         truncated: (texts,) bool, whether the end of the text was not read.
         has_words: (texts,) bool, whether the text has a word.
         decision: how logits become labels.
+        encoders_run: (texts,) how many encoders were run; None where all are, always.
+        order: the encoders in the order in which they run, if they are skipped for some texts.
     """
 
     logits: np.ndarray
     truncated: np.ndarray
     has_words: np.ndarray
     decision: Decision
+    encoders_run: np.ndarray | None = None
+    order: tuple[str, ...] = ()
 
     @classmethod
     def joined(cls, parts: Sequence[TextScores], decision: Decision) -> TextScores:
@@ -55,11 +61,14 @@ class TextScores:
         if not parts:
             none = np.zeros(0, bool)
             return cls(np.zeros((0, len(decision.labels)), np.float32), none, none, decision)
+        runs = [part.encoders_run for part in parts if part.encoders_run is not None]
         return cls(
             np.concatenate([part.logits for part in parts]),
             np.concatenate([part.truncated for part in parts]),
             np.concatenate([part.has_words for part in parts]),
             decision,
+            np.concatenate(runs) if runs else None,
+            parts[0].order,
         )
 
     @property
@@ -73,6 +82,13 @@ class TextScores:
         return self.decision(self.logits, self.has_words)
 
     @property
+    def encoders(self) -> list[list[str]] | None:
+        """The encoders that were run on each text; None where all are, always."""
+        if self.encoders_run is None:
+            return None
+        return [list(self.order[:count]) for count in self.encoders_run.tolist()]
+
+    @property
     def labels(self) -> list[list[str]]:
         """The labels given to each text, most likely first."""
         names, order = self.decision.labels, np.argsort(-self.logits, axis=1, kind="stable")
@@ -82,12 +98,13 @@ class TextScores:
         ]
 
     def __iter__(self) -> Iterator[Prediction]:
-        for labels, scores, truncated, has_words in zip(
+        encoders: Sequence[list[str] | None] = self.encoders or [None] * len(self.logits)
+        for labels, scores, truncated, has_words, runs in zip(
             self.labels, self.probabilities.tolist(), self.truncated.tolist(),
-            self.has_words.tolist(), strict=True,
+            self.has_words.tolist(), encoders, strict=True,
         ):  # fmt: skip
             by_name = dict(zip(self.decision.labels, scores, strict=True))
-            yield Prediction(labels, by_name, truncated, has_words)
+            yield Prediction(labels, by_name, truncated, has_words, runs)
 
 
 class Predictions(list[Prediction]):
@@ -122,6 +139,8 @@ class Predictions(list[Prediction]):
             columns[f"score_{name}"] = np.array([answer.scores[name] for answer in self], float)
         columns["truncated"] = np.array([answer.truncated for answer in self], bool)
         columns["has_words"] = np.array([answer.has_words for answer in self], bool)
+        if any(answer.encoders is not None for answer in self):
+            columns["encoders"] = [answer.encoders for answer in self]
         return pandas.DataFrame(columns, index=self._row_index)
 
     def _repr_html_(self) -> str:
@@ -139,10 +158,12 @@ class Predictions(list[Prediction]):
 
 
 def prediction_line(text: str, answer: Prediction) -> str:
-    """One line of JSON for a text and its answer; `truncated` and `has_words` where they matter."""
+    """One line of JSON for a text and its answer; further fields where they matter."""
     row: dict[str, Any] = {"text": text, "labels": answer.labels, "scores": answer.scores}
     if answer.truncated:
         row["truncated"] = True
     if not answer.has_words:
         row["has_words"] = False
+    if answer.encoders is not None:
+        row["encoders"] = answer.encoders
     return json_line(row)

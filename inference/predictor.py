@@ -16,6 +16,8 @@ from ..layers_stacked_emotion import WordMean
 from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
 from ..tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..tokenizer_files_stacked_emotion import read_tokenizers
+from .adaptive.graphs import GraphStages
+from .adaptive.stack import adaptive_rule
 from .backends.fastest import fastest
 from .backends.onnx import ONNX_DTYPES, OnnxRunner, exported
 from .backends.openvino import OPENVINO_DTYPES, OpenVinoRunner
@@ -50,12 +52,32 @@ class TorchRunner:
     @torch.inference_mode()
     def __call__(self, batch: dict[str, np.ndarray]) -> np.ndarray:
         """(texts, sequence, encoders) arrays to (texts, labels) float32 logits."""
-        device = self.model.device
+        return self.model(**self._tensors(batch)).logits.float().cpu().numpy()
+
+    @torch.inference_mode()
+    def encode(self, place: int, batch: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Word vectors and logits of one encoder; see `adaptive.stack.StagedRunner`."""
+        words, logits = self.model.stacked.encode_one(place, **self._tensors(batch))
+        return words.float().cpu().numpy(), logits.float().cpu().numpy()
+
+    @torch.inference_mode()
+    def top(
+        self, batch: dict[str, np.ndarray], words: list[np.ndarray], logits: list[np.ndarray]
+    ) -> np.ndarray:
+        """The full stack's logits from all encoders; see `adaptive.stack.StagedRunner`."""
+        counts = batch["word_index"].max((1, 2))[:, None]
         inputs = {
-            name: torch.from_numpy(np.ascontiguousarray(values)).to(device)
+            "word_embeddings": np.concatenate(words, axis=-1),
+            "word_mask": np.arange(words[0].shape[1]) < counts,
+            "encoder_logits": np.stack(logits, axis=1),
+        }
+        return self(inputs)
+
+    def _tensors(self, batch: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+        return {
+            name: torch.from_numpy(np.ascontiguousarray(values)).to(self.model.device)
             for name, values in batch.items()
         }
-        return self.model(**inputs).logits.float().cpu().numpy()
 
 
 class StackedEmotionPredictor(TextPredictor):
@@ -66,6 +88,10 @@ class StackedEmotionPredictor(TextPredictor):
         tokenizer: its tokenizer; one made for other encoders is refused.
         device: where the model runs.
         long_texts, pooling: see `TextPredictor`.
+        adaptive: skip encoders where the labels are certain enough, by the model's own limits.
+
+    Raises:
+        UserError: `adaptive`, and the model has no limits.
 
     Example:
         >>> from stacked_emotion.inference import StackedEmotionPredictor
@@ -87,12 +113,15 @@ class StackedEmotionPredictor(TextPredictor):
         long_texts: str = "truncate",
         pooling: str = "max",
         source: str = "",
+        adaptive: bool = False,
     ) -> None:
         self._files: ModelFiles | None = None
         self._model: StackedEmotionForSequenceClassification | None = model.to(device).eval()
         decision = Decision.from_config(model.config.to_dict())
         self._set_up(tokenizer, model.config, decision, TorchRunner(self._model), long_texts,
                      pooling, source)  # fmt: skip
+        if adaptive:
+            self.adapted(model.config.to_dict())
 
     def _set_up(
         self, tokenizer: StackedEmotionTokenizer, config: StackedEmotionConfig,
@@ -113,6 +142,7 @@ class StackedEmotionPredictor(TextPredictor):
         backend: str = "auto",
         long_texts: str = "truncate",
         pooling: str = "max",
+        adaptive: bool = False,
         **hub_options: Any,
     ) -> StackedEmotionPredictor:
         """Load a folder or a Hub repository.
@@ -129,13 +159,16 @@ class StackedEmotionPredictor(TextPredictor):
                 `fastest.exact_enough`). With a dtype, or without an export, "auto" is torch (with
                 int8 ONNX Runtime). The attribute `backend` says which it is.
             long_texts, pooling: see `TextPredictor`.
+            adaptive: skip encoders where the labels are certain enough, by the model's own limits.
             **hub_options: `token`, `cache_dir`, `local_files_only`.
 
         Raises:
             ModelError: there is no such model, or a file of it is missing, malformed or unsafe.
-            UserError: an unknown backend or dtype.
+            UserError: an unknown backend or dtype, or `adaptive` and the model has no limits.
         """
         files = ModelFiles(path_or_id, revision, **hub_options)
+        if adaptive:
+            adaptive_rule(files.config(), files.location)
         where = device_of(device)
         backend, name = runtime(files, backend, dtype, where)
         config = load_config(files)
@@ -143,14 +176,16 @@ class StackedEmotionPredictor(TextPredictor):
         if backend == "torch":
             model = load_model(files, name)
             with files.reading(TOKENIZER):  # it may be that of another model
-                self = cls(model, tokenizer, where, long_texts, pooling, files.location)
+                self = cls(model, tokenizer, where, long_texts, pooling, files.location, adaptive)
             return self.verified(files)
         self = cls.__new__(cls)
         self._files, self._model = files, None
-        runner = _exported_runner(files, backend, name, where)
+        runner = _exported_runner(files, backend, name, where, adaptive)
         decision = files.decision()
         with files.reading(TOKENIZER):
             self._set_up(tokenizer, config, decision, runner, long_texts, pooling, files.location)
+        if adaptive:
+            self.adapted(files.config())
         return self.verified(files)
 
     @property
@@ -300,7 +335,9 @@ def runtime(
     return backend, chosen.split()[1] if chosen.startswith(backend) else "float32"
 
 
-def _exported_runner(files: ModelFiles, backend: str, dtype: str, device: torch.device) -> Runner:
+def _exported_runner(
+    files: ModelFiles, backend: str, dtype: str, device: torch.device, adaptive: bool
+) -> Runner:
     """The runner of what was exported.
 
     Raises:
@@ -313,6 +350,11 @@ def _exported_runner(files: ModelFiles, backend: str, dtype: str, device: torch.
     kinds = ONNX_DTYPES if backend == "onnx" else OPENVINO_DTYPES
     if dtype not in kinds:
         raise UserError(f"dtype={dtype!r} is not one of {backend}'s; there are {kinds}.")
-    graph = files.graph(report, dtype if backend == "onnx" else "float32")
+    kind = dtype if backend == "onnx" else "float32"
+    graph = files.graph(report, kind)
+    runner: type[OnnxRunner] | type[OpenVinoRunner]
+    runner = OnnxRunner if backend == "onnx" else OpenVinoRunner
     with files.reading("the exported graph"):
-        return OnnxRunner(graph, dtype) if backend == "onnx" else OpenVinoRunner(graph, dtype)
+        if adaptive:
+            return GraphStages(files, report, kind, lambda path: runner(path, dtype))
+        return runner(graph, dtype)

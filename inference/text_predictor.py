@@ -12,6 +12,7 @@ import numpy as np
 from ..alignment_stacked_emotion import AlignedBatch, AlignedBatchEncoder
 from ..common.batching import batches_by_length
 from ..common.errors import UserError, counted
+from .adaptive.stack import AdaptiveStack, adaptive_rule
 from .decisions import Decision
 from .limits import Limits
 from .long_texts import LONG_TEXTS, POOLINGS, further_windows, pooled
@@ -65,12 +66,14 @@ class TextPredictor:
     Attributes:
         limits: how much one call of `predict`, `predict_proba` or `score` may ask for, such as
             `Limits()` in a service; None, the default, for no limit.
+        adaptive: skips encoders where the labels are certain enough; None runs all.
 
     Raises:
         UserError: an unknown value of `long_texts` or `pooling`.
     """
 
     limits: Limits | None = None
+    adaptive: AdaptiveStack | None = None
 
     def __init__(
         self,
@@ -212,6 +215,16 @@ class TextPredictor:
         for scores in self._scores(checked(texts), chunk, batch_tokens):
             yield from scores
 
+    def adapted(self, config: dict[str, Any]) -> Self:
+        """This predictor, skipping encoders by the limits of its model's configuration.
+
+        Raises:
+            UserError: the model has none.
+        """
+        rule = adaptive_rule(config, self.source)
+        self.adaptive = AdaptiveStack(rule, self.decision, self.runner)
+        return self
+
     def verified(self, files: ModelFiles) -> Self:
         """This predictor, after a run on two short texts.
 
@@ -269,35 +282,49 @@ class TextPredictor:
         row_of = {text: row for row, text in enumerate(different)}
         places = np.fromiter((row_of[text] for text in texts), np.int64, len(texts))
         copies = np.bincount(places, minlength=len(different))
-        logits = self._logits(batch, batch_tokens, lambda rows: advance(int(copies[rows].sum())))
+        logits, used = self._logits(
+            batch, batch_tokens, lambda rows: advance(int(copies[rows].sum()))
+        )
         truncated = batch.truncated
         if self.long_texts == "window" and truncated.any():
             long = np.flatnonzero(truncated)
-            logits[long] = self._of_windows(
+            logits[long], used[long] = self._of_windows(
                 [different[row] for row in long], batch.word_counts[long], logits[long],
-                batch_tokens,
+                used[long], batch_tokens,
             )  # fmt: skip
             truncated = np.zeros_like(truncated)
-        return TextScores(logits[places], truncated[places], batch.has_words[places], self.decision)
+        return TextScores(
+            logits[places],
+            truncated[places],
+            batch.has_words[places],
+            self.decision,
+            used[places] if self.adaptive else None,
+            tuple(self.adaptive.rule.order) if self.adaptive else (),
+        )
 
     def _of_windows(
-        self, texts: list[str], words: np.ndarray, first: np.ndarray, batch_tokens: int | None
-    ) -> np.ndarray:
-        """Pooled logits of texts whose first windows are computed."""
+        self, texts: list[str], words: np.ndarray, first: np.ndarray, used: np.ndarray,
+        batch_tokens: int | None,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """Pooled logits of texts whose first windows are computed, and the most encoders run."""
         windows, owners = further_windows(self.encoder, texts, words.tolist())
         further = [
             self._logits(self._read(windows[start : start + CHUNK]), batch_tokens)
             for start in range(0, len(windows), CHUNK)
         ]
-        return pooled(first, np.concatenate(further or [first[:0]]), owners, self.pooling)
+        np.maximum.at(used, owners, np.concatenate([used[:0], *(runs for _, runs in further)]))
+        logits = np.concatenate([first[:0], *(found for found, _ in further)])
+        return pooled(first, logits, owners, self.pooling), used
 
     def _logits(
         self,
         batch: AlignedBatch,
         batch_tokens: int | None,
         done: Callable[[np.ndarray], Any] = len,
-    ) -> np.ndarray:
-        """(texts, labels) float32 logits, computed in batches by length."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(texts, labels) float32 logits, in batches by length, and (texts,) encoders run."""
+        if self.adaptive is not None:
+            return self.adaptive(batch, batch_tokens, done)
         runner = self.runner
         logits = np.zeros((len(batch.lengths), len(self.decision.labels)), np.float32)
 
@@ -314,7 +341,7 @@ class TextPredictor:
         else:
             for rows in batches:
                 run(rows)
-        return logits
+        return logits, np.full(len(logits), len(self.encoder.tokenizers))
 
 
 def _progress_bar(

@@ -114,7 +114,10 @@ class StageArguments:
         "decision rules to choose from: global, shrunk, expected_jaccard", metavar="RULE",
     )  # fmt: skip
     gain_in_errors: float = option(
-        1.0, "standard errors by which training must gain out of fold, else its parts are dropped"
+        1.0, "standard errors that a part must gain out of fold, else it is dropped"
+    )
+    adaptive_agreement: float = option(
+        0.99, "share of label cells that adaptive prediction must give as the full stack does"
     )
     logging_steps: int = option(20, "steps between two log lines")
     report_to: list[str] = option(["none"], "trackers, such as tensorboard", metavar="NAME")
@@ -143,6 +146,11 @@ class StageArguments:
                 raise UserError(f"{name} is empty; known are {', '.join(known)}.")
         if self.cross_fit == 1 or self.cross_fit < 0:
             raise UserError(f"cross_fit is {self.cross_fit}; it must be 0 or at least 2.")
+        if not 0 < self.adaptive_agreement <= 1:
+            raise UserError(
+                f"adaptive_agreement is {self.adaptive_agreement}; it must be above 0 and at most "
+                "1."
+            )
         if self.jobs < 1:
             raise UserError(f"jobs is {self.jobs}; it must be at least 1.")
         if self.encoder_seeds:

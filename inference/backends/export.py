@@ -21,6 +21,8 @@ from ...common.finished import find, finish
 from ...common.tables import markdown_table
 from ...data.arguments import DataArguments
 from ...data.tables import read_table
+from ..adaptive.graphs import stages_of, write_stages
+from ..adaptive.rule import AdaptiveRule
 from ..model_files import CONFIG, EXPORT_FORM, EXPORTED, TOKENIZER, ModelFiles
 from ..predictions import TextScores
 from ..predictor import SKIPPED, StackedEmotionPredictor, load_model
@@ -35,7 +37,7 @@ GRAPHS = {"float32": "model.onnx", "int8": "model_int8.onnx"}
 MAX_FLOAT32_DIFFERENCE = 1e-5
 _LINEAR = ("MatMul",)
 # Raised when the same model comes to another graph: it is then exported again.
-EXPORT_VERSION = 2
+EXPORT_VERSION = 3
 REPORT = "report.json"
 _VERSIONS = ("torch", "transformers", "onnx", "onnxruntime")
 
@@ -66,7 +68,8 @@ def export_onnx(
     The weights lie beside each graph as external data, so protobuf's limit of 2 GB does not apply.
     The int8 graph has the encoders' linear layers in int8, with one scale per output channel;
     activations are quantized while it runs. What lies on top of the encoders stays float32, and so
-    do the kinds of layers without which int8 is not exact enough on the check texts.
+    do the kinds of layers without which int8 is not exact enough on the check texts. A model
+    with limits for adaptive stacking also gets a graph per encoder; they share the weights.
 
     Args:
         folder: the folder of the model, or of its run.
@@ -127,6 +130,12 @@ def export_onnx(
         differences[name] = comparison(runner)
         del runner
         gc.collect()
+    rule = AdaptiveRule.from_config(files.config())
+    stages = {
+        stages_of(dtype): write_stages(partial / name, dtype, len(rule.order))
+        for dtype, name in GRAPHS.items()
+        if rule is not None and (partial / name).is_file()
+    }
     report = {
         "versions": {name: version(name) for name in _VERSIONS},
         "made_of": files.export_inputs(),
@@ -134,7 +143,8 @@ def export_onnx(
             dtype: sorted(path.name for path in partial.glob(f"{name}*"))
             for dtype, name in GRAPHS.items()
             if (partial / name).is_file()
-        },
+        }
+        | stages,
         "texts": {
             "source": check.source,
             "count": len(check.texts),

@@ -10,8 +10,9 @@ import numpy as np
 from ...alignment_stacked_emotion import INPUTS, AlignedBatchEncoder
 from ...common.errors import UserError
 from ...tokenizer_files_stacked_emotion import SETTINGS, read_tokenizers
+from ..adaptive.graphs import GraphStages
 from ..model_files import ONNX_REPORT, ModelError, ModelFiles, export_command
-from ..text_predictor import TextPredictor
+from ..text_predictor import Runner, TextPredictor
 from .fastest import exact_enough
 
 ONNX_DTYPES = ("float32", "int8")
@@ -52,8 +53,11 @@ class OnnxRunner:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> np.ndarray:
         """(texts, sequence, encoders) arrays to (texts, labels) float32 logits."""
-        (logits,) = self.session.run(["logits"], {name: batch[name] for name in INPUTS})
-        return np.asarray(logits, np.float32)
+        return self.infer(["logits"], {name: batch[name] for name in INPUTS})[0]
+
+    def infer(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Outputs of the graph by name, float32, for its inputs by name."""
+        return [np.asarray(found, np.float32) for found in self.session.run(outputs, inputs)]
 
 
 class OnnxEmotionPredictor(TextPredictor):
@@ -77,6 +81,7 @@ class OnnxEmotionPredictor(TextPredictor):
         workers: int = 1,
         long_texts: str = "truncate",
         pooling: str = "max",
+        adaptive: bool = False,
         **hub_options: Any,
     ) -> OnnxEmotionPredictor:
         """Load a folder, or a Hub repository (which needs `huggingface_hub`).
@@ -88,11 +93,13 @@ class OnnxEmotionPredictor(TextPredictor):
             threads: threads per batch; None for one per core.
             workers: batches computed at a time.
             long_texts, pooling: see `TextPredictor`.
+            adaptive: skip encoders where the labels are certain enough, by the model's own limits.
             **hub_options: `token`, `cache_dir`, `local_files_only`.
 
         Raises:
             ModelError: there is no export, it belongs to other weights, or a file is malformed.
-            UserError: a dtype that was not exported, or ONNX Runtime is not installed.
+            UserError: a dtype that was not exported, ONNX Runtime is not installed, or `adaptive`
+                and the model has no limits.
         """
         files = ModelFiles(path_or_id, revision, **hub_options)
         report = exported(files)
@@ -100,9 +107,19 @@ class OnnxEmotionPredictor(TextPredictor):
             dtype = "int8" if exact_enough(report, "onnx int8") else "float32"
         path = files.graph(report, dtype)
         with files.reading(f"onnx/{os.path.basename(path)}"):
-            runner = OnnxRunner(path, dtype, threads, workers)
+            runner: Runner = (
+                OnnxRunner(path, dtype, threads, workers)
+                if not adaptive
+                else (
+                    GraphStages(
+                        files, report, dtype, lambda path: OnnxRunner(path, dtype, threads, workers)
+                    )
+                )
+            )
         encoder, decision = text_encoder(files), files.decision()
         self = cls(encoder, decision, runner, long_texts, pooling, files.location)
+        if adaptive:
+            self.adapted(files.config())
         return self.verified(files)
 
 

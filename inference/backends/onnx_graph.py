@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ...alignment_stacked_emotion import INPUTS
 from ...layers_stacked_emotion import pool_words
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..adaptive.graphs import logits_of, words_of
 
 _TRACED_WORDS = 5
 _TRACED_LENGTHS = (7, 9, 8)
@@ -29,8 +30,13 @@ class _FlatStack(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, word_mask: Tensor, columns: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-        """(B, W) and for each encoder ids, mask and word index (B, S_e), to logits (B, L)."""
+    def forward(
+        self, word_mask: Tensor, columns: list[tuple[Tensor, Tensor, Tensor]]
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """(B, W) and for each encoder ids, mask and word index (B, S_e), to logits (B, L).
+
+        Also returns what each encoder gives, so that these values have names in the graph.
+        """
         config = self.model.config
         parts, logits = [], []
         for name, (ids, mask, index) in zip(config.encoder_names, columns, strict=True):
@@ -42,17 +48,19 @@ class _FlatStack(nn.Module):
             output = encoder(input_ids=ids, attention_mask=mask, return_dict=True, **options)
             logits.append(head(head.read(output), mask))
             parts.append(pool_words(output.last_hidden_state, index, word_mask.shape[1]))
-        return self.model(
+        output = self.model(
             word_embeddings=torch.cat(parts, dim=-1),
             word_mask=word_mask,
             encoder_logits=torch.stack(logits, dim=1),
             return_dict=True,
-        ).logits
+        )
+        return output.logits, parts, logits
 
 
 def trace(model: StackedEmotionForSequenceClassification) -> Any:
     """The graph, an `onnx.ModelProto`, of a float32 model with eager attention, not training."""
     names = model.config.encoder_names
+    places = range(len(names))
     generator = torch.Generator().manual_seed(0)
     columns = []
     for place, name in enumerate(names):
@@ -77,7 +85,7 @@ def trace(model: StackedEmotionForSequenceClassification) -> Any:
                 (word_mask, columns),
                 dynamo=True,
                 dynamic_shapes=(auto, [(auto, auto, auto) for _ in names]),
-                output_names=["logits"],
+                output_names=["logits", *map(words_of, places), *map(logits_of, places)],
                 verbose=False,
             )
     finally:

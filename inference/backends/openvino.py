@@ -65,11 +65,16 @@ class OpenVinoRunner:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> np.ndarray:
         """(texts, sequence, encoders) arrays to (texts, labels) float32 logits."""
+        return self.infer(["logits"], {name: batch[name] for name in INPUTS})[0]
+
+    def infer(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Outputs of the graph by name, float32, for its inputs by name."""
         request = getattr(self._requests, "request", None)
         if request is None:
             request = self._requests.request = self.compiled.create_infer_request()
-        inputs = {name: np.ascontiguousarray(batch[name]) for name in INPUTS}
-        return np.array(request.infer(inputs)["logits"], np.float32)
+        inputs = {name: np.ascontiguousarray(values) for name, values in inputs.items()}
+        found = request.infer(inputs)
+        return [np.array(found[name], np.float32) for name in outputs]
 
 
 def compress_weights(graph: Any) -> int:

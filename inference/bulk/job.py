@@ -15,6 +15,7 @@ from ...common.disk import disk_errors
 from ...common.errors import UserError, counted, keywords_named, quoted
 from ...common.files import replace_file
 from ...common.locks import locked
+from ..adaptive.stack import adaptive_rule
 from ..model_files import ModelFiles
 from ..predictor import StackedEmotionPredictor, device_of, runtime
 from .joining import join_parts
@@ -132,7 +133,10 @@ def predict_file(
     column = choose_text_column(source, text_column)
     files = ModelFiles(model, revision)
     model, commit = files.location, files.commit
-    columns = Columns.of(files.decision().labels, prefix)
+    adaptive = bool(predictor_options.get("adaptive"))
+    if adaptive:
+        adaptive_rule(files.config(), files.location)
+    columns = Columns.of(files.decision().labels, prefix, adaptive)
     if clash := [name for name in columns.all if name in source.columns]:
         raise UserError(
             f"{source.name} already has the columns {quoted(clash)}: set --prefix, such as "

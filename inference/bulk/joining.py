@@ -41,8 +41,8 @@ def join_parts(
         _json_to_parquet(parts, target, columns)
     elif schema is None:
         names = _all_keys(parts, columns)
-        labels = names.index(columns.labels)
-        rows = (_json_cells(record, names, labels) for record in _records(parts))
+        lists = [names.index(name) for name in (columns.labels, columns.encoders) if name]
+        rows = (_json_cells(record, names, lists) for record in _records(parts))
         lines = delimited_lines(chain([names], rows), suffix, names, changed, 0, spreadsheet_safe)
         write_lines(target, lines)
     elif suffix == ".parquet":
@@ -100,10 +100,11 @@ def _all_keys(parts: Sequence[Path], columns: Columns) -> list[str]:
     return [*keys, *columns.all]
 
 
-def _json_cells(record: dict[str, Any], names: Sequence[str], labels: int) -> list[Any]:
+def _json_cells(record: dict[str, Any], names: Sequence[str], lists: list[int]) -> list[Any]:
     cells: list[Any] = [record.get(name) for name in names]
-    if cells[labels] is not None:
-        cells[labels] = ",".join(cells[labels])
+    for place in lists:
+        if cells[place] is not None:
+            cells[place] = ",".join(cells[place])
     return cells
 
 

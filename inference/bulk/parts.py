@@ -60,14 +60,19 @@ def write_part(
         write_lines(path, _spliced(heads, answers, columns, own_keys))
     else:
         cells: list[Sequence[Any]] = [python_values(column) for column in rows.table.columns]
-        cells.append([None if labels is None else ",".join(labels) for labels in answers.labels])
+        cells.append(_joined(answers.labels))
         cells += zip(*_score_texts(answers.scores, ""), strict=True) if len(rows) else []
+        cells += [_joined(answers.encoders)] if columns.encoders else []
         names = [*rows.table.column_names, *columns.all]
         lines = delimited_lines(
             zip(*cells, strict=True), suffix, names, changed, chunk.first_row + 1, spreadsheet_safe
         )
         write_lines(path, lines)
     return changed
+
+
+def _joined(lists: Sequence[list[str] | None]) -> list[str | None]:
+    return [None if names is None else ",".join(names) for names in lists]
 
 
 def _with_answers(rows: TableRows, answers: Answers, columns: Columns) -> pyarrow.Table:
@@ -81,10 +86,12 @@ def _spliced(rows: JsonRows, answers: Answers, columns: Columns, own_keys: bool)
     """Each line unchanged, with the answers put before its closing brace."""
     keys = {name: json.dumps(name, ensure_ascii=False) for name in columns.all}
     texts = _score_texts(answers.scores, "null")
-    for line, record, labels, scores in zip(
-        rows.lines, rows.records, answers.labels, texts, strict=True
+    encoders = [[json.dumps(names)] for names in answers.encoders] if columns.encoders else None
+    for line, record, labels, scores, runs in zip(
+        rows.lines, rows.records, answers.labels, texts, encoders or [[]] * len(rows), strict=True
     ):
-        values = dict(zip(keys, [json.dumps(labels, ensure_ascii=False), *scores], strict=True))
+        labeled = json.dumps(labels, ensure_ascii=False)
+        values = dict(zip(keys, [labeled, *scores, *runs], strict=True))
         if own := values.keys() & record.keys():
             if own_keys:
                 values = {name: value for name, value in values.items() if name not in own}

@@ -20,27 +20,34 @@ class Columns:
     Attributes:
         labels: the column of labels given.
         scores: a column of probabilities for each label of the model, in its order.
+        encoders: the column of the encoders that were run; None where all are, always.
     """
 
     labels: str
     scores: list[str]
+    encoders: str | None = None
 
     @classmethod
-    def of(cls, label_names: Sequence[str], prefix: str = "") -> Columns:
-        """`<prefix>labels` and `<prefix>score_<label>`."""
-        return cls(f"{prefix}labels", [f"{prefix}score_{name}" for name in label_names])
+    def of(cls, label_names: Sequence[str], prefix: str = "", adaptive: bool = False) -> Columns:
+        """`<prefix>labels`, `<prefix>score_<label>` and, if adaptive, `<prefix>encoders`."""
+        return cls(
+            f"{prefix}labels",
+            [f"{prefix}score_{name}" for name in label_names],
+            f"{prefix}encoders" if adaptive else None,
+        )
 
     @property
     def all(self) -> list[str]:
-        """Labels first."""
-        return [self.labels, *self.scores]
+        """Labels first, encoders last."""
+        return [self.labels, *self.scores, *([self.encoders] if self.encoders else [])]
 
     @property
     def fields(self) -> list[pyarrow.Field]:
-        """Their Arrow types: a list of strings, and float32."""
+        """Their Arrow types: lists of strings, and float32."""
+        names = pyarrow.list_(pyarrow.string())
         return [
-            pyarrow.field(self.labels, pyarrow.list_(pyarrow.string())),
-            *(pyarrow.field(name, pyarrow.float32()) for name in self.scores),
+            pyarrow.field(name, pyarrow.float32() if name in self.scores else names)
+            for name in self.all
         ]
 
 
@@ -53,21 +60,26 @@ class Answers:
         scores: (values, labels) float32 probabilities, NaN where there is no answer.
         problems: why there is no answer; None where there is one.
         truncated: how many texts were not read to their end.
+        encoders: the encoders that were run; None where there is no answer, empty where all are,
+            always.
     """
 
     labels: list[list[str] | None]
     scores: np.ndarray
     problems: list[str | None]
     truncated: int = 0
+    encoders: Sequence[list[str] | None] = ()
 
     def arrays(self, columns: Columns) -> list[pyarrow.Array]:
         """Arrow columns in the order of `columns.fields`, null where there is no answer."""
         missing = np.array([labels is None for labels in self.labels], dtype=bool)
         kinds = [field.type for field in columns.fields]
-        return [pyarrow.array(self.labels, kinds[0])] + [
-            pyarrow.array(np.ascontiguousarray(self.scores[:, index]), kind, mask=missing)
-            for index, kind in enumerate(kinds[1:])
+        scores = [
+            pyarrow.array(np.ascontiguousarray(column), kind, mask=missing)
+            for column, kind in zip(self.scores.T, kinds[1:], strict=False)
         ]
+        encoders = [pyarrow.array(self.encoders, kinds[-1])] if columns.encoders else []
+        return [pyarrow.array(self.labels, kinds[0]), *scores, *encoders]
 
 
 def answer(
@@ -86,6 +98,7 @@ def answer(
     names = list(predictor.labels)
     scores = np.full((len(values), len(names)), np.nan, np.float32)
     labels: list[list[str] | None] = [None] * len(values)
+    encoders: list[list[str] | None] = [None] * len(values)
     truncated = 0
     if places:
         answers = predictor.score([values[place] for place in places], batch_tokens)
@@ -93,4 +106,6 @@ def answer(
         truncated = int(answers.truncated.sum())
         for place, given in zip(places, answers.labels, strict=True):
             labels[place] = given
-    return Answers(labels, scores, found, truncated)
+        for place, names in zip(places, answers.encoders or [], strict=False):
+            encoders[place] = names
+    return Answers(labels, scores, found, truncated, encoders)

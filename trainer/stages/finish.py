@@ -15,8 +15,10 @@ from transformers.utils import logging
 from ...common.environment import environment
 from ...common.files import read_json, remove, replace_folder, replace_text, write_json
 from ...common.finished import RECORD
+from ...inference.decisions import Decision
 from ...inference.model_files import WRITTEN
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..choosing.adaptive_limits import choose_limits
 from ..choosing.decision_rules import choose_calibrated_decision
 from ..features.cache import FeatureCache
 from ..losses.contrastive import add_projection
@@ -224,6 +226,7 @@ def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceC
     if (fitted := decision.calibration) is not None:
         model.calibration.scale.copy_(torch.from_numpy(fitted.scale))
         model.calibration.bias.copy_(torch.from_numpy(fitted.bias))
+    model.config.adaptive = _adaptive_limits(context, model, final)
     model.config._attn_implementation = None
     partial = folder.with_name(f"{folder.name}.partial")
     remove(partial)
@@ -231,6 +234,36 @@ def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceC
     context.tokenizer.save_pretrained(partial)
     replace_folder(partial, folder, "config.json", WRITTEN)
     return model
+
+
+def _adaptive_limits(
+    context: RunContext, model: StackedEmotionForSequenceClassification, final: System
+) -> dict[str, Any] | None:
+    """When a text needs no further encoder; None without logits of texts that none has seen.
+
+    What a text costs an encoder is taken as the products of its linear layers.
+    """
+    stages = context.recipe.stages
+    if final.out_of_fold is None or not stages.cross_fit:
+        return None
+    costs = [
+        float(context.encoded["train"].column(index).lengths.mean())
+        * sum(
+            module.weight.numel()
+            for module in model.get_encoder(name).modules()
+            if isinstance(module, torch.nn.Linear)
+        )
+        for index, name in enumerate(context.names)
+    ]
+    return choose_limits(
+        training_features(context).encoder_logits(),
+        final.decision.calibrated(final.out_of_fold),
+        Decision.from_config(model.config.to_dict()),
+        context.fold_of_row,
+        context.names,
+        costs,
+        stages.adaptive_agreement,
+    )
 
 
 def unsupported_stages(context: RunContext) -> list[str]:
