@@ -156,7 +156,7 @@ def _serve(options: argparse.Namespace, token: str | None) -> int:
         config = Config(
             make, options.host, options.port, factory=True, workers=options.workers,
             log_config=log_settings(), access_log=False, server_header=False, lifespan="on",
-            timeout_graceful_shutdown=STOP_SECONDS, timeout_worker_healthcheck=STOP_SECONDS,
+            timeout_graceful_shutdown=STOP_SECONDS, timeout_worker_healthcheck=30,
             ws="none", proxy_headers=False, backlog=_BACKLOG,
         )  # fmt: skip
         host, port = listener.getsockname()[:2]
