@@ -1,8 +1,8 @@
 """Peak memory of fine-tuning an encoder, and where it stands between the steps.
 
-Stage `encoders` on labeled texts, in a process of its own, for some steps. `--malloc default`
-keeps the C library's own rule for freed blocks, as before `common.batching.return_large_blocks`.
-Seconds are CPU seconds, which depend little on what else the machine does.
+Stage `encoders` on labeled texts, in a process of its own, for some steps. `--malloc returned`
+lets glibc give freed blocks of 128 KiB and more back to the system at once; `default` keeps its
+own rule. Further options are those of a recipe. Seconds are CPU seconds.
 
     OMP_NUM_THREADS=1 python benchmarks/training_memory.py --encoder ID_OR_FOLDER --train_file FILE
 """
@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-DYNAMIC = str(32 << 20)
-"""The largest threshold to which glibc raises its own."""
+MALLOC = {"default": {}, "returned": {"MALLOC_MMAP_THRESHOLD_": str(128 << 10)}}
+"""Environment of the process by rule."""
 
 
 def memory(name: str) -> float:
@@ -72,9 +72,7 @@ def main() -> None:
     parser.add_argument("--encoder", required=True)
     parser.add_argument("--train_file", required=True)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument(
-        "--malloc", choices=["returned", "default"], nargs="+", default=["returned"]
-    )
+    parser.add_argument("--malloc", choices=list(MALLOC), nargs="+", default=list(MALLOC))
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options, more = parser.parse_known_args()
     if options.child:
@@ -83,8 +81,9 @@ def main() -> None:
         return
     for rule in options.malloc:
         print(f"freed blocks: {rule}", flush=True)
-        given = {"MALLOC_MMAP_THRESHOLD_": DYNAMIC} if rule == "default" else {}
-        subprocess.run([sys.executable, *sys.argv, "--child"], check=True, env=os.environ | given)
+        subprocess.run(
+            [sys.executable, *sys.argv, "--child"], check=True, env=os.environ | MALLOC[rule]
+        )
 
 
 if __name__ == "__main__":

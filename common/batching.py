@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
-import sys
-
 import numpy as np
-
-_M_MMAP_THRESHOLD = -3  # of mallopt, in malloc.h
-_LARGE = 128 << 10
 
 
 def batches_by_length(
@@ -45,15 +37,3 @@ def batches_by_length(
             batches.append(order[start:place])
             start = place
     return [*batches, order[start:]] if len(order) else []
-
-
-def return_large_blocks() -> None:
-    """Let glibc give blocks of 128 KiB and more back to the system as soon as they are freed.
-
-    Every batch has another length, so its tensors have other sizes. By default glibc keeps freed
-    blocks of up to 32 MiB, and those that fit no later tensor pile up. Results are the same. Where
-    the user has set the threshold, or the C library is another one, nothing changes.
-    """
-    if sys.platform == "linux" and "MALLOC_MMAP_THRESHOLD_" not in os.environ:
-        with contextlib.suppress(AttributeError, OSError):  # musl has no mallopt
-            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)

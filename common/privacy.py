@@ -10,8 +10,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import get_token
-
 from .environment import SECRET, SECRET_KEY, secret_variables
 from .errors import UserError
 from .settings import by_path
@@ -103,6 +101,8 @@ def refuse_secrets(folder: Path) -> None:
     Raises:
         UserError: with the file and the kind of secret, never the secret itself.
     """
+    from huggingface_hub import get_token
+
     own, variables = get_token(), secret_variables()
     for file in sorted(folder.rglob("*")):
         if not file.is_file() or file.suffix not in _TEXTS:

@@ -114,7 +114,7 @@ class StageArguments:
         "decision rules to choose from: global, shrunk, expected_jaccard", metavar="RULE",
     )  # fmt: skip
     gain_in_errors: float = option(
-        1.0, "standard errors by which training must gain out of fold, else its parts are dropped"
+        1.0, "standard errors that a part must gain out of fold, else it is dropped"
     )
     adaptive_agreement: float = option(
         0.99, "share of label cells that adaptive prediction must give as the full stack does"

@@ -60,7 +60,7 @@ def test_goemotions(tmp_path):
     assert found.inventory.ignored_columns == [
         "author", "subreddit", "link_id", "parent_id", "created_utc", "rater_id"
     ]  # fmt: skip
-    assert_in("\n".join(found.warnings), "--ignore_columns example_very_unclear")
+    assert_in("\n".join(found.warnings), "--ignore_columns 'example_very_unclear'")
     kept = labels(path, ignore_columns=["example_very_unclear"])
     assert kept == [["admiration"], [], ["joy", "neutral"]]
 

@@ -134,7 +134,7 @@ def test_a_copy_that_misses_a_module_is_noticed(published: dict[str, Any], tmp_p
     space = Path(shutil.copytree(published["space"], tmp_path / "space"))
     (space / "stacked_emotion/inference/backends/precision.py").unlink()
     code = "import stacked_emotion.hub_card.space.interface\ngive(1)"
-    with pytest.raises(AssertionError, match=r"stacked_emotion\.common\.precision"):
+    with pytest.raises(AssertionError, match=r"stacked_emotion\.inference\.backends\.precision"):
         run_isolated(tmp_path, code, space)
 
 

@@ -9,8 +9,6 @@ import torch
 from accelerate import PartialState
 from transformers.utils import logging
 
-from ...common.batching import return_large_blocks
-
 _SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
@@ -18,12 +16,10 @@ def prepare_process() -> None:
     """Prepare this process for training: a quiet transformers and cheap garbage collections.
 
     Loading bars and load reports of transformers are turned off, because the stages report their
-    own progress. Freed memory goes back to the system, see `return_large_blocks`. What is imported
-    so far is excluded from garbage collections: every `Trainer.train` begins with a full one, which
-    would take a quarter of a second per fold and seed to look through everything that torch and
-    transformers have loaded.
+    own progress. What is imported so far is excluded from garbage collections: every
+    `Trainer.train` begins with a full one, which would take a quarter of a second per fold and seed
+    to look through everything that torch and transformers have loaded.
     """
-    return_large_blocks()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     gc.collect()

@@ -54,7 +54,7 @@ def test_splits_and_mistakes(
     write_rows(folder / "train.parquet", rows[:5])
     write_rows(folder / "test.parquet", rows[5:8])
     arguments = (str(tiny_stack_folder), folder, tmp_path / "out.jsonl")
-    with pytest.raises(UserError, match="--dataset_split"):
+    with pytest.raises(UserError, match="dataset_split="):
         predict_file(*arguments)
     with pytest.raises(UserError, match="did you mean 'test'"):
         predict_file(*arguments, source_options={"dataset_split": "tset"})

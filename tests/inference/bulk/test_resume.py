@@ -73,7 +73,7 @@ def test_what_is_there_is_not_overwritten(
     output = tmp_path / "out.csv"
     arguments = (str(tiny_stack_folder), given, output)
     output.write_text("mine")
-    with pytest.raises(UserError, match="--overwrite"):
+    with pytest.raises(UserError, match="overwrite=True"):
         predict_file(*arguments)
     assert output.read_text() == "mine"
     output.unlink()
@@ -112,7 +112,7 @@ def test_an_output_that_is_damaged_before_all_is_tidied_up_is_noticed(
     assert exit_code(19, arguments, options) == -9
     whole = output.read_bytes()
     flip_bit(output)
-    with pytest.raises(UserError, match=r"out\.csv or .* is not as this run wrote it.*--overwrite"):
+    with pytest.raises(UserError, match=r"out\.csv or .* is not as this run wrote it.*overwrite="):
         predict_file(*arguments, **options)
     predict_file(*arguments, **options, overwrite=True)
     assert output.read_bytes() == whole

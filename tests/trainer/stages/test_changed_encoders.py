@@ -89,8 +89,10 @@ def test_a_moved_folder_is_the_same_source(
     }
     results = train(moved, run)
     assert weights.stat().st_mtime_ns == before
-    # What was really used is what the finished encoder says, not the command line.
-    assert results["encoders"]["alpha"]["source"] == str(tiny_encoder_folders["alpha"])
+    # What was really used is what the finished encoder says; no path is published.
+    assert results["encoders"]["alpha"]["source"] == "a local folder"
+    record = json.loads((weights.parent / "done.json").read_text(encoding="utf-8"))["record"]
+    assert record["settings"]["source"] == str(tiny_encoder_folders["alpha"])
 
 
 @pytest.mark.parametrize("change", [other_weights, other_config, other_tokenizer])
