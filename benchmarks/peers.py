@@ -89,12 +89,12 @@ def plain_graph(backend: str, dtype: str) -> Answer:
     return answer
 
 
-def predictor(backend: str, dtype: str) -> Answer:
+def predictor(backend: str, dtype: str, adaptive: bool = False) -> Answer:
     """This package's predictor."""
     from stacked_emotion.inference import StackedEmotionPredictor
 
     made = StackedEmotionPredictor.from_pretrained(
-        str(make_models()["stack"]), dtype=dtype, backend=backend, device="cpu"
+        str(make_models()["stack"]), dtype=dtype, backend=backend, device="cpu", adaptive=adaptive
     )
     if workers := os.environ.get("BENCHMARK_WORKERS"):
         made.runner.workers = int(workers)
@@ -130,6 +130,9 @@ PEERS: dict[str, Callable[[], Answer]] = {
     "predictor, onnx int8": lambda: predictor("onnx", "int8"),
     "predictor, openvino bfloat16": lambda: predictor("openvino", "bfloat16"),
     "predictor, openvino int8": lambda: predictor("openvino", "int8"),
+    "adaptive, torch bfloat16": lambda: predictor("torch", "bfloat16", True),
+    "adaptive, onnx int8": lambda: predictor("onnx", "int8", True),
+    "adaptive, openvino bfloat16": lambda: predictor("openvino", "bfloat16", True),
     "matrix product": matrix_product,
 }
 

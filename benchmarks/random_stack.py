@@ -6,7 +6,9 @@ import json
 import os
 import random
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
@@ -14,6 +16,9 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 from stacked_emotion import StackedEmotionForSequenceClassification, StackedEmotionTokenizer
 from stacked_emotion.common.finished import finish
+from stacked_emotion.inference import StackedEmotionPredictor
+from stacked_emotion.inference.adaptive.graphs import stages_of, write_stages
+from stacked_emotion.inference.adaptive.rule import Stage, uncertainty
 from stacked_emotion.inference.backends.export import (
     GRAPHS,
     linear_layers,
@@ -42,6 +47,10 @@ LETTERS = "ابتثجحخدذرزسشصضطظعغفقكلمنهوي"
 EMOJI = "😂😍💔😡🙏✨"
 # embedding rows as in ArabicBERT, MARBERT and AraBERT; tokens the synthetic texts are cut into
 ENCODERS = {"first": (32_000, 2_800), "second": (100_000, 3_800), "third": (64_000, 5_000)}
+
+
+# shares of the development tweets that stop after one and two encoders, see docs/adaptive.md
+STOPS = (0.48, 0.04)
 
 
 def synthetic_texts(count: int, seed: int = 0) -> list[str]:
@@ -108,8 +117,28 @@ def _make_stack(places: dict[str, Path]) -> None:
     for name, parameter in model.named_parameters():
         if "classifier." in name or "meta_learner." in name:
             torch.nn.init.normal_(parameter, std=0.05)
+    tokenizer = StackedEmotionTokenizer.from_tokenizers(sources)
+    model.config.adaptive = _limits(model.eval(), tokenizer)
     model.save_pretrained(places["stack"])
-    StackedEmotionTokenizer.from_tokenizers(sources).save_pretrained(places["stack"])
+    tokenizer.save_pretrained(places["stack"])
+
+
+def _limits(
+    model: StackedEmotionForSequenceClassification, tokenizer: StackedEmotionTokenizer
+) -> dict[str, Any]:
+    """Limits with which `STOPS` of the texts stop after each encoder: for timing only."""
+    predictor = StackedEmotionPredictor(model, tokenizer)
+    batch = predictor.encoder.encode(synthetic_texts(256, seed=5), 128)
+    left, stages, logits = np.arange(256), [], []
+    for step, share in enumerate(STOPS):
+        logits.append(predictor.runner.encode(step, batch.arrays)[1])
+        weights = np.full((step + 1, len(LABELS)), 1 / (step + 1))
+        found = Stage(0.0, weights, np.zeros(len(LABELS)))
+        doubt = uncertainty(found.estimate(np.stack(logits, 1)[left]), predictor.decision)
+        limit = float(np.quantile(doubt, share * 256 / len(left)))
+        left = left[doubt >= limit]
+        stages.append({"limit": limit, "weights": weights.tolist(), "bias": [0.0] * len(LABELS)})
+    return {"order": list(ENCODERS), "stages": stages}
 
 
 def _export(folder: Path) -> None:
@@ -121,7 +150,11 @@ def _export(folder: Path) -> None:
     quantize_graph(paths["float32"], paths["int8"], list(linear_layers(paths["float32"])))
     report = {
         "made_of": ModelFiles(folder).export_inputs(),
-        "files": {dtype: [path.name, f"{path.name}.data"] for dtype, path in paths.items()},
+        "files": {dtype: [path.name, f"{path.name}.data"] for dtype, path in paths.items()}
+        | {
+            stages_of(dtype): write_stages(path, dtype, len(ENCODERS))
+            for dtype, path in paths.items()
+        },
         "differences": {},
     }
     finish(target, "benchmark", report, name="report.json")
