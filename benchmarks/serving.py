@@ -86,12 +86,18 @@ def family(pid: int) -> list[int]:
     return [pid, *(other for child in children for other in family(int(child)))]
 
 
-def memory(pid: int) -> float:
-    """MB that a server and its workers take; a page they share counts once."""
+def memory(pid: int, kind: str = "Pss") -> float:
+    """MB that a server and its workers take.
+
+    Args:
+        pid: of the server.
+        kind: "Pss" counts a page that processes share once; "Anonymous" leaves out files, such as
+            libraries, whose share depends on what else runs on the machine.
+    """
     total = 0
     for one in family(pid):
         lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        total += sum(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:"))
     return total / 1024
 
 
@@ -159,13 +165,16 @@ def soak(model: str, options: argparse.Namespace) -> str:
             for place, answer in zip(places, answers, strict=True):
                 row = np.array([answer.get(label, np.nan) for label in plain.labels])
                 wrong += not np.abs(row - expected[place]).max() <= WORST.get(options.dtype, 2e-3)
-            memories.append(memory(pid))
+            memories.append(memory(pid, "Anonymous"))
         seconds = time.perf_counter() - start
-    warm, last = memories[min(len(memories) - 1, len(memories) // 10)], memories[-1]
+    step = max(1, len(memories) // 10)
+    shown = memories[step - 1 :: step]
     return (
         f"{machine()}; {plain.backend}: {options.soak:,} requests of 64 clients in "
-        f"{seconds:.0f} s, {lost} lost, {wrong} wrong. Memory {warm:.0f} MB "
-        f"after a tenth of them, {last:.0f} MB at the end ({100 * (last / warm - 1):+.1f} %)."
+        f"{seconds:.0f} s, {lost} lost, {wrong} wrong. "
+        "Anonymous memory in MB after each tenth of them: "
+        f"{', '.join(f'{value:.0f}' for value in shown)} "
+        f"({100 * (shown[-1] / shown[0] - 1):+.1f} %)."
     )
 
 

@@ -23,7 +23,7 @@ class Summary:
     Example:
         >>> from stacked_emotion.inference import StackedEmotionPredictor
         >>> print(StackedEmotionPredictor.from_pretrained("user/name").summary)
-        a stack of 2 encoders, word by word: meta-learner, Bi-LSTM, classifier
+        a stack of 2 encoders, word by word: ...
         ...
     """
 

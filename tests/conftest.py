@@ -5,12 +5,19 @@ Test folders are not packages; helpers are imported from `tests/support/`.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).parent / "support"))
+
+with contextlib.suppress(ImportError):
+    from absl import logging as absl_logging  # tensorboard brings it
+
+    # Where logging is set up again, its handler closes the stream that it found: that of pytest.
+    absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 pytest_plugins = [
     "root_folder",

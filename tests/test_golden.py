@@ -7,10 +7,8 @@ from pathlib import Path
 
 import golden
 import pytest
-import torch
-from tiny_models import FAMILIES, ROOT, train_tokenizer
+from tiny_models import ROOT
 from tiny_runs import tiny_run_options
-from transformers import AutoModel
 
 from stacked_emotion.hub_card import RunRecord, card_content, terms_of
 from stacked_emotion.hub_card.run_model import RunModel
@@ -25,30 +23,16 @@ ANSWER = {
 
 
 @pytest.fixture(scope="module")
-def encoders(tmp_path_factory: pytest.TempPathFactory, sample_texts: list[str]) -> dict[str, Path]:
-    """Encoders with byte-level tokenizers: training those of other kinds is not reproducible."""
-    tokenizer = train_tokenizer("bytes", sample_texts, 500)
-    folders = {}
-    for seed, (name, family) in enumerate({"zeta": "xlm-roberta", "alpha": "modernbert"}.items()):
-        torch.manual_seed(seed)
-        folders[name] = tmp_path_factory.mktemp("golden_encoders") / name
-        config = FAMILIES[family][1](len(tokenizer), 32)
-        AutoModel.from_config(config).save_pretrained(folders[name])
-        tokenizer.save_pretrained(folders[name])
-    return folders
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, encoders: dict[str, Path]) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, reproducible_encoders: dict[str, Path]) -> Path:
     folder = tmp_path_factory.mktemp("golden") / "run"
-    options = tiny_run_options(encoders, folder, "--decisions", "expected_jaccard")
+    options = tiny_run_options(reproducible_encoders, folder, "--decisions", "expected_jaccard")
     run_training(parse_recipe(options))
     return folder
 
 
 @pytest.fixture(scope="module")
-def places(run: Path, encoders: dict[str, Path]) -> dict[str, str]:
-    folders = {str(folder): f"<{name}>" for name, folder in encoders.items()}
+def places(run: Path, reproducible_encoders: dict[str, Path]) -> dict[str, str]:
+    folders = {str(folder): f"<{name}>" for name, folder in reproducible_encoders.items()}
     return {str(run): "<run>", **folders, str(ROOT): "<repository>"}
 
 

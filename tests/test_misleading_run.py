@@ -52,9 +52,7 @@ def rows_of_the_worse(run: Path) -> tuple[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def misled(
-    finished_run: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    tiny_encoder_folders: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory, reproducible_encoders: dict[str, Path]
 ) -> tuple[Path, dict[str, str]]:
     """The run, and what stands for the encoders in golden files."""
     folder = tmp_path_factory.mktemp("misleading")
@@ -62,11 +60,13 @@ def misled(
         name: (SAMPLE / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
         for name in ("train", "validation")
     }
-    worse, rows = rows_of_the_worse(finished_run)
+    first = folder / "first"
+    run_training(parse_recipe(tiny_run_options(reproducible_encoders, first)))
+    worse, rows = rows_of_the_worse(first)
     texts = [lines["validation"][row] for row in rows] + lines["train"][:4]
     (folder / "other_tweets.jsonl").write_text("\n".join(texts) + "\n", encoding="utf-8")
     options = tiny_run_options(
-        tiny_encoder_folders, folder / "run", "--encoders_from", str(finished_run),
+        reproducible_encoders, folder / "run", "--encoders_from", str(first),
         "--test_file", str(folder / "other_tweets.jsonl"),
         "--meta.learning_rate", "0", "--head.learning_rate", "0",
         "--gain_in_errors", "1",

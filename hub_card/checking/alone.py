@@ -152,7 +152,7 @@ class Probe:
         """Differences of the exported graphs' scores, by file and engine."""
         found: dict[str, Any] = {}
         engines = {"ONNX Runtime": _onnxruntime, "OpenVINO": _openvino}
-        for file in sorted((self.folder / "onnx").glob("*.onnx")):
+        for file in sorted((self.folder / "onnx").glob("model*.onnx")):  # not the parts of one
             for engine, load in engines.items():
                 if engine == "OpenVINO" and file.name != "model.onnx":
                     continue  # it makes its own int8 from the float32 graph

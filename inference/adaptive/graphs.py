@@ -82,7 +82,7 @@ class GraphStages:
         self, batch: dict[str, np.ndarray], words: list[np.ndarray], logits: list[np.ndarray]
     ) -> np.ndarray:
         """The full stack's logits (B, L) from all encoders."""
-        inputs = {"word_index": batch["word_index"]}
+        inputs = {name: batch[name] for name in INPUTS}
         inputs |= {words_of(place): part for place, part in enumerate(words)}
         inputs |= {logits_of(place): part for place, part in enumerate(logits)}
         return self.runners[-1].infer(["logits"], inputs)[0]
@@ -102,7 +102,7 @@ def write_stages(graph: Path, dtype: str, encoders: int) -> list[str]:
     parts = {
         f"encoder_{place}": (list(INPUTS), [words_of(place), logits_of(place)]) for place in places
     }
-    parts[TOP] = (["word_index", *inner], ["logits"])
+    parts[TOP] = ([*INPUTS, *inner], ["logits"])  # sizes may be read from any of them
     written = []
     for part, (inputs, outputs) in parts.items():
         name = f"{dtype}.{part}.onnx"

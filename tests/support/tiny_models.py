@@ -169,6 +169,22 @@ def family_folders(
 
 
 @pytest.fixture(scope="session")
+def reproducible_encoders(
+    tmp_path_factory: pytest.TempPathFactory, sample_texts: list[str]
+) -> dict[str, Path]:
+    """Encoders with byte-level tokenizers: training those of other kinds is not reproducible."""
+    tokenizer = train_tokenizer("bytes", sample_texts, 500)
+    folders = {}
+    for seed, (name, family) in enumerate({"zeta": "xlm-roberta", "alpha": "modernbert"}.items()):
+        torch.manual_seed(seed)
+        folders[name] = tmp_path_factory.mktemp("golden_encoders") / name
+        config = FAMILIES[family][1](len(tokenizer), 32)
+        AutoModel.from_config(config).save_pretrained(folders[name])
+        tokenizer.save_pretrained(folders[name])
+    return folders
+
+
+@pytest.fixture(scope="session")
 def tiny_encoder_folders(family_folders: dict[str, Path]) -> dict[str, Path]:
     """Three encoders of different kinds; names out of alphabetical order, two of equal width."""
     return {

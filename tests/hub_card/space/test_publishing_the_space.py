@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from stacked_emotion.cli import main
 from stacked_emotion.common.errors import UserError
@@ -26,6 +27,7 @@ from stacked_emotion.hub_card.space.publishing import (
 )
 from stacked_emotion.hub_card.space.static_space import static_folder
 from stacked_emotion.inference.model_files import ModelFiles
+from stacked_emotion.trainer.running import provenance
 
 FACTS = ModelFacts("emotions", "en", {"one": "a text"}, "Tweet", "A toy.")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -33,7 +35,6 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 def test_a_space_holds_what_it_needs(tmp_path: Path) -> None:
     pytest.importorskip("gradio")
-    import yaml
 
     files = space_folder(tmp_path, "user/emotions", COMMIT, FACTS)
     found = [
@@ -111,9 +112,11 @@ def test_a_library_that_was_changed_is_not_used(
 def test_the_app_knows_its_model(run_copy: Path, run_folder: Path, tmp_path: Path) -> None:
     """The run's own facts, of a run folder and of a published one; nothing of other use cases."""
     results = json.loads((run_copy / "results.json").read_text(encoding="utf-8"))
-    results["recipe"]["text_column"] = "Tweet"
+    settings = yaml.safe_load((run_copy / "recipe.yaml").read_text(encoding="utf-8"))
+    settings["text_column"] = results["recipe"]["text_column"] = "Tweet"
+    results["recipe_digest"] = provenance._recipe_digest(results["recipe"] | settings)
+    (run_copy / "recipe.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     (run_copy / "results.json").write_text(json.dumps(results), encoding="utf-8")
-    (run_copy / "recipe.yaml").unlink()  # else it says what the settings are
     facts = model_facts(str(run_copy / "model"))
     assert (facts.title, facts.language, facts.note) == ("run", "ar", SYNTHETIC)
     assert {"Egyptian", "Levantine", "Gulf", "Maghrebi"} <= set(facts.examples or ())

@@ -142,7 +142,7 @@ def test_fold_models_give_the_out_of_fold_scores(finished_run: Path, distilled: 
     run = teacher.find_run(None, train)
     assert run is not None
     assert run.fold_models_digest(teacher.config.encoder_names) is not None
-    expected = run.out_of_fold_logits()
+    expected = teacher.calibrated(run.out_of_fold_logits())
     in_sample = logits_of(teacher.predictor(), train.texts, progress=False)
     for fold in range(run.folds):
         predictor = teacher.predictor()

@@ -47,7 +47,8 @@ def test_thresholds_and_encoders(finished_run: Path) -> None:
     stage = results["stages"]["head"]
     if stage["epoch"]:
         seen = scalars(finished_run / "tensorboard/head/seed_1")
-        for name, value in results["thresholds"].items():
+        found = stage["decision"]["thresholds"]  # of the uncalibrated logits of the stage
+        for name, value in zip(results["labels"], found, strict=True):
             assert seen[f"train/threshold_{name}"] == [pytest.approx(value, abs=1e-6)]
     assert scalars(finished_run / "tensorboard/encoders/zeta/fold_1")["train/loss_bce"]
     curve = [entry for entry in stage["fold_logs"][0] if "loss_correlation" in entry]
