@@ -369,6 +369,7 @@ def choose_epoch(
         gain, error = difference_with_error(
             labels.astype(np.int64), finish, start, OBJECTIVE_WEIGHTS
         )
-        if gain <= gain_in_errors * error:
+        limit = gain_in_errors * error
+        if gain < limit or (gain == limit and gain_in_errors > 0):  # error 0: equal decisions
             best = 0
     return best, scores, choices[best]

@@ -60,6 +60,9 @@ def test_a_loss_is_kept_only_where_the_rule_allows_it() -> None:
         for errors in (1, 0, -0.01, -1000)
     }
     assert chosen == {1: 0, 0: 0, -0.01: 0, -1000: 1}
+    same = np.stack([logits[0], logits[0]])
+    for errors, epoch in ((1, 0), (0, 0), (-1000, 1)):
+        assert choose_epoch(same, labels, "jaccard", CANDIDATES, errors)[0] == epoch
 
 
 def start(folders: dict[str, Path], seed: int, **options: object) -> dict[str, torch.Tensor]:
