@@ -93,7 +93,7 @@ def told(text: str) -> list[str]:
 
 def test_results(misled: tuple[Path, dict[str, str]]) -> None:
     run, names = misled
-    text = plain((run / "results.md").read_text(encoding="utf-8").split("## Calibration")[0], names)
+    text = plain((run / "results.md").read_text(encoding="utf-8").split("## Time")[0], names)
     golden.compare("misleading/results.md", text)
     assert not told(text)
     results = json.loads((run / "results.json").read_text(encoding="utf-8"))

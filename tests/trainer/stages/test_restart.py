@@ -25,7 +25,7 @@ from training_processes import (
 def options(folders: dict[str, Path], output: Path, *more: str) -> list[str]:
     """Every part is kept, whatever it gains."""
     two = {name: folders[name] for name in ("zeta", "alpha")}
-    return every_stage_options(two, output, "--gain_in_errors=-9", *more)
+    return every_stage_options(two, output, "--gain_in_errors=-1000", *more)
 
 
 def live(arguments: list[str], log: Path, *killer: Any) -> int:
