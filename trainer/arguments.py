@@ -113,6 +113,10 @@ class StageArguments:
         ["global", "shrunk", "expected_jaccard"],
         "decision rules to choose from: global, shrunk, expected_jaccard", metavar="RULE",
     )  # fmt: skip
+    min_labels: int = option(1, "fewest labels of a text by expected_jaccard: 1 or 0")
+    abstain: float | None = option(
+        None, "share of texts that get labels, the surest ones, such as 0.9; default: all"
+    )
     gain_in_errors: float = option(
         1.0, "standard errors that a part must gain out of fold, else it is dropped"
     )
@@ -151,6 +155,16 @@ class StageArguments:
                 f"adaptive_agreement is {self.adaptive_agreement}; it must be above 0 and at most "
                 "1."
             )
+        if self.min_labels not in (0, 1):
+            raise UserError(f"min_labels is {self.min_labels}; it must be 0 or 1.")
+        if self.abstain is not None:
+            if not 0 < self.abstain <= 1:
+                raise UserError(f"abstain is {self.abstain}; it must be above 0 and at most 1.")
+            if not self.cross_fit or "joint" in self.stage:
+                raise UserError(
+                    "abstain needs predictions of texts that no part has seen: set cross_fit to 2 "
+                    "or more, and leave out stage joint."
+                )
         if self.jobs < 1:
             raise UserError(f"jobs is {self.jobs}; it must be at least 1.")
         if self.encoder_seeds:
