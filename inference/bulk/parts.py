@@ -87,7 +87,7 @@ def _spliced(rows: JsonRows, answers: Answers, columns: Columns, own_keys: bool)
     """Each line unchanged, with the answers put before its closing brace."""
     keys = {name: json.dumps(name, ensure_ascii=False) for name in columns.all}
     texts = _score_texts(answers.scores, "null")
-    more = [answers.encoders] if columns.encoders else []
+    more: list[Sequence[Any]] = [answers.encoders] if columns.encoders else []
     more += [answers.abstained] if columns.abstained else []
     further = [list(map(json.dumps, row)) for row in zip(*more, strict=True)]
     for line, record, labels, scores, last in zip(

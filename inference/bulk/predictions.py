@@ -65,7 +65,7 @@ class Answers:
         truncated: how many texts were not read to their end.
         encoders: the encoders that were run; None where there is no answer, empty where all are,
             always.
-        abstained: whether the model is not sure; None where there is no answer, empty where it
+        abstained: whether the model is not sure; None where there is no answer, and where it
             never abstains.
     """
 
