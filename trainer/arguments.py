@@ -11,6 +11,7 @@ option: `--encoders.marbert.epochs 7`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -144,6 +145,11 @@ class StageArguments:
                                     f"{', '.join(known)}.")  # fmt: skip
             if not given:
                 raise UserError(f"{name} is empty; known are {', '.join(known)}.")
+        if not self.output_dir:
+            raise UserError("output_dir is empty; give a folder.")
+        self.output_dir = os.path.expanduser(self.output_dir)
+        if self.encoders_from:
+            self.encoders_from = os.path.expanduser(self.encoders_from)
         if self.cross_fit == 1 or self.cross_fit < 0:
             raise UserError(f"cross_fit is {self.cross_fit}; it must be 0 or at least 2.")
         if not 0 < self.adaptive_agreement <= 1:

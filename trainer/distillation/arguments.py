@@ -122,7 +122,11 @@ class DistillationArguments(Optimization):
         for name, what in (("model", "the stack to learn from"), ("student", "an encoder")):
             if not getattr(self, name):
                 raise UserError(f"--{name} is missing: give {what}, as a folder or Hub ID.")
-        self.student = os.path.expanduser(self.student)
+        if not self.output_dir:
+            raise UserError("--output_dir is empty; give a folder.")
+        for name in ("student", "output_dir", "teacher_run", "teacher_scores", "unlabeled_file"):
+            if given := getattr(self, name):
+                setattr(self, name, os.path.expanduser(given))
         for name in ("soft_weight", "augmented_word_dropout", "augmented_mixing"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UserError(f"--{name} is {getattr(self, name)}; it must be within 0 and 1.")
