@@ -263,11 +263,7 @@ class Run:
         return StackedEmotionPredictor.from_pretrained(str(folder))
 
     def predict(self, texts: Any, text: str | None = None) -> Predictions:
-        """Labels and scores of texts, in their order; see `StackedEmotionPredictor.predict`.
-
-        Args:
-            texts: one text, or texts in a list, array, pandas Series or DataFrame, or data set.
-            text: the column of texts of a DataFrame or data set.
+        """Labels and scores of texts; `StackedEmotionPredictor.predict` says which forms it takes.
 
         Raises:
             UserError: the run has not finished, or something is not a text.

@@ -10,9 +10,8 @@ from labeled_files import LABELS, assert_in, labels, look, refusal, write_bytes,
 METADATA = """
     retweet_count split user_id lang is_reply annotator worker url confidence likes
     isReply isretweet hasimage n_votes rater1 ann_2 y_pred Unnamed:3 possibly_sensitive
-    dialect
-    subtask majority keep excluded col1 trainSet has_media numWords label class_id no Nr S.No رقم المصدر
-    إعادة_تغريد معرف اختبار idioma es_prueba uid userid quoted val_set auto_label
+    dialect subtask majority keep excluded col1 trainSet has_media numWords label class_id
+    no Nr S.No رقم المصدر إعادة_تغريد معرف اختبار idioma es_prueba uid userid quoted auto_label
 """
 NAMES = """
     joy anger label_0 e17 emotion3 surprise_2 neutral hate caring Optimism self-doubt none
