@@ -207,6 +207,19 @@ class RunContext(DataSplits):
         train = self.splits["train"].fingerprint()
         return fingerprint(train, *tokenizer_state(self.tokenizer))
 
+    @cached_property
+    def encoder_fingerprints(self) -> dict[str, str]:
+        """Of the training texts and labels as each encoder alone reads them."""
+        train = self.encoded["train"]
+        return {
+            name: fingerprint(
+                self.splits["train"].label_names,
+                self.tokenizer.backends[name].to_str(),
+                train.column(index).fingerprint(),
+            )
+            for index, name in enumerate(self.names)
+        }
+
     def training_arguments(
         self,
         folder: Path,

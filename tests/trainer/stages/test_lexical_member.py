@@ -53,6 +53,10 @@ def test_a_lexical_member_in_a_run(tiny_encoder_folders: dict[str, Path], tmp_pa
     changed = {p.parts[-3] for p, time in before.items() if p.stat().st_mtime_ns != time}
     assert changed == {"lexical"}
     assert not torch.equal(tables(run)[2], found[2])
+    # A member less, and the others are used as they are.
+    before = {path: path.stat().st_mtime_ns for path in run.glob("encoders/*/*/done.json")}
+    run_training(parse_recipe(tiny_run_options(tiny_encoder_folders, run)))
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
 def test_the_same_texts_give_the_same_member(sample_texts: list[str]) -> None:
