@@ -65,7 +65,7 @@ def test_a_recipe_makes_a_finished_run_abstain(
         (("--abstain", "0"), r"abstain is 0\.0; it must"),
         (("--abstain", "0.9", "--cross_fit", "0"), "set cross_fit to 2 or more"),
         (("--abstain", "0.9", "--stage", "encoders", "meta", "head", "joint"), "leave out stage"),
-        (("--min_labels", "2"), "min_labels is 2; it must be 0 or 1"),
+        (("--min_labels", "2"), "min_labels is 2; it must be at least 0 and at most 1"),
     ],
 )
 def test_values_that_do_not_fit(options: tuple[str, ...], message: str) -> None:
