@@ -38,6 +38,10 @@ def add_runtime_options(parser: Parser, dtype: str, automatic: str) -> None:
         "--long_texts", choices=("truncate", "window"), default="truncate",
         help="texts that are too long: read their beginning, or all in overlapping windows",
     )  # fmt: skip
+    parser.add_argument(
+        "--adaptive", action="store_true",
+        help="skip encoders where the labels are certain enough, by the limits that training chose",
+    )  # fmt: skip
 
 
 def add_predict_options(parser: Parser) -> None:
@@ -51,10 +55,6 @@ def add_predict_options(parser: Parser) -> None:
     parser.add_argument(
         "--format", choices=_EXPLANATION_FORMATS, default="auto",
         help="auto: bars on a terminal, else JSON lines",
-    )  # fmt: skip
-    parser.add_argument(
-        "--adaptive", action="store_true",
-        help="skip encoders where the labels are certain enough, by the limits that training chose",
     )  # fmt: skip
     why = parser.add_argument_group("explanations")
     why.add_argument(

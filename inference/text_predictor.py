@@ -187,11 +187,15 @@ class TextPredictor:
     def score_batches(self, texts: list[str]) -> Iterator[tuple[np.ndarray, TextScores]]:
         """Scores of texts batch by batch as they are computed, short texts first.
 
+        With `adaptive` all texts are one batch, because after each encoder those that are left
+        share new ones.
+
         Yields:
             The places of a batch's texts, (batch,) int, and their scores.
         """
         batch = self._read(texts)
-        for rows in batches_by_length(batch.lengths, self.runner.batch_tokens):
+        positions = None if self.adaptive else self.runner.batch_tokens
+        for rows in batches_by_length(batch.lengths, positions):
             part = AlignedBatch(
                 **batch.rows(rows), lengths=batch.lengths[rows], truncated=batch.truncated[rows],
                 words=[batch.words[row] for row in rows],

@@ -59,6 +59,7 @@ def info(handler: PredictorHandler, model: str, queue: int) -> dict[str, Any]:
         "model_sha": handler.commit,
         "model_dtype": predictor.runner.dtype,
         "backend": predictor.runner.backend,
+        "adaptive": None if predictor.adaptive is None else predictor.adaptive.rule.order,
         "model_type": {
             "classifier": {
                 "id2label": {str(index): label for index, label in labels.items()},
