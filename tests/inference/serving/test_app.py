@@ -302,10 +302,10 @@ def test_a_failure_is_answered_and_logged_without_the_text(
     held.door.set()
     whole = predictor.score_batches
 
-    def fragile(texts: list[str]) -> Any:
+    def fragile(texts: list[str], batch_tokens: int) -> Any:
         if "poison" in texts:
             raise kind(f"cannot compute {texts}")
-        return whole(texts)
+        return whole(texts, batch_tokens)
 
     monkeypatch.setattr(predictor, "score_batches", fragile)
     with serving(settings(), held) as running, ThreadPoolExecutor() as pool:
