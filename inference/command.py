@@ -14,6 +14,7 @@ from ..common.errors import UserError
 from ..data.arguments import DATASET_OPTIONS, FILE_OPTIONS, DataArguments
 
 _READ_AHEAD = 4096
+_OF_FILES = ("overwrite", "spreadsheet_safe", "prefix", "part_rows", *DATASET_OPTIONS)
 _EXPLANATION_FORMATS = ("auto", "bars", "jsonl", "html")
 
 
@@ -104,6 +105,11 @@ def run_predict(parser: Parser, options: argparse.Namespace) -> int:
                 "Give --input and --output together, without --explain and without texts."
             )
         return _predict_file(options, settings_given(parser, options))
+    of_files = [*settings_given(parser, options), *filter(partial(getattr, options), _OF_FILES)]
+    if of_files:
+        raise UserError(f"--{of_files[0]} is for files and data sets: give --input and --output.")
+    if options.explain and options.backend not in ("auto", "torch"):
+        raise UserError(f"--explain computes in torch: leave out --backend {options.backend}.")
     if options.format == "html" and not options.explain:
         raise UserError("--format html shows explanations: add --explain.")
     if options.label is not None and not options.explain:

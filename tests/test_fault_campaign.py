@@ -17,6 +17,7 @@ def test_small_campaign() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     for attack, tries in (
+        ("bits of a run", 2),
         ("kill -9 of bulk prediction", 1),
         ("fuzzed texts", 200),
         ("concurrent requests", 8),

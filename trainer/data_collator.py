@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,12 +29,13 @@ class EncodedTexts(Dataset[dict[str, Any]]):
         encodings: for each key (positions of all texts, encoders) ints, text after text.
         starts: (texts + 1,) where each text begins, and the end.
         labels: (rows, labels) of 0 and 1, or None.
-        encoder: only this column of the encoder axis, or None for all.
+        encoder: only this column of the encoder axis, or None for all. An item of one column ends
+            where its encoder's sub-words end, whatever the others need.
         texts: (rows,) which texts are the rows, or None for all.
 
     Attributes:
         lengths: (rows,) positions of the longest encoder.
-        word_counts: (rows,) words.
+        word_counts: (rows,) words, up to the last one of which an encoder reads something.
     """
 
     def __init__(
@@ -52,11 +54,11 @@ class EncodedTexts(Dataset[dict[str, Any]]):
         if len(starts) == 1:
             self.lengths = self.word_counts = np.zeros(0, np.int32)
             return
-        mask = encodings["attention_mask"]
-        positions = np.add.reduceat(mask, starts[:-1], axis=0, dtype=np.int32)
-        positions = positions.max(1) if encoder is None else positions[:, encoder]
-        words = np.maximum.reduceat(encodings["word_index"].max(1), starts[:-1])
-        self.lengths, self.word_counts = positions[self.texts], words[self.texts]
+        columns = slice(None) if encoder is None else slice(encoder, encoder + 1)
+        mask, words = encodings["attention_mask"][:, columns], encodings["word_index"][:, columns]
+        positions = np.add.reduceat(mask, starts[:-1], axis=0, dtype=np.int32).max(1)
+        counts = np.maximum.reduceat(words.max(1), starts[:-1])
+        self.lengths, self.word_counts = positions[self.texts], counts[self.texts]
 
     @classmethod
     def from_texts(
@@ -87,12 +89,25 @@ class EncodedTexts(Dataset[dict[str, Any]]):
         """The same texts as one encoder alone reads them."""
         return EncodedTexts(self.encodings, self.starts, self.labels, encoder, self.texts)
 
+    def fingerprint(self) -> str:
+        """SHA-256 of all items, labels included: the same whatever other encoders read."""
+        digest = hashlib.sha256()
+        for row in range(len(self)):
+            item = self[row]
+            digest.update(len(item["input_ids"]).to_bytes(8, "little"))
+            for key in sorted(item):
+                digest.update(np.ascontiguousarray(item[key]).tobytes())
+        return digest.hexdigest()
+
     def __len__(self) -> int:
         return len(self.texts)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         text = self.texts[row]
-        place = slice(self.starts[text], self.starts[text + 1])
+        start, end = self.starts[text], self.starts[text + 1]
+        if self.encoder is not None:
+            end = min(end, start + max(self.lengths[row], self.word_counts[row] + 1))
+        place = slice(start, end)
         columns = slice(None) if self.encoder is None else slice(self.encoder, self.encoder + 1)
         item: dict[str, Any] = {
             key: values[place, columns] for key, values in self.encodings.items()

@@ -119,10 +119,11 @@ def predict_file(
         >>> report.rows, report.without_answer
         (2, 1)
     """
-    target = Path(output_file)
+    target = Path(output_file).expanduser()
     if target.suffix not in FORMATS:
         raise UserError(f"{target}: the format must be one of {', '.join(FORMATS)}.")
-    if Path(input_file).exists() and Path(input_file).resolve() == target.resolve():
+    given = Path(input_file).expanduser()
+    if given.exists() and target.exists() and given.samefile(target):
         raise UserError("--output must be another file than --input.")
     if spreadsheet_safe and target.suffix not in (".csv", ".tsv"):
         raise UserError(f"--spreadsheet_safe is for .csv and .tsv, not for {target.name}.")

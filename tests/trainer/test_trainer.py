@@ -17,6 +17,7 @@ from stacked_emotion.trainer.data_collator import (
     EncodedTexts,
     LengthGroupedSampler,
 )
+from stacked_emotion.trainer.stages.context import tokenizer_of_one
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +197,27 @@ def test_consistency_is_logged_and_costs_nothing_without_dropout(
         torch.testing.assert_close(value, states[0.0, 2.0][name], rtol=1e-4, atol=1e-5)
     assert max(logs[0.0, 2.0]) < 1e-10
     assert min(logs[0.3, 2.0]) > 1e-6
+
+
+def test_a_column_is_what_its_encoder_reads_alone(
+    tiny_stack: Any, data: EncodedTexts, sample_texts: list[str]
+) -> None:
+    tokenizer = tiny_stack[1]
+    cut = tokenizer(sample_texts[:64], return_truncated=True)["truncated"]
+    rows = np.flatnonzero(
+        ~np.array(cut)
+    )  # who else reads a text that is too long decides on its end
+    texts, data = [sample_texts[row] for row in rows], data.select(rows)
+    assert len(data.select([0])[0]["input_ids"]) > min(data.column(i).lengths[0] for i in (0, 1))
+    for index, name in enumerate(tokenizer.encoder_names):
+        alone = EncodedTexts.from_texts(
+            tokenizer_of_one(tokenizer, name), texts, data.labels
+        ).column(0)
+        column = data.column(index)
+        for row in range(len(data)):
+            for key, values in alone[row].items():
+                assert np.array_equal(values, column[row][key]), (name, row, key)
+        assert column.fingerprint() == alone.fingerprint() != data.fingerprint()
+        assert column.select(range(1, len(data))).fingerprint() != column.fingerprint()
+    flipped = EncodedTexts(data.encodings, data.starts, 1 - data.labels, 0, data.texts)
+    assert flipped.fingerprint() != data.column(0).fingerprint()

@@ -162,7 +162,7 @@ def _parts(
         folds = [part, stages.cross_fit, stages.seed] if part != "final" else ["final"]
         key = fingerprint(
             ENCODER_VERSION,
-            context.data_fingerprint,
+            context.encoder_fingerprints[name],
             *_training_key(context, name, encoder, device),
             folds,
             *before,

@@ -74,7 +74,7 @@ def _text(path: Path) -> str:
     return path.read_bytes().decode("utf-8", "replace")
 
 
-@attack("bits of a run", tries=1000, small=0, minutes=6)
+@attack("bits of a run", tries=1000, small=2, minutes=6)
 def flips_of_a_run(world: World, tries: int) -> Verdicts:
     """At most one try for each kind of file."""
     yield from _flips(world, world.trained, world.train, tries)

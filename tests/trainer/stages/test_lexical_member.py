@@ -53,6 +53,10 @@ def test_a_lexical_member_in_a_run(tiny_encoder_folders: dict[str, Path], tmp_pa
     changed = {p.parts[-3] for p, time in before.items() if p.stat().st_mtime_ns != time}
     assert changed == {"lexical"}
     assert not torch.equal(tables(run)[2], found[2])
+    # A member less, and the others are used as they are.
+    before = {path: path.stat().st_mtime_ns for path in run.glob("encoders/*/*/done.json")}
+    run_training(parse_recipe(tiny_run_options(tiny_encoder_folders, run)))
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
 def test_the_same_texts_give_the_same_member(sample_texts: list[str]) -> None:
@@ -78,7 +82,7 @@ def test_what_a_recipe_says_of_it(tiny_encoder_folders: dict[str, Path], tmp_pat
     ("more", "message"),
     [
         (["--encoders.lexical.ngrams", "5", "2"], r"ngrams is \[5, 2\]; it must be the shortest"),
-        ([*LEXICAL, "--encoders.lexical.ngrams_bits", "30"], "ngrams_bits is 30; it must be from"),
+        ([*LEXICAL, "--encoders.lexical.ngrams_bits", "30"], "bits is 30; it must be at least 8"),
         ([*LEXICAL, "--encoders.lexical.ngrams_c", "0"], "ngrams_c is 0.0; it must be above 0"),
         ([*LEXICAL, "--encoders.lexical.source", "a/b"], "takes no source, revision, probe"),
         (["--encoders.lexical.ngram", "2", "5"], "did you mean .*ngrams"),
