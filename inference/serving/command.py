@@ -141,7 +141,7 @@ def _serve(options: argparse.Namespace, token: str | None) -> int:
     from .logs import log_settings, logger
     from .metrics import SHARED
 
-    names = ("revision", "dtype", "backend", "long_texts", "adaptive")
+    names = ("revision", "dtype", "backend", "long_texts", "adaptive", "abstain")
     settings = ServiceSettings(
         options.model,
         {name: getattr(options, name) for name in names},
