@@ -39,6 +39,10 @@ def add_runtime_options(parser: Parser, dtype: str, automatic: str) -> None:
         "--long_texts", choices=("truncate", "window"), default="truncate",
         help="texts that are too long: read their beginning, or all in overlapping windows",
     )  # fmt: skip
+    parser.add_argument(
+        "--abstain", type=float, metavar="SHARE",
+        help="give labels to this share of texts, the surest ones, such as 0.9, and none to others",
+    )  # fmt: skip
 
 
 def add_predict_options(parser: Parser) -> None:
@@ -142,6 +146,7 @@ def _predict_file(options: argparse.Namespace, reading: dict[str, Any]) -> int:
         backend=options.backend,
         long_texts=options.long_texts,
         **({"adaptive": True} if options.adaptive else {}),
+        **({} if options.abstain is None else {"abstain": options.abstain}),
     )
     if report is not None:
         print(report)
@@ -171,6 +176,7 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
         backend=options.backend,
         long_texts=options.long_texts,
         adaptive=options.adaptive,
+        abstain=options.abstain,
     )
     truncated = 0
     show_bars = options.format == "bars" or (options.format == "auto" and sys.stdout.isatty())
@@ -183,6 +189,8 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
                 print(bars(answer.scores, answer.labels, predictor.decision))
                 if not answer.has_words:
                     print("    (no words: no label)")
+                if answer.abstained:
+                    print("    (not sure: no label)")
             else:
                 print(prediction_line(text, answer))
     if truncated:
@@ -202,8 +210,9 @@ def _explain(options: argparse.Namespace, texts: Iterable[str]) -> int:
 
     dtype = "float32" if options.dtype == "auto" else options.dtype
     predictor = StackedEmotionPredictor.from_pretrained(
-        options.model, revision=options.revision, dtype=dtype, backend="torch"
-    )
+        options.model, revision=options.revision, dtype=dtype, backend="torch",
+        abstain=options.abstain,
+    )  # fmt: skip
     explanations = (explain(predictor, text, options.label, options.explain_by) for text in texts)
     if options.format == "html":
         print(html_page(explanation.to_html() for explanation in explanations))

@@ -116,6 +116,13 @@ class StageArguments:
         ["global", "shrunk", "expected_jaccard"],
         "decision rules to choose from: global, shrunk, expected_jaccard", metavar="RULE",
     )  # fmt: skip
+    min_labels: int = option(
+        1, "fewest labels of a text by expected_jaccard: 1 or 0", least=0, most=1
+    )
+    abstain: float | None = option(
+        None, "share of texts that get labels, the surest ones, such as 0.9; default: all",
+        above=0, most=1,
+    )  # fmt: skip
     gain_in_errors: float = option(
         1.0, "standard errors that a part must gain out of fold, else it is dropped"
     )
@@ -155,6 +162,11 @@ class StageArguments:
             self.encoders_from = os.path.expanduser(self.encoders_from)
         if self.cross_fit == 1 or self.cross_fit < 0:
             raise UserError(f"cross_fit is {self.cross_fit}; it must be 0 or at least 2.")
+        if self.abstain is not None and (not self.cross_fit or "joint" in self.stage):
+            raise UserError(
+                "abstain needs predictions of texts that no part has seen: set cross_fit to 2 or "
+                "more, and leave out stage joint."
+            )
         if self.encoder_seeds:
             if self.encoders_from:
                 raise UserError("encoder_seeds trains encoders anew: leave out encoders_from.")

@@ -201,7 +201,7 @@ class EncoderSettings(EncoderTraining):
 class MetaTraining(Optimization):
     """How stage `meta` trains the meta-learner."""
 
-    epochs: int = option(3, "epochs at most; the best one is kept", least=1)
+    epochs: int = option(3, "epochs at most; the best one is kept", least=0)
     learning_rate: float = option(1e-3, "learning rate", above=0)
     loss: LossSettings = _loss("weighted_bce")
 
@@ -221,7 +221,7 @@ class MetaTraining(Optimization):
 class HeadTraining(MetaTraining):
     """How stage `head` trains the Bi-LSTM and the classifier."""
 
-    epochs: int = option(4, "epochs at most; the best one is kept", least=1)
+    epochs: int = option(4, "epochs at most; the best one is kept", least=0)
     learning_rate: float = option(5e-4, "learning rate", above=0)
     loss: LossSettings = _loss("hybrid")
 

@@ -16,7 +16,7 @@ from ...alignment_stacked_emotion import AlignedBatch
 from ...common.batching import batches_by_length
 from ...common.errors import UserError
 from ..decisions import Decision
-from .rule import AdaptiveRule, uncertainty
+from .rule import AdaptiveRule
 
 GROUP_POSITIONS = 1 << 15
 """Positions of the texts that go through the stages together: their word vectors are kept."""
@@ -116,7 +116,7 @@ class AdaptiveStack:
             if stage is None or stage.limit <= 0:
                 continue
             estimated = stage.estimate(np.array([known[row].logits for row in left.tolist()]))
-            enough = uncertainty(estimated, self.decision) < stage.limit
+            enough = self.decision.uncertainty(estimated) < stage.limit
             logits[left[enough]], used[left[enough]] = estimated[enough], step + 1
             if enough.any():
                 for row in left[enough].tolist():

@@ -143,7 +143,8 @@ def _serve(options: argparse.Namespace, token: str | None) -> int:
 
     settings = ServiceSettings(
         options.model,
-        {name: getattr(options, name) for name in ("revision", "dtype", "backend", "long_texts")},
+        {name: getattr(options, name) for name in (
+            "revision", "dtype", "backend", "long_texts", "abstain")},
         Limits(options.max_characters, options.max_texts, options.max_bytes,
                options.max_explained_words),
         options.queue,

@@ -24,7 +24,6 @@ from stacked_emotion.inference import (
     export_onnx,
     predict_file,
 )
-from stacked_emotion.inference.adaptive.rule import uncertainty
 from stacked_emotion.inference.decisions import Decision, decide
 from stacked_emotion.inference.model_files import ModelFiles
 
@@ -77,7 +76,7 @@ def middle_limits(folder: Path, texts: list[str]) -> list[float]:
     batch = predictor.encoder.encode(texts, predictor.encoder.max_length)
     logits = [predictor.runner.encode(place, batch.arrays)[1] for place in PLACES]  # type: ignore[attr-defined]
     doubts = [
-        uncertainty(stage.estimate(np.stack(logits[: step + 1], 1)), predictor.decision)
+        predictor.decision.uncertainty(stage.estimate(np.stack(logits[: step + 1], 1)))
         for step, stage in enumerate((first, second))
     ]
     return [_in_a_gap(doubts[0], 0.35), _in_a_gap(doubts[1], 0.5)]
@@ -297,8 +296,8 @@ def test_uncertainty_is_one_minus_the_expected_jaccard() -> None:
     chances = 1 / (1 + np.exp(-odds))
     by_threshold = Decision(["a", "b", "c"], [0.5] * 3)
     expected = (chances[0, 0] + chances[0, 2]) / (2 + chances[0, 1])
-    found = uncertainty(odds, by_threshold)
+    found = by_threshold.uncertainty(odds)
     np.testing.assert_allclose(found, [1 - expected, 1 - np.prod(1 - chances[1])])
     by_jaccard = Decision(["a", "b", "c"], [0.4, 0.5, 0.6], "expected_jaccard", 0.8)
     assert decide(odds, by_jaccard.thresholds, "expected_jaccard", 0.8).any(1).all()
-    assert ((uncertainty(odds, by_jaccard) > 0) & (uncertainty(odds, by_jaccard) < 1)).all()
+    assert ((by_jaccard.uncertainty(odds) > 0) & (by_jaccard.uncertainty(odds) < 1)).all()
