@@ -397,18 +397,18 @@ def _labels(labels: str | Sequence[str], given: Mapping[str, Any]) -> dict[str, 
     from .data.names import LABELS_COLUMNS, columns_called
     from .data.tables import read_table
 
-    whole = isinstance(labels, str)
     if not isinstance(labels, Iterable):
         raise UserError(f"train(): labels is {labels!r}; it must be a name or a list of names.")
-    names, columns = [labels] if whole else list(labels), False
-    if "train_file" in given and not (whole and columns_called(names, LABELS_COLUMNS)):
+    one = labels if isinstance(labels, str) else None
+    names, columns = list(labels) if one is None else [one], False
+    if "train_file" in given and not (one and columns_called(names, LABELS_COLUMNS)):
         options = {key: given[key] for key in hints_of(DataArguments) if key in given}
         table = read_table(given["train_file"], DataArguments(**options))
         columns = set(names) <= set(table.columns)
-        if whole and columns:  # one column of 0 and 1 is a label of its own
-            columns = labels not in table.class_names and (table.binary(labels) >= 0).all()
-    if whole and not (columns and "label_names" not in given):
-        return {"labels_column": labels}
+        if one and columns:  # one column of 0 and 1 is a label of its own
+            columns = one not in table.class_names and bool((table.binary(one) >= 0).all())
+    if one and not (columns and "label_names" not in given):
+        return {"labels_column": one}
     return {"label_columns" if columns else "label_names": names}
 
 

@@ -43,7 +43,7 @@ _METAVARS = {
     "language": "CODE", "host": "HOST", "branch": "NAME", "link": "URL", "license": "ID",
 }  # fmt: skip
 """What stands for the value of an option in the help, by the last word of its name."""
-_NO_DEFAULT = (None, False, "", [], float("inf"), argparse.SUPPRESS)
+_NO_DEFAULT: tuple[Any, ...] = (None, False, "", [], float("inf"), argparse.SUPPRESS)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
