@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from transformers import PrinterCallback, TrainerCallback
 
+from stacked_emotion.common.numerics import sigmoid
 from stacked_emotion.common.tables import markdown_table
 from stacked_emotion.trainer import parse_recipe
 from stacked_emotion.trainer.choosing.decision_rules import OBJECTIVE_WEIGHTS, choose_decision
@@ -185,7 +186,9 @@ def row(context: RunContext, idea: str, by_epoch: np.ndarray, minutes: float) ->
     gain, error = difference_with_error(labels, after, before, OBJECTIVE_WEIGHTS)
     cells = []
     for metric in METRICS:
-        one, other = (after, before) if metric != "macro_ap" else (by_epoch[1 + best], start)
+        one, other = after, before
+        if metric == "macro_ap":
+            one, other = sigmoid(by_epoch[1 + best]), sigmoid(start)
         found = paired_bootstrap(labels, one, other, metric, resamples=2000)
         cells.append(f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]")
     kept = "yes" if gain > error else "no"
