@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
-from math import isfinite
+from math import ceil, isfinite
 from typing import Any
 
 MAX_ENCODERS = 64
 MAX_LABELS = 10_000
 MAX_WIDTH = 65_536
 MAX_WEIGHTS = 10**11
+COVERAGES = 99
+SLACK = 1e-9  # what rounding may add to an uncertainty
 _SIZES = ("meta_hidden_size", "lstm_hidden_size", "classifier_hidden_size")
 _SHARES = ("dropout", "encoder_dropout", "word_dropout")
 _SWITCHES = (
@@ -102,6 +104,9 @@ def check_fields(config: Any, others: Mapping[str, Any]) -> None:
     for name in ("initializer_range", "decision_scale"):
         value = getattr(config, name)
         require(is_number(value) and 0.0 < value <= 1e6, name, value, "a number above 0")
+    value = config.min_labels
+    require(is_integer(value) and value in (0, 1), "min_labels", value, "0 or 1")
+    abstain_limit(config.abstain, config.abstain_limits)
     for name in _SWITCHES:
         require(
             isinstance(getattr(config, name), bool), name, getattr(config, name), "true or false"
@@ -111,6 +116,34 @@ def check_fields(config: Any, others: Mapping[str, Any]) -> None:
         known = (value is None or isinstance(value, str)) and value in choices
         require(known, name, value, f"one of {choices}")
     _check_fields_of_transformers(config, others)
+
+
+def abstain_limit(abstain: Any, limits: Any) -> float | None:
+    """The highest uncertainty at which a text gets labels; None where every text does.
+
+    Args:
+        abstain: the share of texts that get labels, rounded up to a whole percent; None for all.
+        limits: `COVERAGES` uncertainties, for shares of 1 %, 2 %, …, 99 %; None if not known.
+
+    Raises:
+        ValueError: a value that does not fit, with its field in `config.json`.
+    """
+    if limits is not None:
+        fits = isinstance(limits, list | tuple) and len(limits) == COVERAGES
+        fits = fits and all(is_number(value) and 0 <= value <= 1 for value in limits)
+        require(
+            fits and sorted(limits) == list(limits),
+            "abstain_limits", limits, f"null, or {COVERAGES} ascending numbers in [0, 1]",
+        )  # fmt: skip
+    if abstain is None:
+        return None
+    fits = is_number(abstain) and 0 < abstain <= 1
+    require(fits, "abstain", abstain, "null, or a number above 0 and at most 1")
+    place = ceil(round((COVERAGES + 1) * abstain, 6)) - 1
+    if place == COVERAGES:
+        return None
+    require(limits is not None, "abstain", abstain, "null where abstain_limits is null")
+    return float(limits[place]) + SLACK
 
 
 def _check_fields_of_transformers(config: Any, others: Mapping[str, Any]) -> None:

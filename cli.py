@@ -91,6 +91,10 @@ def _add_evaluate_options(parser: Parser) -> None:
     parser.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     parser.add_argument("--test_file", required=True, help="labeled texts, as for training")
     parser.add_argument("--output", type=Path, help="write all figures to this JSON file")
+    parser.add_argument(
+        "--abstain", type=float, metavar="SHARE",
+        help="also score the surest texts alone, this share of them, such as 0.9",
+    )  # fmt: skip
     add_settings(parser, DataArguments, only=READING_OPTIONS, heading="reading")
     parser.set_defaults(run=partial(_evaluate, parser))
 
@@ -154,35 +158,45 @@ def _evaluate(parser: Parser, options: argparse.Namespace) -> int:
 
     local_folder(options.model, options.revision)  # a wrong path is told before anything is loaded
     from .inference import StackedEmotionPredictor
+    from .trainer.choosing.abstention import abstention_record, abstention_table
     from .trainer.metrics.scores import emotion_scores
-    from .trainer.results import split_record
+    from .trainer.results import source_name, split_record
 
     if options.output and not options.output.absolute().parent.is_dir():
         raise UserError(f"--output {options.output}: {options.output.parent} is not a folder.")
-    predictor = StackedEmotionPredictor.from_pretrained(options.model, revision=options.revision)
-    names = list(predictor.labels)
+    predictor = StackedEmotionPredictor.from_pretrained(
+        options.model, revision=options.revision, abstain=options.abstain
+    )
+    names, decision = list(predictor.labels), predictor.decision
     reading = {"label_names": names} | settings_given(parser, options)
     data = DataArguments(test_file=options.test_file, **reading)
     texts = load_labeled_texts(data, "test", names)
     assert texts is not None
     if texts.inventory is not None:
         print(f"{texts.inventory.to_text()}\n")
-    probabilities = predictor.predict_proba(texts.texts)
+    found = predictor.score(texts.texts)
+    probabilities = found.probabilities
     scores = emotion_scores(
         texts.labels.astype(int),
         probabilities,
         label_names=names,
-        decisions=predictor.decide(probabilities).astype(int),
+        decisions=decision.abstaining(1.0).of_probabilities(probabilities).astype(int),
     )
     limits = dict(zip(names, predictor.thresholds, strict=True))
-    by_threshold = predictor.decision.rule == "threshold"
+    by_threshold = decision.rule == "threshold"
     print(score_table(scores, names, limits if by_threshold else None))
+    abstention = None
+    if decision.may_abstain:
+        name = source_name(texts.source)
+        abstention = abstention_record({name: found.logits}, {name: texts.labels}, decision)
+        print(f"\nWith abstain {decision.abstain:g}:\n\n{abstention_table(abstention)}")
     if options.output:
         report = {
             "model": str(options.model),
             "revision": options.revision,
             "data": split_record(texts),
             "scores": scores,
+            "abstention": abstention,
             "environment": environment(),
         }
         write_json(options.output, report)

@@ -39,7 +39,10 @@ AUTO_MAP = {
 }
 TASK = "emotion-classification"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_LABEL_FIELDS = ("thresholds", "label_prevalence", "class_weights", "label_correlation", "adaptive")
+_LABEL_FIELDS = (
+    "thresholds", "label_prevalence", "class_weights", "label_correlation", "adaptive", "abstain",
+    "abstain_limits",
+)  # fmt: skip
 _HEAD_DEFAULTS = {"pooling": "mean", "activation": None}
 # Keys of a config.json that are computed here, or that only old versions wrote.
 _DERIVED = ("hidden_size", "vocab_size", "stacked_size", "label_names")
@@ -89,9 +92,13 @@ class StackedEmotionConfig(PreTrainedConfig):
         initializer_range: standard deviation of the linear layers' initial weights.
         thresholds: one probability per label, at or above which the label is given.
         decision: "threshold": a label is given at or above its threshold. "expected_jaccard": of
-            the k most likely labels, the k >= 1 of the highest expected Jaccard with the true set,
+            the k most likely labels, the k of the highest expected Jaccard with the true set,
             each label counting as likely as not at its threshold.
         decision_scale: slope of the log-odds in "expected_jaccard".
+        min_labels: the smallest k in "expected_jaccard", 1 or 0.
+        abstain: the share of texts that get labels, the surest ones; None for all.
+        abstain_limits: the highest uncertainty of a text that gets labels, if 1 %, 2 %, …, 99 % of
+            the texts do, see `checks_stacked_emotion.abstain_limit`.
         label_prevalence: share of the training texts with each label.
         class_weights: weight of the positives of each label in training.
         label_correlation: (labels, labels) phi coefficients of the training labels.
@@ -137,6 +144,9 @@ class StackedEmotionConfig(PreTrainedConfig):
     thresholds: list[float] | None = None
     decision: str = "threshold"
     decision_scale: float = 1.0
+    min_labels: int = 1
+    abstain: float | None = None
+    abstain_limits: list[float] | None = None
     label_prevalence: list[float] | None = None
     class_weights: list[float] | None = None
     label_correlation: list[list[float]] | None = None

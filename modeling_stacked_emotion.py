@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checks_stacked_emotion import check_inputs, check_options
+from .checks_stacked_emotion import abstain_limit, check_inputs, check_options
 from .configuration_stacked_emotion import StackedEmotionConfig
 from .decisions_stacked_emotion import decide
 from .encoders_stacked_emotion import build_encoder, eager_attention, selected_layers
@@ -408,7 +408,7 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
         return output if return_dict else output.to_tuple()
 
     def decide(self, logits: Tensor, has_words: Tensor | None = None) -> Tensor:
-        """The labels given to each text, by `config.decision`; see `decisions_stacked_emotion`.
+        """The labels given to each text, by `config.decision` and `config.abstain`.
 
         Args:
             logits: (B, L).
@@ -420,4 +420,7 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
         """
         config = self.config
         thresholds = config.thresholds or [0.5] * config.num_labels
-        return decide(logits, thresholds, config.decision, config.decision_scale, has_words)
+        return decide(
+            logits, thresholds, config.decision, config.decision_scale, has_words,
+            config.min_labels, abstain_limit(config.abstain, config.abstain_limits),
+        )  # fmt: skip

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from .hub_card import Publication
-    from .inference import Prediction, StackedEmotionPredictor
+    from .inference import Predictions, StackedEmotionPredictor
 
 
 @keywords_named(
@@ -75,12 +75,13 @@ def train(
     from .trainer.running.processes import prepare_process
     from .trainer.train import run_training
 
-    given: dict[str, Any] = {"output_dir": os.fspath(output_dir)} | settings
+    folder = Path(output_dir).expanduser()
+    given: dict[str, Any] = {"output_dir": str(folder)} | settings
     if encoders is not None:
-        given["encoders"] = Whole(encoders)
+        given["encoders"] = Whole(encoders) if isinstance(encoders, Mapping) else encoders
     for split, table in (("train", train), ("validation", validation), ("test", test)):
         if table is not None:
-            given[f"{split}_file"] = _file_of(table, Path(output_dir) / "data", split)
+            given[f"{split}_file"] = _file_of(table, folder / "data", split)
     if text is not None:
         given["text_column"] = text
     if labels is not None:
@@ -91,7 +92,7 @@ def train(
     from accelerate import PartialState
 
     PartialState().wait_for_everyone()
-    return Run(output_dir)
+    return Run(folder)
 
 
 _NO_SCORES = "No scores: the run had neither validation nor test texts."
@@ -261,14 +262,13 @@ class Run:
             )
         return StackedEmotionPredictor.from_pretrained(str(folder))
 
-    def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Labels and scores of texts, in their order.
+    def predict(self, texts: Any, text: str | None = None) -> Predictions:
+        """Labels and scores of texts; `StackedEmotionPredictor.predict` says which forms it takes.
 
         Raises:
-            UserError: the run has not finished.
-            ValueError: something that is not a text, with its position.
+            UserError: the run has not finished, or something is not a text.
         """
-        return self.predictor.predict([texts] if isinstance(texts, str) else list(texts))
+        return self.predictor.predict(texts, text=text)
 
     @keywords_named()
     def review(self, train_file: str | Path | None = None) -> pandas.DataFrame:

@@ -18,7 +18,7 @@ from stacked_emotion import StackedEmotionForSequenceClassification, StackedEmot
 from stacked_emotion.common.finished import finish
 from stacked_emotion.inference import StackedEmotionPredictor
 from stacked_emotion.inference.adaptive.graphs import stages_of, write_stages
-from stacked_emotion.inference.adaptive.rule import Stage, uncertainty
+from stacked_emotion.inference.adaptive.rule import Stage
 from stacked_emotion.inference.backends.export import (
     GRAPHS,
     linear_layers,
@@ -134,7 +134,7 @@ def _limits(
         logits.append(predictor.runner.encode(step, batch.arrays)[1])
         weights = np.full((step + 1, len(LABELS)), 1 / (step + 1))
         found = Stage(0.0, weights, np.zeros(len(LABELS)))
-        doubt = uncertainty(found.estimate(np.stack(logits, 1)[left]), predictor.decision)
+        doubt = predictor.decision.uncertainty(found.estimate(np.stack(logits, 1)[left]))
         limit = float(np.quantile(doubt, share * 256 / len(left)))
         left = left[doubt >= limit]
         stages.append({"limit": limit, "weights": weights.tolist(), "bias": [0.0] * len(LABELS)})

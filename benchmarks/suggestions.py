@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--encoders", nargs="+", required=True, help="folders or Hub IDs")
     parser.add_argument("--number", type=int, default=250)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--output_dir", type=Path, help="keep the stacks here, and go on from them")
     options = parser.parse_args()
     splits = load_splits(
         DataArguments(train_file=options.train_file, validation_file=options.validation_file)
@@ -45,10 +46,11 @@ def main() -> None:
         order = np.random.default_rng(seed).permutation(len(pool))
         labeled, unlabeled = order[:number], order[number:]
         with tempfile.TemporaryDirectory() as folder:
+            kept = (options.output_dir or Path(folder)) / f"seed_{seed}"
 
-            def scored(name: str, rows: np.ndarray, folder: str = folder, seed: int = seed) -> Run:
+            def scored(name: str, rows: np.ndarray, kept: Path = kept, seed: int = seed) -> Run:
                 begin = time.process_time()
-                run = trained(Path(folder) / name, pool.select(rows), options.encoders, seed)
+                run = trained(kept / name, pool.select(rows), options.encoders, seed)
                 scores = scores_of(run, splits["validation"])
                 found.append({"seed": seed, "texts": name} | scores)
                 print(json.dumps(found[-1] | {"seconds": time.process_time() - begin}), flush=True)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import bisect
 import difflib
+import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 MAX_EXAMPLES = 5
 """Number of bad rows a message shows before it says "and 37 more"."""
+_RANGES = {"above": "above", "least": "at least", "most": "at most"}
 _FLAGS = {"drop_leaked", "overwrite", "run_its_code", "spreadsheet_safe", "static"}
 _VALUE = (
     r"'[^']*'|-?\d[\d.]*|\w+=\S+?(?=[\s.,;]|$)(?: …)?"
@@ -138,6 +140,35 @@ def _value(words: list[str]) -> str:
         return f"{{{', '.join(f'{key!r}: {value!r}' for key, value in pairs)}}}"
     shown = [word if word[0] in "'-0123456789" else repr(word) for word in words]
     return shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]" if shown else ""
+
+
+def check_numbers(values: Mapping[str, Any], limits: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse numbers, and numbers in lists, that are not finite or outside their range.
+
+    Args:
+        values: by name; what is not a number is left alone.
+        limits: by name: `above`, `least` and `most`, as `settings.option` takes them.
+
+    Raises:
+        UserError: naming the value and the range.
+
+    Example:
+        >>> check_numbers({"jobs": 0}, {"jobs": {"least": 1}})
+        Traceback (most recent call last):
+        ...
+        stacked_emotion.common.errors.UserError: jobs is 0; it must be at least 1.
+    """
+    for name, value in values.items():
+        about = limits.get(name, {})
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                continue
+            fits = about.get("least", -math.inf) <= number <= about.get("most", math.inf)
+            if fits and number > about.get("above", -math.inf) and math.isfinite(number):
+                continue
+            ends = [f"{word} {about[key]}" for key, word in _RANGES.items() if key in about]
+            wanted = " and ".join(ends) or "a finite number"
+            raise UserError(f"{name} is {number}; it must be {wanted}.")
 
 
 class RowProblems:

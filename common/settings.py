@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
-from .errors import UserError, did_you_mean, shorten
+from .errors import UserError, check_numbers, did_you_mean, shorten
 from .files import replace_text
 
 Section = TypeVar("Section")
@@ -35,7 +35,8 @@ _WORDS = dict.fromkeys(_YES, True) | dict.fromkeys(_NO, False)
 def option(default: Any, text: str, **more: Any) -> Any:
     """A dataclass field with a line of help; a default that is a list, dict or section is copied.
 
-    `more` is further metadata: `metavar`, or `group`, the heading in `--help`.
+    `more` is further metadata: `metavar`; `group`, the heading in `--help`; or `above`, `least` and
+    `most`, the range of a number or of each number in a list.
     """
     metadata = {"help": text} | more
     if isinstance(default, (list, dict)):
@@ -387,6 +388,8 @@ def build(kind: type[Section], values: Mapping[str, Any], path: str = "") -> Sec
     if store is not None:
         given[store] = rest
     try:
+        limits = {entry.name: entry.metadata for entry in fields(kind)}  # type: ignore[arg-type]
+        check_numbers(given | (rest if store is not None else {}), limits)
         return kind(**given)
     except UserError as error:
         raise UserError(f"{path}: {error}") if path else error from None

@@ -120,7 +120,7 @@ def _table(given: Any, arguments: DataArguments, dataset: dict[str, Any]) -> Tab
         if path.is_dir() or (not known and not path.exists() and str(given).count("/") == 1):
             from .files.arrow_rows import open_dataset
 
-            rows = open_dataset(str(given), **dataset)
+            rows = open_dataset(str(path if path.is_dir() else given), **dataset)
             return table_from_arrow(rows, {"format": "dataset"} | rows.facts)
     return read_table(given, arguments)
 

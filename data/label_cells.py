@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..common.errors import quoted, shorten
@@ -42,7 +43,9 @@ SEPARATORS = (",،，、", ";؛；", "|", "/", "\t", "\n", "#")
 _LETTER = r"[\w\u064b-\u0652\u0670]"
 _BETWEEN = {"#": re.compile(rf"{_LETTER}#{_LETTER}")}  # as doccano joins names; not in "#joy"
 _JOINED = re.compile(r"\s+(?:and|or|و|أو)\s+|\s+و|[^\w\u064b-\u0652\u0670]+|_+")
-_ODD_SIGN = re.compile(rf"{_LETTER} *(&|\+|·|•|~|=|::?|--|<br */?>) *(?={_LETTER})")
+_ODD_SIGN = re.compile(
+    rf"{_LETTER} *(&|\+|·|•|~|=|::?|--|<br */?>) *(?={_LETTER})|^(#|__label__)\S+( )(?=\2)"
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ def number(value: Any) -> int | float | None:
         return None
     if isinstance(value, int):
         return value
-    if isinstance(value, float):
+    if isinstance(value, float | Decimal):
+        value = float(value)
         return int(value) if value == value and value.is_integer() else value
     if isinstance(value, str) and NUMBER.fullmatch(stripped := value.strip()):
         found = float(stripped.replace("٫", "."))
@@ -212,8 +216,8 @@ def _parsed(text: str) -> Any:
         parsed = ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         return None
-    if isinstance(parsed, set | frozenset):
-        return sorted(parsed, key=str)
+    if isinstance(parsed, set):  # in its order, with what occurs twice: it may be a vector
+        return ast.literal_eval(f"[{text.strip()[1:-1]}]")
     return parsed if isinstance(parsed, list | tuple | dict | str) else [parsed]
 
 
@@ -367,7 +371,7 @@ def note_joined_names(table: Table, column: str, names: Sequence[str]) -> None:
         if found := _ODD_SIGN.search(name):
             table.note(
                 f"{name!r} of column {column!r} is read as one label. If it is several, set "
-                f"--label_separator {found[1]!r}."
+                f"--label_separator {found[3] or found[1]!r}."
             )
             return
 

@@ -23,7 +23,7 @@ from .label_cells import (
     split_bare,
 )
 from .names import clean_name, has_invisible, why_no_name
-from .tables import Table
+from .tables import ANSWERS, Table
 
 MAX_LABELS = 500
 _SHOWN = 3
@@ -61,10 +61,11 @@ def read_label_cells(
         return _vectors(table, column, cells, label_names), list(label_names or ()), kind
     if kind == "ids" and not numbered:
         index = next(i for i, cell in enumerate(cells) if cell.tokens)
+        what = "holds numbers, not label names" if len(cells[index].tokens) > 1 else (
+            "is a number, not a label name")  # fmt: skip
         raise table.error(
-            f"{table.row(index)}, column {column!r}: {shorten(values[index])} is a number, not a "
-            "label name. Give the names of the labels, in the order of their numbers, by "
-            "--label_names."
+            f"{table.row(index)}, column {column!r}: {shorten(values[index])} {what}. Give the "
+            "names of the labels, in the order of their numbers, by --label_names."
         )
     if kind == "ids" and arguments.label_format is None:
         _refuse_levels(table, column, cells, len(numbered or ()), mostly=False)
@@ -73,6 +74,11 @@ def read_label_cells(
         found = {token for cell in cells for token in (*cell.tokens, *cell.declared)}
         texts = sorted(token for token in found if isinstance(token, str))
         usable = [name for name in texts if why_no_name(name, column) is None]
+        if {name.lower() for name in usable} in map(set, ANSWERS):
+            raise table.error(
+                f"column {column!r} holds {quoted(usable)}, which are answers, not label names. "
+                "Write them as 1 and 0, and give the names of the labels by --label_names."
+            )
         label_names = list(numbered or ()) if kind == "ids" else usable
         if len(label_names) > MAX_LABELS:
             raise table.error(

@@ -43,12 +43,19 @@ _METADATA = """
     source spam split splits stage stars status subreddit subset subtask synthetic tagger task
     test testset time timestamp tmp tokens topic toxicity train trainset translated truncated
     type unclear unnamed updated uploaded url urls usable user username users valid validation
+    uid uuid guid userid tweetid val eval aug dup quote quoted video photo poll hidden private
+    public pinned anonymous auto manual machine human weekend
     var verification verified version views vote votes was week weight withheld words worker
     workers y year
+    معرف رقم مصدر لغة طية تدريب اختبار تحقق تغريد ريتويت رد متابعون مستخدم تاريخ رابط صورة فيديو
+    مكرر محذوف موثق بلد لهجة معلق مدقق سطر صف وزن
+    idioma fuente usuario prueba entrenamiento pliegue fecha pais enlace imagen anotador fila numero
+    duplicado seguidores respuesta
 """
 _METADATA_WORDS = frozenset(_METADATA.split())
 _WORD = re.compile(r"[^\W_]+")
-_STEM = re.compile(r"^(?:is|has|was)(?=...)|\d+$")
+_STEM = re.compile(r"^(?:is|has|was)(?=...)|^ال(?=...)|\d+$")
+_COUNTERS = frozenset({"", "no", "no.", "nr", "nr.", "s.no", "s.no.", "sno", "م"})
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 NUMBER = re.compile(r"[+-]?\d+(?:[.٫]\d*)?")
 NUMBERS = re.compile(rf"\s*{NUMBER.pattern}(?:\s*[,;|/،؛\s]\s*{NUMBER.pattern})*\s*")
@@ -105,7 +112,7 @@ def why_no_name(name: str, column: str | None = None) -> str | None:
         return "an empty name is not a label name"
     if is_missing(name):
         return f"{name!r} is a missing value, not a label name"
-    if re.fullmatch(r"[+-]?[\d.,٫\s]*\d[\d.,٫\s]*", name):
+    if re.fullmatch(r"[+-]?[\d.,٫\s:_/+-]*\d[\d.,٫\s:_/+-]*", name):
         return f"{name!r} is a number, not a label name"
     if column is not None and re.fullmatch(r".*\S\s*[:=]\s*\d*[.,٫]?\d+\s*%?", name):
         return f"{name!r} is a name with a number, not a label name"
@@ -165,7 +172,7 @@ def text_columns(columns: Iterable[str]) -> list[str]:
 
 def looks_like_metadata(column: str) -> bool:
     """Return whether a 0/1 column is rather a property of the row than a label, by its name."""
-    return column_key(column) in LABELS_COLUMNS | INDEX_COLUMNS or any(
+    return column_key(column) in LABELS_COLUMNS | INDEX_COLUMNS | _COUNTERS or any(
         _STEM.sub("", word) in _METADATA_WORDS or word in _METADATA_WORDS for word in _words(column)
     )
 

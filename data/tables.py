@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .arguments import DataArguments
 
 _ROWS_AT_ONCE = 1024
-_ANSWERS = (("n", "y"), ("f", "t"), ("off", "on"), ("✗", "✓"), ("✘", "✔"))
+ANSWERS = (("n", "y"), ("f", "t"), ("off", "on"), ("✗", "✓"), ("✘", "✔"))
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Table:
     def _answers(self, column: str, numbers: np.ndarray) -> np.ndarray:
         """Return a column of short answers, such as Y and N, as 0 and 1; any other unchanged."""
         values = [str(value).strip().lower() for value in self.columns[column]]
-        for no, yes in _ANSWERS:
+        for no, yes in ANSWERS:
             if set(values) == {no, yes}:
                 return np.array([value == yes for value in values], np.int8)
         return numbers

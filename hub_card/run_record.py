@@ -25,7 +25,7 @@ RESULTS = (
     "format", "kind", "recipe", "labels", "rare_labels", "splits", "data", "encoders", "loss",
     "stages", "systems", "comparisons", "thresholds", "calibration", "decisions", "environment",
     "seconds_by_part", "seconds", "seeds", "best_single", "left_at_start", "summary", "teacher",
-    "student_source", "lead_kept", "note",
+    "student_source", "lead_kept", "note", "abstention",
 )  # fmt: skip
 """The parts of `results.json` that are published."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -138,8 +138,9 @@ class RunRecord:
     @property
     def rule(self) -> Decision:
         """The decision with its thresholds, for logits and probabilities."""
-        scale = float(self.config.get("decision_scale") or 1.0)
-        return Decision(self.labels, list(self.thresholds.values()), self.decision, scale)
+        scale, least = self.config.get("decision_scale") or 1.0, self.config.get("min_labels", 1)
+        limits = list(self.thresholds.values())
+        return Decision(self.labels, limits, self.decision, float(scale), least)
 
     @property
     def encoder_names(self) -> list[str]:

@@ -14,6 +14,7 @@ from ..common.errors import UserError
 from ..data.arguments import DATASET_OPTIONS, FILE_OPTIONS, DataArguments
 
 _READ_AHEAD = 4096
+_OF_FILES = ("overwrite", "spreadsheet_safe", "prefix", "part_rows", *DATASET_OPTIONS)
 _EXPLANATION_FORMATS = ("auto", "bars", "jsonl", "html")
 
 
@@ -38,6 +39,14 @@ def add_runtime_options(parser: Parser, dtype: str, automatic: str) -> None:
         "--long_texts", choices=("truncate", "window"), default="truncate",
         help="texts that are too long: read their beginning, or all in overlapping windows",
     )  # fmt: skip
+    parser.add_argument(
+        "--adaptive", action="store_true",
+        help="skip encoders where the labels are certain enough, by the limits that training chose",
+    )  # fmt: skip
+    parser.add_argument(
+        "--abstain", type=float, metavar="SHARE",
+        help="give labels to this share of texts, the surest ones, such as 0.9, and none to others",
+    )  # fmt: skip
 
 
 def add_predict_options(parser: Parser) -> None:
@@ -51,10 +60,6 @@ def add_predict_options(parser: Parser) -> None:
     parser.add_argument(
         "--format", choices=_EXPLANATION_FORMATS, default="auto",
         help="auto: bars on a terminal, else JSON lines",
-    )  # fmt: skip
-    parser.add_argument(
-        "--adaptive", action="store_true",
-        help="skip encoders where the labels are certain enough, by the limits that training chose",
     )  # fmt: skip
     why = parser.add_argument_group("explanations")
     why.add_argument(
@@ -104,6 +109,11 @@ def run_predict(parser: Parser, options: argparse.Namespace) -> int:
                 "Give --input and --output together, without --explain and without texts."
             )
         return _predict_file(options, settings_given(parser, options))
+    of_files = [*settings_given(parser, options), *filter(partial(getattr, options), _OF_FILES)]
+    if of_files:
+        raise UserError(f"--{of_files[0]} is for files and data sets: give --input and --output.")
+    if options.explain and options.backend not in ("auto", "torch"):
+        raise UserError(f"--explain computes in torch: leave out --backend {options.backend}.")
     if options.format == "html" and not options.explain:
         raise UserError("--format html shows explanations: add --explain.")
     if options.label is not None and not options.explain:
@@ -136,6 +146,7 @@ def _predict_file(options: argparse.Namespace, reading: dict[str, Any]) -> int:
         backend=options.backend,
         long_texts=options.long_texts,
         **({"adaptive": True} if options.adaptive else {}),
+        **({} if options.abstain is None else {"abstain": options.abstain}),
     )
     if report is not None:
         print(report)
@@ -165,6 +176,7 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
         backend=options.backend,
         long_texts=options.long_texts,
         adaptive=options.adaptive,
+        abstain=options.abstain,
     )
     truncated = 0
     show_bars = options.format == "bars" or (options.format == "auto" and sys.stdout.isatty())
@@ -177,6 +189,8 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
                 print(bars(answer.scores, answer.labels, predictor.decision))
                 if not answer.has_words:
                     print("    (no words: no label)")
+                if answer.abstained:
+                    print("    (not sure: no label)")
             else:
                 print(prediction_line(text, answer))
     if truncated:
@@ -196,8 +210,9 @@ def _explain(options: argparse.Namespace, texts: Iterable[str]) -> int:
 
     dtype = "float32" if options.dtype == "auto" else options.dtype
     predictor = StackedEmotionPredictor.from_pretrained(
-        options.model, revision=options.revision, dtype=dtype, backend="torch"
-    )
+        options.model, revision=options.revision, dtype=dtype, backend="torch",
+        abstain=options.abstain,
+    )  # fmt: skip
     explanations = (explain(predictor, text, options.label, options.explain_by) for text in texts)
     if options.format == "html":
         print(html_page(explanation.to_html() for explanation in explanations))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log, log1p
 from typing import Any
 
 import numpy as np
 
+from ..checks_stacked_emotion import abstain_limit
+from ..common.errors import UserError
 from ..common.numerics import logit, sigmoid
 
 RULES = ("threshold", "expected_jaccard")
@@ -20,13 +22,14 @@ def decide(
     rule: str = "threshold",
     scale: float = 1.0,
     has_words: np.ndarray | None = None,
+    min_labels: int = 1,
 ) -> np.ndarray:
     """The labels given to texts.
 
     * "threshold": every label whose probability is at or above its threshold.
-    * "expected_jaccard": the k most likely labels, for the k >= 1 of the highest expected
-      Jaccard: the expected intersection with the true set over the expected union. Each label
-      counts as likely as not at its threshold.
+    * "expected_jaccard": the k most likely labels, for the k of the highest expected Jaccard. Each
+      label counts as likely as not at its threshold, see `expected_jaccard`. The empty set has the
+      probability that the true set is empty, if the labels are independent.
 
     Args:
         logits: (…, labels).
@@ -34,6 +37,7 @@ def decide(
         rule: one of `RULES`.
         scale: slope of the log-odds in "expected_jaccard".
         has_words: (…,) bool; a text without words gets no label. None if all have words.
+        min_labels: the smallest k in "expected_jaccard", 1 or 0.
 
     Returns:
         (…, labels) bool.
@@ -48,33 +52,62 @@ def decide(
     if rule == "threshold":
         given = sigmoid(logits) >= np.asarray(thresholds, np.float64)
     else:
-        limits = np.clip(np.asarray(thresholds, np.float64), 1e-6, 1 - 1e-6).tolist()
-        odds = [log(limit) - log1p(-limit) for limit in limits]
-        given = largest_expected_jaccard(scale * (logits - np.array(odds)))
+        odds = log_odds(logits, thresholds, scale)
+        given = largest_expected_jaccard(odds)
+        if min_labels == 0:
+            none = (1 - sigmoid(logits)).prod(-1)
+            given &= (none <= expected_jaccard(odds, given) * (1 + 1e-12))[..., None]
     return given if has_words is None else given & np.asarray(has_words, bool)[..., None]
 
 
-def largest_expected_jaccard(log_odds: np.ndarray) -> np.ndarray:
+def log_odds(
+    logits: np.ndarray, thresholds: Sequence[float] | np.ndarray, scale: float = 1.0
+) -> np.ndarray:
+    """(…, labels) float64: `scale * logits`, moved so that it is 0 at the thresholds."""
+    limits = np.clip(np.asarray(thresholds, np.float64), 1e-6, 1 - 1e-6).tolist()
+    return scale * (logits - np.array([log(limit) - log1p(-limit) for limit in limits]))
+
+
+def largest_expected_jaccard(odds: np.ndarray) -> np.ndarray:
     """The k most likely labels, for the k >= 1 that maximizes Σ_top p / (k + Σ_rest p).
 
     It is the expected intersection over the expected union, with the labels taken as independent.
     The optimum of expected F-measures has this form too (Lewis 1995; Waegeman et al. 2014).
 
     Args:
-        log_odds: (…, labels) log-odds of p.
+        odds: (…, labels) log-odds of p.
 
     Returns:
         (…, labels) bool, at least one per text.
     """
-    order = np.argsort(-log_odds, axis=-1, kind="stable")
-    sums = sigmoid(np.take_along_axis(log_odds, order, -1)).cumsum(-1)
-    counts = np.arange(1, log_odds.shape[-1] + 1)
+    order = np.argsort(-odds, axis=-1, kind="stable")
+    sums = sigmoid(np.take_along_axis(odds, order, -1)).cumsum(-1)
+    counts = np.arange(1, odds.shape[-1] + 1)
     expected = sums / (counts + sums[..., -1:] - sums)
     # the first of those that are equal but for rounding, which differs between libraries
     best = (expected >= expected.max(-1, keepdims=True) * (1 - 1e-12)).argmax(-1)
-    given = np.zeros(log_odds.shape, bool)
-    np.put_along_axis(given, order, np.arange(log_odds.shape[-1]) <= best[..., None], -1)
+    given = np.zeros(odds.shape, bool)
+    np.put_along_axis(given, order, np.arange(odds.shape[-1]) <= best[..., None], -1)
     return given
+
+
+def expected_jaccard(odds: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Expected Jaccard of the labels given with the true set.
+
+    It is taken as the expected intersection over the expected union; for no label, it is the
+    probability of the empty set.
+
+    Args:
+        odds: (…, labels) log-odds of the labels.
+        given: (…, labels) bool.
+
+    Returns:
+        (…,) in [0, 1].
+    """
+    chances = sigmoid(odds)
+    inside, outside = (np.where(part, chances, 0.0).sum(-1) for part in (given, ~given))
+    expected = inside / (given.sum(-1) + outside).clip(min=1e-300)
+    return np.where(given.any(-1), expected, np.prod(1.0 - chances, axis=-1))
 
 
 @dataclass(frozen=True)
@@ -86,6 +119,9 @@ class Decision:
         thresholds: one probability per label.
         rule: one of `RULES`, see `decide`.
         scale: slope of the log-odds in "expected_jaccard".
+        min_labels: the fewest labels of a text in "expected_jaccard", 1 or 0.
+        abstain: the share of texts that get labels; None for all.
+        abstain_limits: see `checks_stacked_emotion.abstain_limit`.
 
     Raises:
         ValueError: a value that does not fit, with the name of its field in `config.json`.
@@ -95,6 +131,9 @@ class Decision:
     thresholds: list[float]
     rule: str = "threshold"
     scale: float = 1.0
+    min_labels: int = 1
+    abstain: float | None = None
+    abstain_limits: list[float] | None = None
 
     def __post_init__(self) -> None:
         if not self.labels:
@@ -110,6 +149,9 @@ class Decision:
             raise ValueError(f"decision is {self.rule!r}; it must be one of {RULES}.")
         if not (_is_number(self.scale) and self.scale > 0):
             raise ValueError(f"decision_scale is {self.scale!r}; it must be above 0.")
+        if self.min_labels not in (0, 1) or isinstance(self.min_labels, bool | float):
+            raise ValueError(f"min_labels is {self.min_labels!r}; it must be 0 or 1.")
+        abstain_limit(self.abstain, self.abstain_limits)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Decision:
@@ -131,16 +173,69 @@ class Decision:
         if not isinstance(thresholds, Sequence) or isinstance(thresholds, str):
             raise ValueError(f"thresholds must be a list of numbers, not {thresholds!r:.100}.")
         rule, scale = config.get("decision"), config.get("decision_scale")
+        least = config.get("min_labels")
         return cls(
             labels,
             list(thresholds),
             "threshold" if rule is None else rule,
             1.0 if scale is None else scale,
+            1 if least is None else least,
+            config.get("abstain"),
+            config.get("abstain_limits"),
         )
+
+    def abstaining(self, coverage: float | None) -> Decision:
+        """This decision with another `abstain`; None changes nothing.
+
+        Raises:
+            UserError: no share of texts, or the model has no limits.
+        """
+        if coverage is None:
+            return self
+        if self.abstain_limits is None and coverage != 1:
+            raise UserError(
+                "This model has no limits for abstaining (no `abstain_limits` in config.json). "
+                "Training chooses them with cross-fitting and without stage joint. Predict without "
+                "abstain, or train such a model."
+            )
+        try:
+            return replace(self, abstain=coverage)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+
+    @property
+    def may_abstain(self) -> bool:
+        """Whether a text can get no label because the model is not sure."""
+        return abstain_limit(self.abstain, self.abstain_limits) is not None
 
     def __call__(self, logits: Any, has_words: np.ndarray | None = None) -> np.ndarray:
         """The labels given for (…, labels) logits, as (…, labels) bool; see `decide`."""
-        return decide(logits, self.thresholds, self.rule, self.scale, has_words)
+        given = self._sets(logits, has_words)
+        return given & ~self.abstains(logits)[..., None] if self.may_abstain else given
+
+    def _sets(self, logits: Any, has_words: np.ndarray | None = None) -> np.ndarray:
+        """What the call gives where no text is left out."""
+        return decide(logits, self.thresholds, self.rule, self.scale, has_words, self.min_labels)
+
+    def abstains(self, logits: Any) -> np.ndarray:
+        """(…,) bool: the texts of (…, labels) logits that get no label because of `abstain`."""
+        limit = abstain_limit(self.abstain, self.abstain_limits)
+        return self.uncertainty(logits) > (np.inf if limit is None else limit)
+
+    def uncertainty(self, logits: Any) -> np.ndarray:
+        """1 minus the `expected_jaccard` of the labels given, as if the model never abstained.
+
+        Each label counts as likely as not at its threshold.
+
+        Args:
+            logits: (…, labels).
+
+        Returns:
+            (…,) in [0, 1].
+        """
+        scale = self.scale if self.rule == "expected_jaccard" else 1.0
+        odds = log_odds(np.asarray(logits, np.float64), self.thresholds, scale)
+        return 1.0 - expected_jaccard(odds, self._sets(logits))
 
     def strengths(self, scores: Any) -> np.ndarray:
         """The decision's own score of (…, labels) probabilities, in [0, 1]: what labels rank by.
@@ -157,6 +252,8 @@ class Decision:
         if self.rule != "threshold":
             return self(logit(scores, 1e-9), has_words)
         given = scores >= np.asarray(self.thresholds)
+        if self.may_abstain:
+            given = given & ~self.abstains(logit(scores, 1e-9))[..., None]
         return given if has_words is None else given & np.asarray(has_words, bool)[..., None]
 
 

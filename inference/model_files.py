@@ -40,9 +40,10 @@ MAX_JSON_BYTES = 64 << 20
 MAX_SIZE = 10_000_000
 """The largest vocabulary, width or number of positions that is taken for sane."""
 _NOT_TRACED = {
-    "thresholds", "decision", "decision_scale", "adaptive", "label_prevalence", "class_weights",
-    "label_correlation", "id2label", "label2id", "auto_map", "custom_pipelines", "architectures",
-    "transformers_version", "dtype", "torch_dtype", "_name_or_path",
+    "thresholds", "decision", "decision_scale", "min_labels", "abstain", "abstain_limits",
+    "adaptive", "label_prevalence", "class_weights", "label_correlation", "id2label", "label2id",
+    "auto_map", "custom_pipelines", "architectures", "transformers_version", "dtype", "torch_dtype",
+    "_name_or_path",
 }  # fmt: skip
 _SIZE_FIELD = re.compile(r"(size|dim|layers|heads|embeddings|positions)$")
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?")

@@ -12,6 +12,7 @@ import pyarrow
 from ..common.errors import UserError, did_you_mean, quoted
 from ..data.files.arrow_rows import python_values
 from .bulk.predictions import Answers, Columns, answer
+from .decisions import Decision
 from .model_files import ModelFiles
 from .predictor import StackedEmotionPredictor
 
@@ -27,6 +28,7 @@ class PartitionPredictor:
     * `labels`: the labels given, most likely first;
     * `score_<label>`: float32 probabilities;
     * `encoders`, with `adaptive=True`: the encoders that were run;
+    * `abstained`, with `abstain=0.9` or the like: whether the model is not sure;
     * `problem`: why a row has no answer (its labels and scores are null), null where it has one.
 
     It is pickled without the model, so Spark can send it to its executors; there this package has
@@ -102,22 +104,26 @@ class PartitionPredictor:
 
     def spark_schema(self, schema: Any) -> Any:
         """The `StructType` of a frame with the new columns; only the model's config is read."""
-        from pyspark.sql.types import ArrayType, FloatType, StringType, StructField, StructType
+        from pyspark.sql import types
 
-        columns = self._columns(ModelFiles(self.model, self.revision).decision().labels)
+        decision = ModelFiles(self.model, self.revision).decision()
+        columns = self._columns(decision.abstaining(self.predictor_options.get("abstain")))
+        kinds = dict.fromkeys(columns.scores, types.FloatType())
+        kinds |= {columns.abstained: types.BooleanType(), self._problem: types.StringType()}
+        names = types.ArrayType(types.StringType())
         new = [
-            StructField(name, FloatType() if name in columns.scores else ArrayType(StringType()))
-            for name in columns.all
+            types.StructField(name, kinds.get(name, names))
+            for name in [*columns.all, self._problem]
         ]
-        return StructType([*schema.fields, *new, StructField(self._problem, StringType())])
+        return types.StructType([*schema.fields, *new])
 
     @property
     def _problem(self) -> str:
         return f"{self.prefix}problem"
 
-    def _columns(self, labels: list[str] | None = None) -> Columns:
+    def _columns(self, decision: Decision | None = None) -> Columns:
         adaptive = bool(self.predictor_options.get("adaptive"))
-        return Columns.of(labels or self.predictor.labels, self.prefix, adaptive)
+        return Columns.of(decision or self.predictor.decision, self.prefix, adaptive)
 
     def _checked(self, names: list[str]) -> str:
         if self.text_column not in names:
@@ -147,6 +153,8 @@ class PartitionPredictor:
         found = {columns.labels: labels, **scores, self._problem: problems}
         if columns.encoders:
             found[columns.encoders] = np.fromiter(answers.encoders, object, len(values))
+        if columns.abstained:
+            found[columns.abstained] = np.fromiter(answers.abstained, object, len(values))
         return found
 
 

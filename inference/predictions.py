@@ -26,6 +26,8 @@ class Prediction:
         truncated: whether the end of the text was not read.
         has_words: whether the text has a word; without one its scores mean nothing.
         encoders: the encoders that were run, in their order; None where all are, always.
+        abstained: whether it gets no label because the model is not sure; None where it never
+            abstains.
     """
 
     labels: list[str]
@@ -33,6 +35,7 @@ class Prediction:
     truncated: bool = False
     has_words: bool = True
     encoders: list[str] | None = None
+    abstained: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +85,13 @@ class TextScores:
         return self.decision(self.logits, self.has_words)
 
     @property
+    def abstained(self) -> np.ndarray | None:
+        """(texts,) bool: no label because the model is not sure; None where it never abstains."""
+        if not self.decision.may_abstain:
+            return None
+        return self.decision.abstains(self.logits) & self.has_words
+
+    @property
     def encoders(self) -> list[list[str]] | None:
         """The encoders that were run on each text; None where all are, always."""
         if self.encoders_run is None:
@@ -98,13 +108,14 @@ class TextScores:
         ]
 
     def __iter__(self) -> Iterator[Prediction]:
-        encoders: Sequence[list[str] | None] = self.encoders or [None] * len(self.logits)
-        for labels, scores, truncated, has_words, runs in zip(
+        none, unsure = [None] * len(self.logits), self.abstained
+        encoders: Sequence[list[str] | None] = self.encoders or none
+        abstained: Sequence[bool | None] = none if unsure is None else unsure.tolist()
+        for labels, scores, *more in zip(
             self.labels, self.probabilities.tolist(), self.truncated.tolist(),
-            self.has_words.tolist(), encoders, strict=True,
+            self.has_words.tolist(), encoders, abstained, strict=True,
         ):  # fmt: skip
-            by_name = dict(zip(self.decision.labels, scores, strict=True))
-            yield Prediction(labels, by_name, truncated, has_words, runs)
+            yield Prediction(labels, dict(zip(self.decision.labels, scores, strict=True)), *more)
 
 
 class Predictions(list[Prediction]):
@@ -141,13 +152,16 @@ class Predictions(list[Prediction]):
         columns["has_words"] = np.array([answer.has_words for answer in self], bool)
         if any(answer.encoders is not None for answer in self):
             columns["encoders"] = [answer.encoders for answer in self]
+        if any(answer.abstained is not None for answer in self):
+            columns["abstained"] = np.array([answer.abstained for answer in self], bool)
         return pandas.DataFrame(columns, index=self._row_index)
 
     def _repr_html_(self) -> str:
         rows = []
         for text, answer in zip(self.texts[:_SHOWN], self[:_SHOWN], strict=False):
             given = ", ".join(f"{name} {answer.scores[name]:.2f}" for name in answer.labels)
-            note = given or ("none" if answer.has_words else "no words")
+            none = "not sure" if answer.abstained else "none" if answer.has_words else "no words"
+            note = given or none
             rows.append(
                 f'<tr><td dir="auto">{in_html(text[:200])}</td>'
                 f"<td><bdi>{in_html(note)}</bdi></td></tr>"
@@ -166,4 +180,6 @@ def prediction_line(text: str, answer: Prediction) -> str:
         row["has_words"] = False
     if answer.encoders is not None:
         row["encoders"] = answer.encoders
+    if answer.abstained:
+        row["abstained"] = True
     return json_line(row)

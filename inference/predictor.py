@@ -89,9 +89,10 @@ class StackedEmotionPredictor(TextPredictor):
         device: where the model runs.
         long_texts, pooling: see `TextPredictor`.
         adaptive: skip encoders where the labels are certain enough, by the model's own limits.
+        abstain: see `from_pretrained`.
 
     Raises:
-        UserError: `adaptive`, and the model has no limits.
+        UserError: `adaptive` or `abstain`, and the model has no limits.
 
     Example:
         >>> from stacked_emotion.inference import StackedEmotionPredictor
@@ -114,10 +115,11 @@ class StackedEmotionPredictor(TextPredictor):
         pooling: str = "max",
         source: str = "",
         adaptive: bool = False,
+        abstain: float | None = None,
     ) -> None:
         self._files: ModelFiles | None = None
         self._model: StackedEmotionForSequenceClassification | None = model.to(device).eval()
-        decision = Decision.from_config(model.config.to_dict())
+        decision = Decision.from_config(model.config.to_dict()).abstaining(abstain)
         self._set_up(tokenizer, model.config, decision, TorchRunner(self._model), long_texts,
                      pooling, source)  # fmt: skip
         if adaptive:
@@ -143,6 +145,7 @@ class StackedEmotionPredictor(TextPredictor):
         long_texts: str = "truncate",
         pooling: str = "max",
         adaptive: bool = False,
+        abstain: float | None = None,
         **hub_options: Any,
     ) -> StackedEmotionPredictor:
         """Load a folder or a Hub repository.
@@ -160,15 +163,19 @@ class StackedEmotionPredictor(TextPredictor):
                 int8 ONNX Runtime). The attribute `backend` says which it is.
             long_texts, pooling: see `TextPredictor`.
             adaptive: skip encoders where the labels are certain enough, by the model's own limits.
+            abstain: the share of texts that get labels, the surest ones, such as 0.9; 1 for all,
+                None for what the model's config says, which is all by default.
             **hub_options: `token`, `cache_dir`, `local_files_only`.
 
         Raises:
             ModelError: there is no such model, or a file of it is missing, malformed or unsafe.
-            UserError: an unknown backend or dtype, or `adaptive` and the model has no limits.
+            UserError: an unknown backend or dtype, or `adaptive` or `abstain` and the model has no
+                limits.
         """
         files = ModelFiles(path_or_id, revision, **hub_options)
         if adaptive:
             adaptive_rule(files.config(), files.location)
+        decision = files.decision().abstaining(abstain)
         where = device_of(device)
         backend, name = runtime(files, backend, dtype, where)
         config = load_config(files)
@@ -176,12 +183,12 @@ class StackedEmotionPredictor(TextPredictor):
         if backend == "torch":
             model = load_model(files, name)
             with files.reading(TOKENIZER):  # it may be that of another model
-                self = cls(model, tokenizer, where, long_texts, pooling, files.location, adaptive)
+                self = cls(model, tokenizer, where, long_texts, pooling, files.location, adaptive,
+                           abstain)  # fmt: skip
             return self.verified(files)
         self = cls.__new__(cls)
         self._files, self._model = files, None
         runner = _exported_runner(files, backend, name, where, adaptive)
-        decision = files.decision()
         with files.reading(TOKENIZER):
             self._set_up(tokenizer, config, decision, runner, long_texts, pooling, files.location)
         if adaptive:

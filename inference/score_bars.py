@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..common.inert_text import printable
+from ..common.numerics import logit
 from .decisions import Decision
 
 
@@ -47,12 +48,22 @@ def ranked(scores: Mapping[str, float], given: Sequence[str], decision: Decision
         range(len(chances)), key=lambda i: (decision.labels[i] not in given, -strengths[i])
     )
     left = max((scores[label] for label in decision.labels if label not in given), default=0.0)
+    unsure = abstained(scores, given, decision)
     return [
         Bar(label, scores[label], float(lengths[place]), label in given,
-            _why(scores[label], decision.thresholds[place], label in given, left, given, decision))
+            "not given because the model is not sure of this text" * (scores[label] >= 0.5)
+            if unsure
+            else _why(scores[label], decision.thresholds[place], label in given, left, given,
+                      decision))
         for place in places
         for label in [decision.labels[place]]
     ]  # fmt: skip
+
+
+def abstained(scores: Mapping[str, float], given: Sequence[str], decision: Decision) -> bool:
+    """Whether a text gets no label because the model is not sure; see `ranked`."""
+    chances = [scores[label] for label in decision.labels]
+    return not given and bool(decision.abstains(logit(chances, 1e-9)))
 
 
 def cut(bars: Sequence[Bar], decision: Decision) -> float | None:
@@ -78,7 +89,7 @@ def _why(
         return f"{start} its threshold is {threshold:.2f}"
     if not is_given:
         return f"{start} the set without it is expected to match better"
-    if len(given) == 1:
+    if len(given) == decision.min_labels:
         return f"{start} every text gets a label, and this one fits best"
     if score < left:
         return f"{start} rarer labels need less"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..common.errors import UserError, did_you_mean, quoted, shorten
+from ..data.names import text_columns
 
 
 def texts_of(given: Any, column: str | None = None) -> tuple[list[str], Any]:
@@ -77,10 +78,8 @@ def _plain(value: Any) -> Any:
 
 def _column(names: Sequence[Any], column: str | None) -> Any:
     if column is None:
-        from ..data.columns import TEXT_COLUMNS
-
-        usual = {name for name in names if str(name).lower() in TEXT_COLUMNS}
-        found = usual or set(names)
+        usual = text_columns(filter(lambda name: isinstance(name, str), names))
+        found = set(usual or names)
         if len(found) != 1:
             raise UserError(f"Which column has the texts? Set text= to one of {quoted(names)}.")
         column = found.pop()

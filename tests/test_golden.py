@@ -39,7 +39,7 @@ def places(run: Path, reproducible_encoders: dict[str, Path]) -> dict[str, str]:
 def test_config(run: Path, places: dict[str, str]) -> None:
     config = json.loads((run / "model/config.json").read_text(encoding="utf-8"))
     found = golden.plain(config, places, digits=4)
-    for computed in ("thresholds", "decision_scale", "adaptive"):
+    for computed in ("thresholds", "decision_scale", "abstain_limits", "adaptive"):
         found[computed] = golden.plain(config[computed], places)
     found["transformers_version"] = "<version>"
     golden.compare("config.json", golden.as_text(found))

@@ -104,6 +104,12 @@ def test_model_tokenizer_and_predictions_agree(run: Run) -> None:
     found = np.array([[answer.scores[label] for label in LABELS] for answer in answers])
     np.testing.assert_allclose(found[:2], expected[:2], atol=2e-2)  # bfloat16 where it is fast
     assert len(run.predict("فرحان")) == 1
+    frame = pandas.DataFrame({"id": ["a", "b"], "words": texts[:2]}, index=[7, 9])
+    table = datasets.Dataset.from_pandas(frame, preserve_index=False)
+    assert run.predict(frame, text="words") == run.predict(table, text="words") == answers[:2]
+    assert run.predict(frame, text="words").to_pandas().index.tolist() == [7, 9]
+    with pytest.raises(UserError, match="Which column has the texts"):
+        run.predict(frame)
 
 
 def test_a_run_opens_by_its_folder(run: Run, tmp_path: Path) -> None:

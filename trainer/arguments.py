@@ -11,6 +11,7 @@ option: `--encoders.marbert.epochs 7`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -40,6 +41,8 @@ from .training_sections import (
     RelatedData,
 )
 
+SEED = {"least": 0, "most": 2**32 - 1}
+"""The range of a seed, as numpy takes it."""
 STAGES = ("encoders", "meta", "head", "joint")
 LANGUAGE_CODE = re.compile(r"[a-z]{2,3}|multilingual")
 _E5 = re.compile(r"(^|[-_/])e5([-_]|$)")
@@ -50,7 +53,7 @@ class StackArguments:
     """How texts are read, and the layers on top of the encoders."""
 
     normalization: list[str] = option([], "what to normalize: diacritics, tatweel, elongation")
-    max_length: int = option(128, "sub-words that an encoder reads per text")
+    max_length: int = option(128, "sub-words that an encoder reads per text", least=1)
     stacking_level: str = option("word", "word or sentence", metavar="word|sentence")
     use_meta_learner: bool = option(True, "learn the gates; otherwise encoders count the same")
     use_lstm: bool = option(True, "run the Bi-LSTM; otherwise pool the stacked words")
@@ -58,7 +61,7 @@ class StackArguments:
     meta_hidden_size: int = option(64, "width of the meta-learner")
     lstm_hidden_size: int = option(64, "width of each direction of the Bi-LSTM")
     classifier_hidden_size: int = option(64, "width of the classifier's hidden layer")
-    contrastive_dim: int = option(64, "width of the projection for the contrastive loss")
+    contrastive_dim: int = option(64, "width of the projection for the contrastive loss", least=1)
     dropout: float = option(0.3, "dropout of the layers on top of the encoders")
     encoder_dropout: float = option(0.1, "chance that an encoder is left out of a text")
     word_dropout: float = option(0.1, "chance that a word is left out")
@@ -87,23 +90,23 @@ class StageArguments:
         [], "fine-tune only these, so that machines can share the work", metavar="NAME"
     )
     jobs: int = option(
-        1, "encoder parts trained at a time, each in a process of its own with one thread"
+        1, "encoder parts trained at a time, each in a process of its own with one thread", least=1
     )
-    seed: int = option(0, "seed of the folds and of the encoders")
+    seed: int = option(0, "seed of the folds and of the encoders", **SEED)
     encoder_seeds: list[int] = option(
-        [], "repeat the whole training, once per seed of folds and encoders"
+        [], "repeat the whole training, once per seed of folds and encoders", **SEED
     )
     head_seeds: list[int] = option(
-        [0, 1, 2], "seeds of the layers on top, one training each; the first is published"
+        [0, 1, 2], "seeds of the layers on top, one training each; the first is published", **SEED
     )
     cross_fit: int = option(
         5, "folds of cross-fitting; 0: features of texts that the encoders have seen"
     )
     probe_gap_limit: float = option(
-        0.1, "stack only logits if the folds' features differ by more macro AP"
+        0.1, "stack only logits if the folds' features differ by more macro AP", least=0
     )
     trust_factor: float = option(
-        50.0, "learning rate of the trust, as a multiple of that of meta and head"
+        50.0, "learning rate of the trust, as a multiple of that of meta and head", above=0
     )
     threshold_objective: str = option(
         "jaccard+macro_f1",
@@ -113,13 +116,21 @@ class StageArguments:
         ["global", "shrunk", "expected_jaccard"],
         "decision rules to choose from: global, shrunk, expected_jaccard", metavar="RULE",
     )  # fmt: skip
+    min_labels: int = option(
+        1, "fewest labels of a text by expected_jaccard: 1 or 0", least=0, most=1
+    )
+    abstain: float | None = option(
+        None, "share of texts that get labels, the surest ones, such as 0.9; default: all",
+        above=0, most=1,
+    )  # fmt: skip
     gain_in_errors: float = option(
         1.0, "standard errors that a part must gain out of fold, else it is dropped"
     )
     adaptive_agreement: float = option(
-        0.99, "share of label cells that adaptive prediction must give as the full stack does"
-    )
-    logging_steps: int = option(20, "steps between two log lines")
+        0.99, "share of label cells that adaptive prediction must give as the full stack does",
+        above=0, most=1,
+    )  # fmt: skip
+    logging_steps: int = option(20, "steps between two log lines", least=1)
     report_to: list[str] = option(["none"], "trackers, such as tensorboard", metavar="NAME")
     bf16: bool | None = option(
         None, "bf16 mixed precision for encoders; default: where the device has it"
@@ -144,20 +155,24 @@ class StageArguments:
                                     f"{', '.join(known)}.")  # fmt: skip
             if not given:
                 raise UserError(f"{name} is empty; known are {', '.join(known)}.")
+        if not self.output_dir:
+            raise UserError("output_dir is empty; give a folder.")
+        self.output_dir = os.path.expanduser(self.output_dir)
+        if self.encoders_from:
+            self.encoders_from = os.path.expanduser(self.encoders_from)
         if self.cross_fit == 1 or self.cross_fit < 0:
             raise UserError(f"cross_fit is {self.cross_fit}; it must be 0 or at least 2.")
-        if not 0 < self.adaptive_agreement <= 1:
+        if self.abstain is not None and (not self.cross_fit or "joint" in self.stage):
             raise UserError(
-                f"adaptive_agreement is {self.adaptive_agreement}; it must be above 0 and at most "
-                "1."
+                "abstain needs predictions of texts that no part has seen: set cross_fit to 2 or "
+                "more, and leave out stage joint."
             )
-        if self.jobs < 1:
-            raise UserError(f"jobs is {self.jobs}; it must be at least 1.")
         if self.encoder_seeds:
             if self.encoders_from:
                 raise UserError("encoder_seeds trains encoders anew: leave out encoders_from.")
             self.encoder_seeds = list(dict.fromkeys(self.encoder_seeds))
             self.seed = self.encoder_seeds[0]
+        self.head_seeds = list(dict.fromkeys(self.head_seeds))
         if not self.head_seeds:
             raise UserError("head_seeds is empty; at least one seed is needed.")
 

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import logging as hf_logging
 
-from ..common.errors import UserError, counted
+from ..common.errors import UserError, counted, did_you_mean
 from ..inference.model_files import CONFIG, ModelError, hub_file, local_folder
 from ..tokenizer_files_stacked_emotion import take_backend
 
@@ -122,6 +123,20 @@ def _quiet() -> Iterator[None]:
         hf_logging.set_verbosity(level)
         if bars:
             hf_logging.enable_progress_bar()
+
+
+def check_attention(asked: str | None) -> None:
+    """Refuse an attention that transformers does not have.
+
+    Raises:
+        UserError: naming the nearest one.
+    """
+    known = ["eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()]
+    if asked is not None and asked not in known:
+        raise UserError(
+            f"--attn_implementation {asked!r} is not known{did_you_mean(asked, known)}; known are "
+            f"{', '.join(known)}."
+        )
 
 
 def refuse_problems(checks: Sequence[EncoderCheck]) -> None:

@@ -15,6 +15,7 @@ from ..common.files import replace_file
 from ..common.inert_text import in_markdown
 from ..common.numerics import sigmoid
 from ..common.tables import markdown_table
+from .choosing.abstention import abstention_lines
 from .choosing.calibration import cross_calibrated
 from .choosing.decision_rules import Decision
 from .metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
@@ -294,6 +295,7 @@ def to_markdown(results: dict[str, Any]) -> str:
             table = markdown_table(["difference", *(TITLES[m] for m in columns)], rows)
             lines += [_DIFFERENCES, "", table, ""]
     lines += calibration_lines(results.get("calibration"), results["labels"])
+    lines += abstention_lines(results.get("abstention"))
     related = [
         [
             name,

@@ -11,7 +11,7 @@ import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
 
-from ..common.errors import UserError
+from ..common.errors import UserError, check_numbers
 from .training_sections import Optimization
 
 _OF_THE_RUN = "the run sets it"
@@ -87,6 +87,10 @@ def training_arguments(
     new, old = _CHECKPOINTING if _CHECKPOINTING[0] in known else _CHECKPOINTING[::-1]
     if old in given:
         given[new] = given.pop(old)
+    try:
+        check_numbers(given, {"gradient_accumulation_steps": {"least": 1}})
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
     if "save_steps" in given:
         given.setdefault("save_strategy", "steps")
     defaults = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, ClassVar
 
-from ..common.errors import UserError, did_you_mean
+from ..common.errors import UserError, check_numbers, did_you_mean
 from ..common.settings import extras, flat, hidden, option
 from ..data.arguments import DataArguments
 
@@ -41,6 +41,12 @@ class LossSettings:
                     f"The loss {self.name!r} has no option {name!r}{did_you_mean(name, known)}; it "
                     f"has {', '.join(known) or 'none'}."
                 )
+            number = isinstance(self.options[name], int | float)
+            if isinstance(known[name], float) and not number:
+                raise UserError(
+                    f"The option {name} is {self.options[name]!r}; it must be a number."
+                )
+        check_numbers(self.options, {})
 
 
 def _loss(name: str, **options: Any) -> Any:
@@ -57,13 +63,13 @@ class Optimization:
         "per_device_train_batch_size": "batch_size",
         "warmup_steps": "warmup",
     }
-    epochs: float = option(5.0, "epochs")
+    epochs: float = option(5.0, "epochs", above=0)
     learning_rate: float | None = option(
-        None, "learning rate of the encoder; default 2.5e-5 * (768 / hidden size)^2"
+        None, "learning rate of the encoder; default 2.5e-5 * (768 / hidden size)^2", above=0
     )
-    batch_size: int = option(32, "texts per step and device")
-    weight_decay: float = option(0.01, "weight decay of matrices")
-    warmup: float = option(0.1, "warm-up steps, or below 1 their share of all steps")
+    batch_size: int = option(32, "texts per step and device", least=1)
+    weight_decay: float = option(0.01, "weight decay of matrices", least=0)
+    warmup: float = option(0.1, "warm-up steps, or below 1 their share of all steps", least=0)
     training_arguments: dict[str, Any] = extras()
 
     @classmethod
@@ -79,24 +85,22 @@ class FineTuning(Optimization):
     """How an encoder is fine-tuned on some labeled texts."""
 
     head_factor: float = option(
-        10.0, "learning rate of the encoder's head, as a multiple of the encoder's"
+        10.0, "learning rate of the encoder's head, as a multiple of the encoder's", above=0
     )
     layer_decay: float = option(
-        1.0, "learning rate of a layer, as a multiple of that of the layer above"
+        1.0, "learning rate of a layer, as a multiple of that of the layer above", above=0
     )
     frozen_layers: int = option(
-        -1, "layers that are not trained, from the embeddings up; -1 freezes nothing"
+        -1, "layers that are not trained, from the embeddings up; -1 freezes nothing", least=-1
     )
-    lora_rank: int = option(0, "train LoRA adapters of this rank instead (peft); 0 for none")
-    lora_alpha: float = option(16.0, "scale of the LoRA adapters")
+    lora_rank: int = option(
+        0, "train LoRA adapters of this rank instead (peft); 0 for none", least=0
+    )
+    lora_alpha: float = option(16.0, "scale of the LoRA adapters", above=0)
     consistency: float = option(
-        0.0, "weight of R-Drop, the agreement of two passes with different dropout"
+        0.0, "weight of R-Drop, the agreement of two passes with different dropout", least=0
     )
     loss: LossSettings = _loss("weighted_bce")
-
-    def __post_init__(self) -> None:
-        if self.lora_rank < 0:
-            raise UserError(f"lora_rank is {self.lora_rank}; it must be at least 0.")
 
 
 @dataclass
@@ -139,7 +143,7 @@ class RelatedData(FineTuning):
     """
 
     shorthand: ClassVar[str] = "train_file"
-    epochs: float = option(3.0, "epochs")
+    epochs: float = option(3.0, "epochs", above=0)
     data: RelatedFiles = flat(RelatedFiles, "data")
     credit: DataCredit = flat(DataCredit, "model card and app")
     strip_accents: bool = option(False, "read é as e and ñ as n, for a vocabulary without accents")
@@ -156,12 +160,9 @@ class EncoderTraining(FineTuning):
     probe: list[int] = option(
         [], "hidden layers of a linear probe, fitted in place of fine-tuning, such as 6 12"
     )
-    probe_c: float = option(0.003, "C of the probe's logistic regression, as in scikit-learn")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.probe_c > 0:
-            raise UserError(f"probe_c is {self.probe_c}; it must be above 0.")
+    probe_c: float = option(
+        0.003, "C of the probe's logistic regression, as in scikit-learn", above=0
+    )
 
 
 @dataclass
@@ -173,8 +174,10 @@ class EncoderSettings(EncoderTraining):
     ngrams: list[int] = option(
         [], "shortest and longest character n-gram of a lexical encoder, such as 2 5"
     )
-    ngrams_c: float = option(3.0, "C of its logistic regression, as in scikit-learn")
-    ngrams_bits: int = option(17, "its table of n-grams has 2^ngrams_bits rows, at most 2^18")
+    ngrams_c: float = option(3.0, "C of its logistic regression, as in scikit-learn", above=0)
+    ngrams_bits: int = option(
+        17, "its table of n-grams has 2^ngrams_bits rows, at most 2^18", least=8, most=18
+    )
     revision: str | None = option(None, "commit, tag or branch of the Hub ID")
     prefix: str | None = option(
         None, "text put before every text; e5 models get 'query: ' by default"
@@ -183,16 +186,11 @@ class EncoderSettings(EncoderTraining):
     link_placeholder: str | None = option(None, "replaces links for this encoder")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         lengths = self.ngrams
         if lengths and not (len(lengths) == 2 and 1 <= lengths[0] <= lengths[1] <= 16):
             raise UserError(
                 f"ngrams is {lengths}; it must be the shortest and the longest, from 1 to 16."
             )
-        if not self.ngrams_c > 0:
-            raise UserError(f"ngrams_c is {self.ngrams_c}; it must be above 0.")
-        if not 8 <= self.ngrams_bits <= 18:
-            raise UserError(f"ngrams_bits is {self.ngrams_bits}; it must be from 8 to 18.")
         if lengths and (self.source or self.revision or self.probe or self.pretraining):
             raise UserError(
                 "a lexical encoder (ngrams) takes no source, revision, probe or pretraining."
@@ -203,8 +201,8 @@ class EncoderSettings(EncoderTraining):
 class MetaTraining(Optimization):
     """How stage `meta` trains the meta-learner."""
 
-    epochs: int = option(3, "epochs at most; the best one is kept")
-    learning_rate: float = option(1e-3, "learning rate")
+    epochs: int = option(3, "epochs at most; the best one is kept", least=0)
+    learning_rate: float = option(1e-3, "learning rate", above=0)
     loss: LossSettings = _loss("weighted_bce")
 
     @classmethod
@@ -223,8 +221,8 @@ class MetaTraining(Optimization):
 class HeadTraining(MetaTraining):
     """How stage `head` trains the Bi-LSTM and the classifier."""
 
-    epochs: int = option(4, "epochs at most; the best one is kept")
-    learning_rate: float = option(5e-4, "learning rate")
+    epochs: int = option(4, "epochs at most; the best one is kept", least=0)
+    learning_rate: float = option(5e-4, "learning rate", above=0)
     loss: LossSettings = _loss("hybrid")
 
 
@@ -232,11 +230,13 @@ class HeadTraining(MetaTraining):
 class JointTraining(Optimization):
     """How stage `joint` trains the whole stack; its loss is that of stage `head`."""
 
-    epochs: float = option(1.0, "epochs")
-    learning_rate: float = option(5e-6, "learning rate of the encoders")
-    head_factor: float = option(20.0, "learning rate of the other parts, as a multiple of it")
+    epochs: float = option(1.0, "epochs", above=0)
+    learning_rate: float = option(5e-6, "learning rate of the encoders", above=0)
+    head_factor: float = option(
+        20.0, "learning rate of the other parts, as a multiple of it", above=0
+    )
     layer_decay: float = option(
-        1.0, "learning rate of a layer, as a multiple of that of the layer above"
+        1.0, "learning rate of a layer, as a multiple of that of the layer above", above=0
     )
     frozen_parts: list[str] = option(
         [], "parts that are not trained, such as an encoder's name, heads or lstm", metavar="NAME"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...common.errors import DataError, quoted
+from ...common.errors import DataError, quoted, shorten
 from .delimited import DelimitedRows
 from .excel import ExcelRows
 from .json_rows import JsonLines, JsonRecords, begins_with_list, open_json
@@ -80,16 +80,28 @@ def _open_memory(given: Any) -> JsonRecords | ArrowRows:
     kind = type(given)
     name = f"{kind.__module__.split('.')[0]}.{kind.__name__}"
     if hasattr(given, "features") and hasattr(given, "with_format"):
+        if not hasattr(given, "__len__"):
+            raise DataError(
+                f"A {name} is a stream without a length: load the data set without streaming."
+            )
         from .arrow_rows import MemoryRows
 
         return MemoryRows(given, f"{name} in memory")
     if isinstance(given, Mapping):
-        columns = {str(key): list(values) for key, values in given.items()}
         if any(hasattr(values, "with_format") for values in given.values()):
             raise DataError(f"{name} has the splits {quoted(given)}: give one of them.")
+        for key, values in given.items():
+            if isinstance(values, str) or not isinstance(values, Iterable):
+                raise DataError(
+                    f"The column {key!r} of the {name} is {shorten(values)}, not a list. Give a "
+                    "dictionary of columns, or a list of dictionaries."
+                )
+        columns = {str(key): list(values) for key, values in given.items()}
         if len({len(values) for values in columns.values()}) > 1:
             raise DataError(f"The columns of the {name} differ in length.")
     elif hasattr(given, "columns") and hasattr(given, "iloc"):
+        if any(isinstance(column, tuple) for column in given.columns):
+            raise DataError(f"The columns of the {name} have several levels: give each one name.")
         check_columns([str(column) for column in given.columns], f"The {name}")
         columns = {
             str(key): [None if _is_null(value) else value for value in given[key].tolist()]

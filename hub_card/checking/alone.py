@@ -172,6 +172,7 @@ class Probe:
     def rows(self) -> dict[str, Any]:
         """(rows, labels) logits of labeled texts and the model's decisions, in a file of numpy."""
         texts = self.given["rows"]
+        self.model.config.abstain = None  # the recorded figures are of all texts
         logits = torch.zeros(len(texts), len(self.labels), dtype=torch.float64)
         by_length = np.argsort([len(text) for text in texts], kind="stable")
         for start in range(0, len(texts), ROWS_AT_ONCE):

@@ -139,6 +139,11 @@ def decision_outcome(config: Mapping[str, Any], recorded: Recorded) -> Outcome:
             problems.append(f"the rule is {decision.rule}, not {named}")
         elif named != "threshold" and abs(decision.scale - float(rule.get("scale") or 1)) > 1e-6:
             problems.append(f"the scale is {decision.scale}, not {rule['scale']}")
+        elif named != "threshold" and decision.min_labels != rule.get("min_labels", 1):
+            problems.append(f"min_labels is {decision.min_labels}, not {rule['min_labels']}")
+        asked = (results.get("abstention") or {}).get("coverage")
+        if (stored := decision.abstain if decision.may_abstain else None) != asked:
+            problems.append(f"abstain is {stored}, not {asked}")
     detail = f"{decision.rule}, {len(decision.labels)} thresholds as in results.json"
     return judged(check, problems, detail)
 

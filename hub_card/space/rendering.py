@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...common.inert_text import in_html
 from ...inference.explanations.rendering import UNITS, text_direction
-from ...inference.score_bars import cut, ranked
+from ...inference.score_bars import abstained, cut, ranked
 
 if TYPE_CHECKING:
     from ...inference.decisions import Decision
@@ -33,13 +33,14 @@ def placeholder(language: str | None) -> str:
     return "اكتب نصًا هنا" if language == "ar" else "Write a text here"
 
 
-def meaning(rule: str) -> str:
-    """How labels are given, by the name of the rule, in a sentence or two."""
-    if rule == "threshold":
+def meaning(decision: Decision) -> str:
+    """How labels are given, in a sentence or two."""
+    if decision.rule == "threshold":
         return "The model gives a label (✓) at or above its threshold."
+    least = ", at least one" if decision.min_labels else ""
     return (
         "The model gives the labels (✓) whose bars pass this text's cut: the set that is expected "
-        "to match best (expected Jaccard), at least one. A bar is the probability, adjusted so "
+        f"to match best (expected Jaccard){least}. A bar is the probability, adjusted so "
         "that rarer labels need less."
     )
 
@@ -76,7 +77,10 @@ def bars(scores: Mapping[str, float], given: Sequence[str], decision: Decision) 
             + (f'<span class="se-why">{bar.why}</span>' if bar.why else "")
             + "</div>"
         )  # fmt: skip
-    named = ", ".join(f"<bdi>{in_html(bar.label)}</bdi>" for bar in ranking if bar.given) or "none"
+    named = ", ".join(f"<bdi>{in_html(bar.label)}</bdi>" for bar in ranking if bar.given)
+    if not named:
+        unsure = abstained(scores, given, decision)
+        named = "none: the model is not sure of this text" if unsure else "none"
     key = "threshold" if by_threshold else "cut"
     head = '<span class="se-threshold">threshold</span>' if by_threshold else ""
     return (
@@ -84,7 +88,7 @@ def bars(scores: Mapping[str, float], given: Sequence[str], decision: Decision) 
         f'<p class="se-given-labels">Labels given: <strong>{named}</strong></p>'
         f'<div class="se-head"><span></span><span></span><span>score</span>{head}</div>'
         f'{"".join(rows)}<p class="se-note"><span class="se-limit-key"></span> {key}. '
-        f"{meaning(decision.rule)}</p></div>"
+        f"{meaning(decision)}</p></div>"
     )
 
 

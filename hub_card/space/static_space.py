@@ -80,7 +80,7 @@ def static_folder(
         "direction": side(facts.language),
         "placeholder": placeholder(facts.language),
         "max_characters": Limits().characters,
-        "meaning": meaning(decision.rule),
+        "meaning": meaning(decision),
         "decision": asdict(decision),
         "graphs": [
             {"dtype": dtype, "title": _GRAPHS[dtype][1], "bytes": path.stat().st_size}

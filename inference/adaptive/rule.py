@@ -12,30 +12,6 @@ from typing import Any
 import numpy as np
 
 from ...adaptive_stacked_emotion import check_adaptive
-from ...common.numerics import logit, sigmoid
-from ..decisions import Decision
-
-
-def uncertainty(logits: np.ndarray, decision: Decision) -> np.ndarray:
-    """1 minus the expected Jaccard of the labels given with the true set.
-
-    Each label counts as likely as not at its threshold; the expectation is taken as that of the
-    intersection over that of the union. Where no label is given, it is the probability of the
-    empty set.
-
-    Args:
-        logits: (N, L).
-        decision: how they become labels.
-
-    Returns:
-        (N,) in [0, 1].
-    """
-    given = decision(logits)
-    scale = decision.scale if decision.rule == "expected_jaccard" else 1.0
-    chances = sigmoid(scale * (np.asarray(logits, np.float64) - logit(decision.thresholds, 1e-6)))
-    inside, outside = (np.where(part, chances, 0.0).sum(-1) for part in (given, ~given))
-    expected = inside / (given.sum(-1) + outside).clip(min=1e-300)
-    return 1.0 - np.where(given.any(-1), expected, np.prod(1.0 - chances, axis=-1))
 
 
 @dataclass(frozen=True, eq=False)

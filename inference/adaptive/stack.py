@@ -16,7 +16,7 @@ from ...alignment_stacked_emotion import AlignedBatch
 from ...common.batching import batches_by_length
 from ...common.errors import UserError
 from ..decisions import Decision
-from .rule import AdaptiveRule, uncertainty
+from .rule import AdaptiveRule
 
 GROUP_POSITIONS = 1 << 15
 """Positions of the texts that go through the stages together: their word vectors are kept."""
@@ -116,7 +116,7 @@ class AdaptiveStack:
             if stage is None or stage.limit <= 0:
                 continue
             estimated = stage.estimate(np.array([known[row].logits for row in left.tolist()]))
-            enough = uncertainty(estimated, self.decision) < stage.limit
+            enough = self.decision.uncertainty(estimated) < stage.limit
             logits[left[enough]], used[left[enough]] = estimated[enough], step + 1
             if enough.any():
                 for row in left[enough].tolist():
@@ -168,6 +168,6 @@ def adaptive_rule(config: dict[str, Any], location: str) -> AdaptiveRule:
         raise UserError(
             f"{location or 'This model'} has no limits for adaptive stacking (no `adaptive` in "
             "config.json). Training chooses them for two encoders or more, with cross-fitting and "
-            "without stage joint. Predict without adaptive, or train such a model."
+            "without stage joint. Leave out adaptive, or train such a model."
         )
     return rule

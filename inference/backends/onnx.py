@@ -83,6 +83,7 @@ class OnnxEmotionPredictor(TextPredictor):
         long_texts: str = "truncate",
         pooling: str = "max",
         adaptive: bool = False,
+        abstain: float | None = None,
         **hub_options: Any,
     ) -> OnnxEmotionPredictor:
         """Load a folder, or a Hub repository (which needs `huggingface_hub`).
@@ -95,12 +96,13 @@ class OnnxEmotionPredictor(TextPredictor):
             workers: batches computed at a time.
             long_texts, pooling: see `TextPredictor`.
             adaptive: skip encoders where the labels are certain enough, by the model's own limits.
+            abstain: see `StackedEmotionPredictor.from_pretrained`.
             **hub_options: `token`, `cache_dir`, `local_files_only`.
 
         Raises:
             ModelError: there is no export, it belongs to other weights, or a file is malformed.
             UserError: a dtype that was not exported, ONNX Runtime is not installed, or `adaptive`
-                and the model has no limits.
+                or `abstain` and the model has no limits.
         """
         files = ModelFiles(path_or_id, revision, **hub_options)
         report = exported(files)
@@ -110,7 +112,7 @@ class OnnxEmotionPredictor(TextPredictor):
         with files.reading(f"onnx/{os.path.basename(path)}"):
             load = partial(OnnxRunner, dtype=dtype, threads=threads, workers=workers)
             runner: Runner = GraphStages(files, report, dtype, load) if adaptive else load(path)
-        encoder, decision = text_encoder(files), files.decision()
+        encoder, decision = text_encoder(files), files.decision().abstaining(abstain)
         self = cls(encoder, decision, runner, long_texts, pooling, files.location)
         if adaptive:
             self.adapted(files.config())

@@ -79,10 +79,10 @@ def predict_file(
     """Write the input's rows with the labels given and one column of scores per label.
 
     The output has the input's columns and rows in their order, then `labels` (most likely first; a
-    list, or names between commas in CSV and TSV) and `score_<label>` (float32 probabilities). A
-    row whose text is missing, empty or not a text keeps its place without an answer. It is listed
-    in `<output>.problems.jsonl`, as is every line of the input that cannot be read as a row, with
-    what stood there.
+    list, or names between commas in CSV and TSV) and `score_<label>` (float32 probabilities); with
+    `adaptive` also `encoders`, with `abstain` also `abstained`. A row whose text is missing, empty
+    or not a text keeps its place without an answer. It is listed in `<output>.problems.jsonl`, as
+    is every line of the input that cannot be read as a row, with what stood there.
 
     Work is done by parts, which are kept in `<output>.parts` until the end; after a kill the same
     call does only those that are missing. Under `accelerate launch` each process does every n-th
@@ -119,10 +119,11 @@ def predict_file(
         >>> report.rows, report.without_answer
         (2, 1)
     """
-    target = Path(output_file)
+    target = Path(output_file).expanduser()
     if target.suffix not in FORMATS:
         raise UserError(f"{target}: the format must be one of {', '.join(FORMATS)}.")
-    if Path(input_file).exists() and Path(input_file).resolve() == target.resolve():
+    given = Path(input_file).expanduser()
+    if given.exists() and target.exists() and given.samefile(target):
         raise UserError("--output must be another file than --input.")
     if spreadsheet_safe and target.suffix not in (".csv", ".tsv"):
         raise UserError(f"--spreadsheet_safe is for .csv and .tsv, not for {target.name}.")
@@ -136,7 +137,8 @@ def predict_file(
     adaptive = bool(predictor_options.get("adaptive"))
     if adaptive:
         adaptive_rule(files.config(), files.location)
-    columns = Columns.of(files.decision().labels, prefix, adaptive)
+    decision = files.decision().abstaining(predictor_options.get("abstain"))
+    columns = Columns.of(decision, prefix, adaptive)
     if clash := [name for name in columns.all if name in source.columns]:
         raise UserError(
             f"{source.name} already has the columns {quoted(clash)}: set --prefix, such as "

@@ -63,6 +63,7 @@ def write_part(
         cells.append(_joined(answers.labels))
         cells += zip(*_score_texts(answers.scores, ""), strict=True) if len(rows) else []
         cells += [_joined(answers.encoders)] if columns.encoders else []
+        cells += [answers.abstained] if columns.abstained else []
         names = [*rows.table.column_names, *columns.all]
         lines = delimited_lines(
             zip(*cells, strict=True), suffix, names, changed, chunk.first_row + 1, spreadsheet_safe
@@ -86,12 +87,14 @@ def _spliced(rows: JsonRows, answers: Answers, columns: Columns, own_keys: bool)
     """Each line unchanged, with the answers put before its closing brace."""
     keys = {name: json.dumps(name, ensure_ascii=False) for name in columns.all}
     texts = _score_texts(answers.scores, "null")
-    encoders = [[json.dumps(names)] for names in answers.encoders] if columns.encoders else None
-    for line, record, labels, scores, runs in zip(
-        rows.lines, rows.records, answers.labels, texts, encoders or [[]] * len(rows), strict=True
+    more: list[Sequence[Any]] = [answers.encoders] if columns.encoders else []
+    more += [answers.abstained] if columns.abstained else []
+    further = [list(map(json.dumps, row)) for row in zip(*more, strict=True)]
+    for line, record, labels, scores, last in zip(
+        rows.lines, rows.records, answers.labels, texts, further or [[]] * len(rows), strict=True
     ):
         labeled = json.dumps(labels, ensure_ascii=False)
-        values = dict(zip(keys, [labeled, *scores, *runs], strict=True))
+        values = dict(zip(keys, [labeled, *scores, *last], strict=True))
         if own := values.keys() & record.keys():
             if own_keys:
                 values = {name: value for name, value in values.items() if name not in own}

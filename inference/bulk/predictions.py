@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 
+from ..decisions import Decision
 from ..predictor import StackedEmotionPredictor
 from .rows import text_problem
 
@@ -21,34 +22,36 @@ class Columns:
         labels: the column of labels given.
         scores: a column of probabilities for each label of the model, in its order.
         encoders: the column of the encoders that were run; None where all are, always.
+        abstained: the column of whether the model is not sure; None where it never abstains.
     """
 
     labels: str
     scores: list[str]
     encoders: str | None = None
+    abstained: str | None = None
 
     @classmethod
-    def of(cls, label_names: Sequence[str], prefix: str = "", adaptive: bool = False) -> Columns:
-        """`<prefix>labels`, `<prefix>score_<label>` and, if adaptive, `<prefix>encoders`."""
+    def of(cls, decision: Decision, prefix: str = "", adaptive: bool = False) -> Columns:
+        """`<prefix>labels`, `<prefix>score_<label>`, and what `adaptive` and `abstain` add."""
         return cls(
             f"{prefix}labels",
-            [f"{prefix}score_{name}" for name in label_names],
+            [f"{prefix}score_{name}" for name in decision.labels],
             f"{prefix}encoders" if adaptive else None,
+            f"{prefix}abstained" if decision.may_abstain else None,
         )
 
     @property
     def all(self) -> list[str]:
-        """Labels first, encoders last."""
-        return [self.labels, *self.scores, *([self.encoders] if self.encoders else [])]
+        """Labels first, then scores, encoders and whether it abstained."""
+        more = [name for name in (self.encoders, self.abstained) if name]
+        return [self.labels, *self.scores, *more]
 
     @property
     def fields(self) -> list[pyarrow.Field]:
-        """Their Arrow types: lists of strings, and float32."""
+        """Their Arrow types: lists of strings, float32, and bool."""
+        kinds = dict.fromkeys(self.scores, pyarrow.float32()) | {self.abstained: pyarrow.bool_()}
         names = pyarrow.list_(pyarrow.string())
-        return [
-            pyarrow.field(name, pyarrow.float32() if name in self.scores else names)
-            for name in self.all
-        ]
+        return [pyarrow.field(name, kinds.get(name, names)) for name in self.all]
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Answers:
         truncated: how many texts were not read to their end.
         encoders: the encoders that were run; None where there is no answer, empty where all are,
             always.
+        abstained: whether the model is not sure; None where there is no answer, and where it
+            never abstains.
     """
 
     labels: list[list[str] | None]
@@ -69,6 +74,7 @@ class Answers:
     problems: list[str | None]
     truncated: int = 0
     encoders: Sequence[list[str] | None] = ()
+    abstained: Sequence[bool | None] = ()
 
     def arrays(self, columns: Columns) -> list[pyarrow.Array]:
         """Arrow columns in the order of `columns.fields`, null where there is no answer."""
@@ -78,8 +84,9 @@ class Answers:
             pyarrow.array(np.ascontiguousarray(column), kind, mask=missing)
             for column, kind in zip(self.scores.T, kinds[1:], strict=False)
         ]
-        encoders = [pyarrow.array(self.encoders, kinds[-1])] if columns.encoders else []
-        return [pyarrow.array(self.labels, kinds[0]), *scores, *encoders]
+        encoders = [pyarrow.array(self.encoders, kinds[0])] if columns.encoders else []
+        abstained = [pyarrow.array(self.abstained, kinds[-1])] if columns.abstained else []
+        return [pyarrow.array(self.labels, kinds[0]), *scores, *encoders, *abstained]
 
 
 def answer(
@@ -99,6 +106,7 @@ def answer(
     scores = np.full((len(values), len(names)), np.nan, np.float32)
     labels: list[list[str] | None] = [None] * len(values)
     encoders: list[list[str] | None] = [None] * len(values)
+    abstained: list[bool | None] = [None] * len(values)
     truncated = 0
     if places:
         answers = predictor.score([values[place] for place in places], batch_tokens)
@@ -108,4 +116,7 @@ def answer(
             labels[place] = given
         for place, names in zip(places, answers.encoders or [], strict=False):
             encoders[place] = names
-    return Answers(labels, scores, found, truncated, encoders)
+        if (unsure := answers.abstained) is not None:
+            for place, value in zip(places, unsure.tolist(), strict=True):
+                abstained[place] = value
+    return Answers(labels, scores, found, truncated, encoders, abstained)

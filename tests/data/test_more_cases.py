@@ -11,6 +11,7 @@ METADATA = """
     retweet_count split user_id lang is_reply annotator worker url confidence likes
     isReply isretweet hasimage n_votes rater1 ann_2 y_pred Unnamed:3 possibly_sensitive
     dialect subtask majority keep excluded col1 trainSet has_media numWords label class_id
+    no Nr S.No رقم المصدر إعادة_تغريد معرف اختبار idioma es_prueba uid userid quoted auto_label
 """
 NAMES = """
     joy anger label_0 e17 emotion3 surprise_2 neutral hate caring Optimism self-doubt none
@@ -288,3 +289,63 @@ def test_a_folder_of_files_that_do_not_fit_together(tmp_path):
     for name, column in (("a", "joy"), ("b", "anger")):
         write_lines(tmp_path / f"{name}.csv", f"text,{column}", "a,1", "b,0")
     assert_in(refusal(tmp_path), "cannot be read")
+
+
+# --- more tables that were misread ----------------------------------------------------------------
+
+
+def test_braces_keep_their_order_and_what_occurs_twice(tmp_path):
+    """As PostgreSQL writes an array: a set of Python would make {1, 0, 0} two class numbers."""
+    path = cell_file(tmp_path, "{1, 0, 0}", "{0,1,0}", "{0,0,1}")
+    assert labels(path, label_names=LABELS) == [["joy"], ["anger"], ["fear"]]
+    path = cell_file(tmp_path, "{1,0}", "{0,1}")
+    assert_in(refusal(path, label_names=["sad", "happy"]), "ambiguous", "--label_format")
+    path = cell_file(tmp_path, "{'joy', 'love'}", "{joy,love}", "set()")
+    assert labels(path) == [["joy", "love"], ["joy", "love"], []]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (("1-0-0", "0-1-0"), "'1-0-0' is a number, not a label name"),
+        (("1:0", "0:1"), "is a number, not a label name"),
+        (("T,F,F", "F,T,F"), "answers, not label names"),
+        (("Y/N", "N/Y"), "answers, not label names"),
+        (("[0, 2]", "[1]"), "[0, 2]' holds numbers, not label names"),
+    ],
+)
+def test_numbers_and_answers_are_no_label_names(tmp_path, cells, expected):
+    assert expected in refusal(cell_file(tmp_path, *cells))
+
+
+@pytest.mark.parametrize("cell", ["#فرح #حب", "__label__joy __label__love"])
+def test_tags_between_spaces_give_a_note(tmp_path, cell):
+    assert_in(
+        warnings(cell_file(tmp_path, cell, "x")), "read as one label", "--label_separator ' '"
+    )
+
+
+def test_decimals_are_numbers(tmp_path):
+    from decimal import Decimal
+
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"text": ["a", "b"], "joy": [Decimal("1.0"), Decimal(0)]}), path)
+    assert labels(path) == [["joy"], []]
+
+
+def test_what_is_no_table_in_memory():
+    import datasets
+    import pandas
+
+    frame = pandas.DataFrame({("a", "text"): ["a b"], ("a", "joy"): [1]})
+    stream = datasets.Dataset.from_dict({"text": ["a"], "joy": [1]}).to_iterable_dataset()
+    for given, expected in (
+        ({"text": "a b", "joy": 1}, "The column 'text' of the builtins.dict is 'a b', not a list"),
+        ({"text": ["a b"], "joy": 1}, "The column 'joy' of the builtins.dict is 1"),
+        (frame, "several levels"),
+        (stream, "without streaming"),
+    ):
+        assert expected in refusal(given)

@@ -147,3 +147,36 @@ def test_spreadsheet_safe_is_for_tables(
     command = ["predict", "--model", str(tiny_stack_folder), "--input", str(source)]
     assert main([*command, "--output", output, "--spreadsheet_safe"]) == 2
     assert "--spreadsheet_safe is for .csv and .tsv, not for out.jsonl." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--text_column", "text"], "--text_column is for files and data sets"),
+        (["--encoding", "cp1256"], "--encoding is for files and data sets"),
+        (["--prefix", "p_"], "--prefix is for files and data sets"),
+        (["--dataset_split", "test"], "--dataset_split is for files and data sets"),
+        (["--explain", "--backend", "onnx"], "leave out --backend onnx"),
+    ],
+)
+def test_options_without_an_effect_are_refused(
+    tiny_stack_folder: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "--model", str(tiny_stack_folder), "a text", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_input_is_never_the_output(
+    tiny_stack_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("HOME", str(tmp_path))
+    source = write_rows(tmp_path / "in.csv", [{"text": "a"}])
+    linked = tmp_path / "linked.csv"
+    linked.hardlink_to(source)
+    before = source.read_bytes()
+    for output in (linked, "~/in.csv"):
+        words = ["--input", "~/in.csv", "--output", str(output), "--overwrite"]
+        assert main(["predict", "--model", str(tiny_stack_folder), *words]) == 2
+        assert "another file than --input" in capsys.readouterr().err
+    assert source.read_bytes() == before

@@ -25,6 +25,8 @@ FRAME = pandas.DataFrame({"id": [1, 2, 3], "Text": TEXTS}, index=["a", "b", "c"]
         (TEXTS, None), (tuple(TEXTS), None), (np.array(TEXTS), None), (iter(TEXTS), None),
         (pandas.Series(TEXTS), None), (FRAME, None), (FRAME, "Text"), (FRAME[["Text"]], None),
         (FRAME.rename(columns={"Text": "what"})[["what"]], None),
+        (FRAME.rename(columns={"Text": "Tweet_text"}), None),
+        (FRAME.rename(columns={"Text": "#Text", "id": 0}), None),
         (pyarrow.array(TEXTS), None), (pyarrow.table({"Text": TEXTS}), None),
         (datasets.Dataset.from_pandas(FRAME).to_iterable_dataset(), "Text"),
         (datasets.IterableDataset.from_generator(

@@ -171,9 +171,23 @@ def test_a_folder_of_that_name_is_no_recipe(
         ("encoders: {A b: x}", "'A b' cannot be a name"),
         ("- a", "must hold `key: value` lines"),
         ("a: [1", "YAML"),
+        ("encoders: {a: {source: x, epochs: -1}}", r"encoders\.a: epochs is -1.0; .* above 0"),
+        ("encoders: {a: {source: x, warmup: .nan}}", "warmup is nan; it must be at least 0"),
+        ("encoders: {a: {source: x, max_grad_norm: .inf}}", "max_grad_norm is inf; .* finite"),
+        ("encoders: {a: {source: x, pretraining: [{train_file: t.csv, batch_size: 0}]}}",
+         r"pretraining\.0: batch_size is 0; it must be at least 1"),
+        ("meta: {epochs: 0}", "meta: epochs is 0; it must be at least 1"),
+        ("head_seeds: [0, -1]", "head_seeds is -1; it must be at least 0 and at most 4294967295"),
+        ("adaptive_agreement: 1.5", "adaptive_agreement is 1.5; .* above 0 and at most 1"),
+        ("gain_in_errors: .nan", "gain_in_errors is nan; it must be a finite number"),
+        ("logging_steps: 0", "logging_steps is 0; it must be at least 1"),
+        ("head: {loss: {options: {correlation_weight: much}}}",
+         "head.loss: The option correlation_weight is 'much'; it must be a number"),
+        ("head: {loss: {options: {correlation_weight: .nan}}}", "correlation_weight is nan"),
+        ("output_dir: ''", "output_dir is empty"),
         ("stage: [heads]", "stage: 'heads' is not known .*did you mean 'head'"),
     ],
-)
+)  # fmt: skip
 def test_mistakes_are_named_with_their_path(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message):
@@ -209,3 +223,11 @@ def test_numbers_as_yaml_1_2_writes_them() -> None:
     assert parse_yaml("{a: 1e-3, b: 2E5, c: 1.5e+2, d: e5, e: 1e}") == {
         "a": 0.001, "b": 200000.0, "c": 150.0, "d": "e5", "e": "1e"
     }  # fmt: skip
+
+
+def test_seeds_count_once_and_a_tilde_is_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    words = ["--encoders", "a=x", "--head_seeds", "1", "0", "1", "--output_dir", "~/runs/mine"]
+    stages = parse_recipe(words).stages
+    assert stages.head_seeds == [1, 0]
+    assert stages.output_dir == "/home/me/runs/mine"

@@ -44,7 +44,9 @@ def untrained_system(full: RunContext, variant: Variant) -> tuple[System, dict[s
     if variant.kind == "most_frequent":
         return constant_system(train, texts), {}
     if variant.kind == "tfidf":
-        return tfidf_system(train, texts, stages.decisions, full.folds, stages.seed), {}
+        return tfidf_system(
+            train, texts, stages.decisions, full.folds, stages.seed, stages.min_labels
+        ), {}
     details: dict[str, Any] = {}
     if variant.kind == "own_tokens":
         held_out, scored, details["tokens"] = own_token_logits(full, str(variant.encoder))
@@ -81,6 +83,7 @@ def tfidf_system(
     candidates: list[str],
     folds: int = 5,
     seed: int = 0,
+    min_labels: int = 1,
 ) -> System:
     """TF-IDF of words and character n-grams, one logistic regression per label.
 
@@ -94,7 +97,7 @@ def tfidf_system(
         inside = fold_of_row == fold
         held_out[inside] = _fit_predict(texts[~inside], labels[~inside], [texts[inside]])[0]
     every = _fit_predict(texts, labels, [np.array(part.texts, object) for part in scored.values()])
-    choice = choose_calibrated_decision(_logit(held_out), labels, candidates)
+    choice = choose_calibrated_decision(_logit(held_out), labels, candidates, min_labels=min_labels)
     logits = {split: _logit(part)[None] for split, part in zip(scored, every, strict=True)}
     return System("TF-IDF + logistic regression", choice, logits)
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import Ridge
 
-from ...inference.adaptive.rule import uncertainty
 from ...inference.decisions import Decision
 
 STEPS = 100
@@ -69,7 +68,7 @@ def choose_limits(
                 inside = folds == fold
                 estimate[inside] = (part[inside] * weights).sum(1) + bias
             changed = (decision(estimate) != given).sum(1)
-            known[key] = uncertainty(estimate, decision), changed
+            known[key] = decision.uncertainty(estimate), changed
         return known[key]
 
     budget = int((1 - agreement) * given.size + 1e-9)

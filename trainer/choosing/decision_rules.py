@@ -70,20 +70,23 @@ def choose_calibrated_decision(
     labels: np.ndarray,
     candidates: Sequence[str] = DECISIONS,
     objective: str = "jaccard+macro_f1",
+    min_labels: int = 1,
 ) -> Decision:
     """Calibrate out-of-fold logits, and choose a decision on the calibrated ones.
 
     The decision is chosen on logits that were calibrated on other folds (`cross_calibrated`). If
     its cross-validated Jaccard is lower than that of the decision chosen without calibration, the
     latter stays: then all labels share one scale and bias, under which the rule can be rewritten so
-    that every text keeps its labels. The arguments are those of `choose_decision`.
+    that every text keeps its labels. The arguments are those of `choose_decision`, and the fewest
+    labels of a text in `expected_jaccard`.
 
     Returns:
         The decision with its `calibration`, for uncalibrated logits.
     """
     labels = np.asarray(labels, np.int64)
-    plain, without = _chosen(logits, labels, candidates, objective)
-    found, decided = _chosen(cross_calibrated(logits, labels), labels, candidates, objective)
+    calibrated, options = cross_calibrated(logits, labels), (candidates, objective, min_labels)
+    plain, without = _chosen(logits, labels, *options)
+    found, decided = _chosen(calibrated, labels, *options)
     if jaccard_per_row(labels, decided).mean() >= jaccard_per_row(labels, without).mean():
         return replace(found, calibration=fit_calibration(logits, labels))
     shared = fit_calibration(logits, labels, per_label=False)
@@ -96,8 +99,9 @@ def choose_calibrated_decision(
 
 
 def _chosen(
-    logits: np.ndarray, labels: np.ndarray, candidates: Sequence[str], objective: str
-) -> tuple[Decision, np.ndarray]:
+    logits: np.ndarray, labels: np.ndarray, candidates: Sequence[str], objective: str,
+    min_labels: int = 1,
+) -> tuple[Decision, np.ndarray]:  # fmt: skip
     """The decision, and the (rows, labels) that its kind gives out of fold, as 0 and 1."""
     if unknown := sorted(set(candidates) - set(DECISIONS)):
         raise ValueError(f"Unknown decisions {', '.join(unknown)}; known: {', '.join(DECISIONS)}.")
@@ -110,15 +114,17 @@ def _chosen(
         for fold in np.unique(fold_of_row):
             inside = fold_of_row == fold
             rest = ~inside if folded else inside
-            fitted = _fit(kind, logits[rest], labels[rest], objective)
+            fitted = _fit(kind, logits[rest], labels[rest], objective, min_labels)
             decided[inside] = fitted.decide(logits[inside])
         scores[kind] = decision_objective(labels, decided)
     best = max(candidates, key=lambda kind: scores[kind])
-    fitted = _fit(best, logits, labels, objective)
-    return Decision(best, fitted.thresholds, fitted.scale, scores[best], scores), by_kind[best]
+    fitted = _fit(best, logits, labels, objective, min_labels)
+    return replace(fitted, kind=best, score=scores[best], out_of_fold=scores), by_kind[best]
 
 
-def _fit(kind: str, logits: np.ndarray, labels: np.ndarray, objective: str) -> Decision:
+def _fit(
+    kind: str, logits: np.ndarray, labels: np.ndarray, objective: str, min_labels: int
+) -> Decision:
     """A candidate fitted to these rows.
 
     For `expected_jaccard`, tilt and shift are means over the grid, weighted by
@@ -133,11 +139,12 @@ def _fit(kind: str, logits: np.ndarray, labels: np.ndarray, objective: str) -> D
         return Decision(kind, np.full(labels.shape[1], threshold))
     prevalence = labels.mean(0)
     pairs = np.array([(tilt, shift) for tilt in TILTS for shift in SHIFTS])
-    options = [_tilted(prevalence, *pair) for pair in pairs]
+    options = [_tilted(prevalence, min_labels, *pair) for pair in pairs]
     scores = np.array([decision_objective(labels, option.decide(logits)) for option in options])
     weights = np.exp((scores - scores.max()) * np.sqrt(len(labels)) / TEMPERATURE)
-    return _tilted(prevalence, *(weights @ pairs / weights.sum()))
+    return _tilted(prevalence, min_labels, *(weights @ pairs / weights.sum()))
 
 
-def _tilted(prevalence: np.ndarray, tilt: float, shift: float) -> Decision:
-    return Decision("expected_jaccard", tilted_thresholds(prevalence, tilt, shift, SCALE), SCALE)
+def _tilted(prevalence: np.ndarray, min_labels: int, tilt: float, shift: float) -> Decision:
+    thresholds = tilted_thresholds(prevalence, tilt, shift, SCALE)
+    return Decision("expected_jaccard", thresholds, SCALE, min_labels=min_labels)

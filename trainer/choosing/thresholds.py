@@ -46,6 +46,7 @@ class Decision:
         out_of_fold: objective of each candidate, fitted on the other folds; None or empty without
             a cross-validation.
         calibration: of the logits, before the labels are decided; None for logits as they are.
+        min_labels: the fewest labels of a text in `expected_jaccard`, 1 or 0.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Decision:
     score: float = float("nan")
     out_of_fold: dict[str, float] | None = None
     calibration: Calibration | None = None
+    min_labels: int = 1
 
     def calibrated(self, logits: np.ndarray) -> np.ndarray:
         """(…, labels) logits as the finished model gives them."""
@@ -62,7 +64,8 @@ class Decision:
     def decide(self, logits: np.ndarray) -> np.ndarray:
         """Labels of (…, labels) uncalibrated logits, as 0 and 1."""
         rule = "expected_jaccard" if self.kind == "expected_jaccard" else "threshold"
-        given = decide(self.calibrated(logits), self.thresholds, rule, self.scale)
+        calibrated, least = self.calibrated(logits), self.min_labels
+        given = decide(calibrated, self.thresholds, rule, self.scale, min_labels=least)
         return given.astype(np.int64)
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,6 +89,7 @@ class Decision:
             score,
             record["out_of_fold"],
             Calibration(*map(np.array, (fitted["scale"], fitted["bias"]))) if fitted else None,
+            record.get("min_labels", 1),
         )
 
 

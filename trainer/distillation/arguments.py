@@ -22,6 +22,7 @@ from ...common.settings import (
     read_yaml,
 )
 from ...data.arguments import DataArguments
+from ..arguments import SEED
 from ..recipe import recipe_file
 from ..training_sections import Optimization
 
@@ -85,22 +86,25 @@ class DistillationArguments(Optimization):
     class_weight_power: float | None = option(
         None, "exponent of the class weights, instead of that method's own"
     )
-    epochs: float = option(4.0, "epochs of the student over training and unlabeled texts")
+    epochs: float = option(4.0, "epochs of the student over training and unlabeled texts", above=0)
     alone_epochs: float | None = option(
-        None, "epochs of the same encoder without a teacher; default: as --epochs"
+        None, "epochs of the same encoder without a teacher; default: as --epochs", above=0
     )
     alone: bool = option(True, "train the same encoder without a teacher too, for the table")
     learning_rate: float | None = option(
-        None, "learning rate of the student's encoder; default 2.5e-5 * (768 / hidden size)^2"
+        None, "learning rate of the student's encoder; default 2.5e-5 * (768 / hidden size)^2",
+        above=0,
+    )  # fmt: skip
+    head_factor: float = option(
+        10.0, "learning rate of the student's head, as a multiple of it", above=0
     )
-    head_factor: float = option(10.0, "learning rate of the student's head, as a multiple of it")
-    max_length: int = option(128, "sub-words that the student reads per text")
+    max_length: int = option(128, "sub-words that the student reads per text", least=3)
     bf16: bool = option(False, "train in bf16 mixed precision")
     attn_implementation: str | None = option(
         None, "attention in training; default: eager on CPU, where it is fastest"
     )
 
-    seeds: list[int] = option([0, 1, 2], "seeds of the students; the first is published")
+    seeds: list[int] = option([0, 1, 2], "seeds of the students; the first is published", **SEED)
     cross_fit: int = option(5, "folds for the student's thresholds, without a teacher's run")
     held_out_folds: int | None = option(None, "hold out only this many folds; default: all")
     thresholds_from: Literal["teacher", "labels"] = option(
@@ -112,17 +116,21 @@ class DistillationArguments(Optimization):
     fold_thresholds: bool = option(
         False, "shift the student's scores so that 0.5 is each label's threshold"
     )
-    fold_seed: int = option(0, "seed of the folds and of the altered copies")
+    fold_seed: int = option(0, "seed of the folds and of the altered copies", **SEED)
     onnx: bool = option(False, "export the student to ONNX too, fp32 and int8")
-    logging_steps: int = option(20, "steps between two log lines")
-    save_steps: int = option(200, "steps between two checkpoints")
+    logging_steps: int = option(20, "steps between two log lines", least=1)
+    save_steps: int = option(200, "steps between two checkpoints", least=1)
     report_to: list[str] = option(["none"], "trackers, such as tensorboard", metavar="NAME")
 
     def __post_init__(self) -> None:
         for name, what in (("model", "the stack to learn from"), ("student", "an encoder")):
             if not getattr(self, name):
                 raise UserError(f"--{name} is missing: give {what}, as a folder or Hub ID.")
-        self.student = os.path.expanduser(self.student)
+        if not self.output_dir:
+            raise UserError("--output_dir is empty; give a folder.")
+        for name in ("student", "output_dir", "teacher_run", "teacher_scores", "unlabeled_file"):
+            if given := getattr(self, name):
+                setattr(self, name, os.path.expanduser(given))
         for name in ("soft_weight", "augmented_word_dropout", "augmented_mixing"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UserError(f"--{name} is {getattr(self, name)}; it must be within 0 and 1.")
@@ -134,6 +142,7 @@ class DistillationArguments(Optimization):
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise UserError(f"--{name} is {value}; it must be at least {lowest}.")
+        self.seeds = list(dict.fromkeys(self.seeds))
         if not self.seeds:
             raise UserError("--seeds is empty; at least one seed is needed.")
 

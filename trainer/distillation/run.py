@@ -18,9 +18,11 @@ from ...common.files import fingerprint
 from ...common.finished import NUMBER, Form
 from ...data.labeled_texts import DataSplits, load_splits
 from ...inference.auto_classes import register_auto_classes
+from ..encoder_checks import check_attention
 from ..running.once import run_once
 from ..running.progress import announce, announce_device
 from ..running.provenance import keyed_state, source_state, used_state
+from ..running.tracking import check_trackers
 from ..training_arguments import learned_from
 from .arguments import Distillation, DistillationArguments
 from .student import check_student, student_tokenizer
@@ -79,6 +81,8 @@ class DistillationContext(DataSplits):
         """
         register_auto_classes()  # the teacher may be loaded through the Auto classes
         options = arguments.options
+        check_trackers(options.report_to)
+        check_attention(options.attn_implementation)
         check_student(options.student, options.student_revision)
         state = source_state(options.student, options.student_revision)
         options.student_revision = state.get("commit") or options.student_revision

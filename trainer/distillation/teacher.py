@@ -166,7 +166,8 @@ class Teacher:
         """How the teacher gives labels."""
         thresholds = np.asarray(self.config.thresholds or [0.5] * len(self.labels))
         if self.config.decision == "expected_jaccard":
-            return Decision("expected_jaccard", thresholds, self.config.decision_scale)
+            return Decision("expected_jaccard", thresholds, self.config.decision_scale,
+                            min_labels=self.config.min_labels)  # fmt: skip
         return Decision("shrunk" if len(set(thresholds)) > 1 else "global", thresholds)
 
     @property

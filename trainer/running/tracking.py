@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import Trainer, TrainerCallback
-from transformers.integrations import TensorBoardCallback
+from transformers.integrations import (
+    INTEGRATION_TO_CALLBACK,
+    TensorBoardCallback,
+    get_available_reporting_integrations,
+)
 
-from ...common.errors import UserError
+from ...common.errors import UserError, did_you_mean
 from ...common.numerics import sigmoid
 from ...layers_stacked_emotion import masked_mean
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
@@ -116,13 +120,22 @@ def send_tensorboard_to(trainer: Trainer, folder: Path) -> None:
 
 
 def check_trackers(report_to: Sequence[str]) -> None:
-    """Check before any training that the requested TensorBoard is installed.
+    """Check before any training that the requested trackers exist and are installed.
 
     Raises:
-        UserError: with how to install it.
+        UserError: naming the nearest one, or how to install it.
     """
     if "tensorboard" in report_to and not (find_spec("tensorboard") or find_spec("tensorboardX")):
         raise UserError(
             "--report_to tensorboard needs TensorBoard: pip install 'stacked_emotion[tracking]', "
             "or leave the option out."
         )
+    for name in set(report_to) - {"none", "all"}:
+        if name not in INTEGRATION_TO_CALLBACK:
+            near = did_you_mean(name, INTEGRATION_TO_CALLBACK)
+            raise UserError(
+                f"--report_to {name!r} is not known{near}; known are none, all, "
+                f"{', '.join(INTEGRATION_TO_CALLBACK)}."
+            )
+        if name not in ("tensorboard", *get_available_reporting_integrations()):
+            raise UserError(f"--report_to {name!r}: its package is not installed.")

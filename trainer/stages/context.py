@@ -25,7 +25,7 @@ from ...tokenization_stacked_emotion import StackedEmotionTokenizer
 from ..arguments import STAGES, TrainingRecipe
 from ..choosing.folds import stratified_folds
 from ..data_collator import EncodedTexts
-from ..encoder_checks import check_encoders, refuse_problems
+from ..encoder_checks import check_attention, check_encoders, refuse_problems
 from ..losses import EmotionLoss, build_loss
 from ..running.progress import announce as announce
 from ..running.progress import announce_device
@@ -71,6 +71,7 @@ class RunContext(DataSplits):
             )
         register_auto_classes()  # stages load what they saved through the Auto classes
         check_trackers(recipe.stages.report_to)
+        check_attention(recipe.stages.attn_implementation)
         splits = load_splits(recipe.data)
         announce(f"The data:\n{DataSplits(splits).report}")
         related = load_related(recipe, splits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,12 @@ from ...common.finished import RECORD
 from ...inference.decisions import Decision
 from ...inference.model_files import WRITTEN
 from ...modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from ..choosing.abstention import abstention_record, uncertainty_limits
 from ..choosing.adaptive_limits import choose_limits
 from ..choosing.decision_rules import choose_calibrated_decision
 from ..features.cache import FeatureCache
 from ..losses.contrastive import add_projection
+from ..metrics.reliability import OUT_OF_FOLD
 from ..results import (
     System,
     calibration_record,
@@ -65,7 +68,8 @@ def finish_run(
     for repeat in repeats:
         for system, again in zip(systems, all_systems(repeat), strict=True):
             system.repeats.append(again)
-    results = run_results(context, systems, records)
+    decision = published_decision(context, systems[-1])
+    results = run_results(context, systems, records, decision)
     for repeat in repeats:
         seconds = read_json(repeat.output / "results.json")["seconds_by_part"]
         part = f"training with seed {repeat.recipe.stages.seed}"
@@ -73,7 +77,7 @@ def finish_run(
     results["seconds"] = round(time.monotonic() - begin, 1)
     results = public_results(results)
     final = systems[-1]
-    model = save_model(context, final)
+    model = save_model(context, final, decision)
     replace_text(context.output / "results.md", to_markdown(results))
     _save_predictions(context, final, model)
     write_json(context.output / "results.json", results)
@@ -129,7 +133,7 @@ def decided_system(
     stages = context.recipe.stages
     labels = context.splits["train"].labels.astype(np.int64)
     decision = choose_calibrated_decision(
-        held_out, labels, stages.decisions, stages.threshold_objective
+        held_out, labels, stages.decisions, stages.threshold_objective, stages.min_labels
     )
     return System(name, decision, scored, held_out)
 
@@ -140,8 +144,29 @@ def stage_system(context: RunContext, stage: str, name: str) -> System:
     return decided_system(context, name, out_of_fold_logits(context, stage), scored)
 
 
+def published_decision(context: RunContext, final: System) -> Decision:
+    """How the finished model gives labels.
+
+    Without logits of texts that no part has seen it has no limits, and never abstains.
+    """
+    chosen, stages = final.decision, context.recipe.stages
+    decision = Decision(
+        context.label_names,
+        [float(value) for value in chosen.thresholds],
+        "expected_jaccard" if chosen.kind == "expected_jaccard" else "threshold",
+        chosen.scale,
+        chosen.min_labels,
+    )
+    if final.out_of_fold is None or not stages.cross_fit:
+        if stages.abstain is not None:
+            logger.warning("abstain has no effect: %s has no out-of-fold predictions.", final.name)
+        return decision
+    limits = uncertainty_limits(chosen.calibrated(final.out_of_fold), decision)
+    return replace(decision, abstain=stages.abstain, abstain_limits=limits)
+
+
 def run_results(
-    context: RunContext, systems: list[System], records: dict[str, Any]
+    context: RunContext, systems: list[System], records: dict[str, Any], decision: Decision
 ) -> dict[str, Any]:
     """All figures of a run as plain values."""
     names, stages = context.label_names, context.recipe.stages
@@ -170,7 +195,8 @@ def run_results(
         "calibration": calibration_record(
             final, context, systems[-2] if final.out_of_fold is None else final
         ),
-        "thresholds": dict(zip(names, final.decision.thresholds.tolist(), strict=True)),
+        "thresholds": dict(zip(names, decision.thresholds, strict=True)),
+        "abstention": _abstention(context, final, decision),
         "seeds": {
             "folds_and_encoders": stages.encoder_seeds or [stages.seed],
             "layers_on_top": stages.head_seeds,
@@ -179,6 +205,19 @@ def run_results(
         "seconds_by_part": seconds,
     }
     return figures | {"summary": run_summary(figures)}
+
+
+def _abstention(context: RunContext, final: System, decision: Decision) -> dict[str, Any] | None:
+    """What abstaining does out of fold and on the scored splits, by the first seed."""
+    if not decision.may_abstain or final.out_of_fold is None:
+        return None
+    logits = {OUT_OF_FOLD: final.out_of_fold} | {s: runs[0] for s, runs in final.logits.items()}
+    labels = {split: texts.labels for split, texts in context.splits.items()}
+    return abstention_record(
+        {split: final.decision.calibrated(found) for split, found in logits.items()},
+        labels | {OUT_OF_FOLD: labels["train"]},
+        decision,
+    )
 
 
 def _encoder_record(context: RunContext, name: str) -> dict[str, Any]:
@@ -199,7 +238,9 @@ def _encoder_record(context: RunContext, name: str) -> dict[str, Any]:
     }
 
 
-def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceClassification:
+def save_model(
+    context: RunContext, final: System, decision: Decision
+) -> StackedEmotionForSequenceClassification:
     """Write the finished model and its tokenizer to `<output_dir>/model`."""
     folder = context.output / "model"
     if _has_joint(context):
@@ -218,16 +259,16 @@ def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceC
         state = read_top(stage_folder(context, stage) / f"seed_{seed}.safetensors")
         load_top(model, {name: state[name] for name in top_state(model)})
         add_projection(model, 0)
-    decision = final.decision
-    model.config.thresholds = [float(value) for value in decision.thresholds]
-    model.config.decision = "threshold"
-    if decision.kind == "expected_jaccard":
-        model.config.decision = "expected_jaccard"
+    model.config.thresholds, model.config.decision = decision.thresholds, decision.rule
+    if decision.rule == "expected_jaccard":
         model.config.decision_scale = decision.scale
-    if (fitted := decision.calibration) is not None:
+        model.config.min_labels = decision.min_labels
+    model.config.abstain_limits = decision.abstain_limits
+    model.config.abstain = decision.abstain
+    if (fitted := final.decision.calibration) is not None:
         model.calibration.scale.copy_(torch.from_numpy(fitted.scale))
         model.calibration.bias.copy_(torch.from_numpy(fitted.bias))
-    model.config.adaptive = _adaptive_limits(context, model, final)
+    model.config.adaptive = _adaptive_limits(context, model, final, decision)
     model.config._attn_implementation = None
     partial = folder.with_name(f"{folder.name}.partial")
     remove(partial)
@@ -238,8 +279,9 @@ def save_model(context: RunContext, final: System) -> StackedEmotionForSequenceC
 
 
 def _adaptive_limits(
-    context: RunContext, model: StackedEmotionForSequenceClassification, final: System
-) -> dict[str, Any] | None:
+    context: RunContext, model: StackedEmotionForSequenceClassification, final: System,
+    decision: Decision,
+) -> dict[str, Any] | None:  # fmt: skip
     """When a text needs no further encoder; None without logits of texts that none has seen.
 
     What a text costs an encoder is taken as the products of its linear layers.
@@ -259,7 +301,7 @@ def _adaptive_limits(
     return choose_limits(
         training_features(context).encoder_logits(),
         final.decision.calibrated(final.out_of_fold),
-        Decision.from_config(model.config.to_dict()),
+        decision.abstaining(1.0),
         context.fold_of_row,
         context.names,
         costs,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stacked_emotion.adaptive_stacked_emotion import check_adaptive
-from stacked_emotion.inference.adaptive.rule import AdaptiveRule, uncertainty
+from stacked_emotion.inference.adaptive.rule import AdaptiveRule
 from stacked_emotion.inference.decisions import Decision
 from stacked_emotion.trainer.choosing.adaptive_limits import choose_limits
 
@@ -38,7 +38,7 @@ def outcome(chosen: dict[str, Any], encoders: np.ndarray, full: np.ndarray) -> t
     given, used = decision(full), np.full(len(full), 3)
     for step, stage in enumerate(rule.stages):
         estimate = stage.estimate(encoders[:, rule.places[: step + 1]])
-        stops = (used == 3) & (uncertainty(estimate, decision) < stage.limit)
+        stops = (used == 3) & (decision.uncertainty(estimate) < stage.limit)
         given[stops], used[stops] = decision(estimate)[stops], step + 1
     return float((given == decision(full)).mean()), used
 

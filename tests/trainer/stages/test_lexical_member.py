@@ -82,7 +82,7 @@ def test_what_a_recipe_says_of_it(tiny_encoder_folders: dict[str, Path], tmp_pat
     ("more", "message"),
     [
         (["--encoders.lexical.ngrams", "5", "2"], r"ngrams is \[5, 2\]; it must be the shortest"),
-        ([*LEXICAL, "--encoders.lexical.ngrams_bits", "30"], "ngrams_bits is 30; it must be from"),
+        ([*LEXICAL, "--encoders.lexical.ngrams_bits", "30"], "bits is 30; it must be at least 8"),
         ([*LEXICAL, "--encoders.lexical.ngrams_c", "0"], "ngrams_c is 0.0; it must be above 0"),
         ([*LEXICAL, "--encoders.lexical.source", "a/b"], "takes no source, revision, probe"),
         (["--encoders.lexical.ngram", "2", "5"], "did you mean .*ngrams"),
