@@ -169,12 +169,21 @@ class Results:
     def _repr_html_(self) -> str:
         if not self.values["splits"]:
             return f"<p>{_NO_SCORES}</p>"
-        return self.to_pandas().to_html(float_format="{:.3f}".format)
+        return self._marked().to_html(float_format="{:.3f}".format)
 
     def __repr__(self) -> str:
         if not self.values["splits"]:
             return _NO_SCORES
-        return self.to_pandas().to_string(float_format="{:.3f}".format)
+        return self._marked().to_string(float_format="{:.3f}".format)
+
+    def _marked(self) -> pandas.DataFrame:
+        """`to_pandas`, with the best encoder and what was left at its start marked."""
+        from .trainer.results import system_marks
+
+        table = self.to_pandas()
+        marks = {split: system_marks(self.values, split) for split in self.values["splits"]}
+        table.index = table.index.map(lambda row: (row[0], row[1] + marks[row[0]].get(row[1], "")))
+        return table.rename_axis(["split", "system"])
 
 
 class Run:
