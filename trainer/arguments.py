@@ -128,7 +128,9 @@ class StageArguments:
         0.99, "share of labels on which adaptive prediction must agree",
         above=0, most=1,
     )  # fmt: skip
-    logging_steps: int = option(20, "steps between two log lines", least=1)
+    logging_steps: int | None = option(
+        None, "steps between two log lines; default: a line every half minute", least=1
+    )
     report_to: list[str] = option(["none"], "trackers, such as tensorboard", metavar="NAME")
     bf16: bool | None = option(
         None, "bf16 mixed precision for encoders; default: where the device has it"

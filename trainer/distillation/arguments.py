@@ -118,7 +118,9 @@ class DistillationArguments(Optimization):
     )
     fold_seed: int = option(0, "seed of the folds and of the altered copies", **SEED)
     onnx: bool = option(False, "export the student to ONNX too, fp32 and int8")
-    logging_steps: int = option(20, "steps between two log lines", least=1)
+    logging_steps: int | None = option(
+        None, "steps between two log lines; default: a line every half minute", least=1
+    )
     save_steps: int = option(200, "steps between two checkpoints", least=1)
     report_to: list[str] = option(["none"], "trackers, such as tensorboard", metavar="NAME")
 
