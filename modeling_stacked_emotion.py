@@ -280,6 +280,8 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
         places = torch.arange(1, sequence + 1, device=attention_mask.device)
         longest = (attention_mask.amax(0) * places[:, None]).amax(0)
         *lengths, words = torch.cat([longest, word_index.amax().view(1)]).tolist()
+        if words > sequence:
+            raise ValueError(f"word_index reaches {int(words)}, beyond the {sequence} positions.")
         return [max(int(length), 1) for length in lengths], max(int(words), 1)
 
     def _leave_out(self, presence: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common.errors import UserError, counted, keywords_named, listed
-from .common.files import read_json, replace_file
+from .common.disk import make_folder
+from .common.errors import UserError, counted, keywords_named, listed, shorten
+from .common.files import read_json
 from .common.inert_text import in_html, one_line
 from .common.settings import Whole, checked, hints_of, read_yaml
 
@@ -75,11 +76,17 @@ def train(
     from .trainer.running.processes import prepare_process
     from .trainer.train import run_training
 
+    for name, path in (("output_dir", output_dir), ("config", config or "")):
+        if not isinstance(path, str | os.PathLike):
+            raise UserError(f"train(): {name} is {shorten(path)}; it must be a path.")
+    tables = {"train": train, "validation": validation, "test": test}
+    if twice := [k for k in tables if tables[k] is not None and f"{k}_file" in settings]:
+        raise UserError(f"train(): {twice[0]} and {twice[0]}_file are the same: give one of them.")
     folder = Path(output_dir).expanduser()
     given: dict[str, Any] = {"output_dir": str(folder)} | settings
     if encoders is not None:
         given["encoders"] = Whole(encoders) if isinstance(encoders, Mapping) else encoders
-    for split, table in (("train", train), ("validation", validation), ("test", test)):
+    for split, table in tables.items():
         if table is not None:
             given[f"{split}_file"] = _file_of(table, folder / "data", split)
     if text is not None:
@@ -386,17 +393,23 @@ def _label_of(metric: str, names: Sequence[str]) -> str | None:
 
 def _labels(labels: str | Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """What `labels` means: one column of names, columns of 0 and 1, or names."""
-    if isinstance(labels, str):
-        return {"labels_column": labels}
-    names = list(labels)
-    if "train_file" in given:
-        from .data.arguments import DataArguments
-        from .data.tables import read_table
+    from .data.arguments import DataArguments
+    from .data.names import LABELS_COLUMNS, columns_called
+    from .data.tables import read_table
 
+    if not isinstance(labels, Iterable):
+        raise UserError(f"train(): labels is {labels!r}; it must be a name or a list of names.")
+    one = labels if isinstance(labels, str) else None
+    names, columns = list(labels) if one is None else [one], False
+    if "train_file" in given and not (one and columns_called(names, LABELS_COLUMNS)):
         options = {key: given[key] for key in hints_of(DataArguments) if key in given}
-        if set(names) <= set(read_table(given["train_file"], DataArguments(**options)).columns):
-            return {"label_columns": names}
-    return {"label_names": names}
+        table = read_table(given["train_file"], DataArguments(**options))
+        columns = set(names) <= set(table.columns)
+        if one and columns:  # one column of 0 and 1 is a label of its own
+            columns = one not in table.class_names and bool((table.binary(one) >= 0).all())
+    if one and not (columns and "label_names" not in given):
+        return {"labels_column": one}
+    return {"label_columns" if columns else "label_names": names}
 
 
 def _file_of(table: Any, folder: Path, split: str) -> str:
@@ -405,7 +418,7 @@ def _file_of(table: Any, folder: Path, split: str) -> str:
         return os.fspath(table)
     from .data.arguments import DataArguments
     from .data.tables import read_table
-    from .inference.bulk.parts import json_line, write_lines
+    from .inference.bulk.parts import write_rows
 
     try:
         read = read_table(table, DataArguments())
@@ -413,18 +426,5 @@ def _file_of(table: Any, folder: Path, split: str) -> str:
         raise UserError(
             f"{split} is a {type(table).__name__} that cannot be used: {error}"
         ) from error
-    columns = dict(read.columns)
-    for name, classes in read.class_names.items():
-        columns[name] = [_named(value, classes) for value in columns[name]]
-    rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{split}.jsonl"
-    replace_file(file, lambda path: write_lines(path, map(json_line, rows)))
-    return os.fspath(file)
-
-
-def _named(value: Any, classes: list[str]) -> Any:
-    """The names of class numbers; a missing one stays missing."""
-    if isinstance(value, list):
-        return [_named(number, classes) for number in value]
-    return None if value is None or value < 0 else classes[value]
+    make_folder(folder, "--output_dir")
+    return os.fspath(write_rows(read, folder / f"{split}.jsonl"))

@@ -43,6 +43,7 @@ _METAVARS = {
     "language": "CODE", "host": "HOST", "branch": "NAME", "link": "URL", "license": "ID",
 }  # fmt: skip
 """What stands for the value of an option in the help, by the last word of its name."""
+_NO_DEFAULT: tuple[Any, ...] = (None, False, "", [], float("inf"), argparse.SUPPRESS)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
@@ -87,6 +88,9 @@ class _Format(argparse.HelpFormatter):
 
     def _expand_help(self, action: argparse.Action) -> str:
         text = super()._expand_help(action)
+        told = action.choices is not None or "default" in text or not action.option_strings
+        if not told and action.default not in _NO_DEFAULT:
+            text += f"; default: {action.default}"
         known = action.choices is not None and action.metavar is None and action.option_strings
         return _with_choices(text, list(action.choices or ())) if known else text
 

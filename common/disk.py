@@ -49,6 +49,21 @@ def disk_errors(folder: Path, option: str, needed: int | None = None) -> Iterato
         raise
 
 
+def make_folder(folder: Path, option: str) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        UserError: there is a file in its way, or nothing can be written there.
+    """
+    with disk_errors(folder, option):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+            raise UserError(
+                f"{folder} cannot be made a folder ({error.strerror}). Choose another {option}."
+            ) from error
+
+
 def no_room(folder: Path, option: str, needed: int | None = None) -> UserError:
     """The message of a full disk, to be raised; the arguments are those of `disk_errors`."""
     if needed is None:

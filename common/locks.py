@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .disk import disk_errors
+from .disk import disk_errors, make_folder
 from .environment import SECRET
 from .errors import UserError
 from .files import parse_json
@@ -35,7 +35,7 @@ def output_folder(folder: Path, option: str = "--output_dir") -> Iterator[None]:
             chooses the folder.
     """
     with disk_errors(folder, option):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, option)
         with locked(folder / ".lock", folder, option):
             yield
 

@@ -222,7 +222,7 @@ def check_names(option: str, names: Any) -> None:
         raise DataError(f"--{option} is an empty list. Leave it out, or give at least one name.")
     twice = sorted({name for name in names if list(names).count(name) > 1})
     if twice:
-        raise DataError(f"--{option} names {quoted(twice)} more than once. Remove the duplicates.")
+        raise DataError(f"--{option} has {quoted(twice)} more than once. Remove the duplicates.")
 
 
 def check_same_set(one: str, ones: Sequence[str], other: str, others: Sequence[str]) -> None:

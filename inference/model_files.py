@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..common.errors import UserError, shorten
+from ..common.errors import UserError, did_you_mean, shorten
 from ..common.files import file_digest, fingerprint, parse_json
 from ..common.finished import Form, read_record
 from ..folders_stacked_emotion import WEIGHTS, WEIGHTS_INDEX, leads_out
@@ -45,6 +45,10 @@ _NOT_TRACED = {
     "auto_map", "custom_pipelines", "architectures", "transformers_version", "dtype", "torch_dtype",
     "_name_or_path",
 }  # fmt: skip
+_HUB_OPTIONS = ("token", "cache_dir", "local_files_only", "force_download")
+_KEYWORDS = (*_HUB_OPTIONS, "dtype", "device", "revision", "backend", "long_texts", "pooling",
+             "adaptive")  # fmt: skip
+"""What a predictor is loaded with."""
 _SIZE_FIELD = re.compile(r"(size|dim|layers|heads|embeddings|positions)$")
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -71,11 +75,15 @@ class ModelFiles:
 
     Raises:
         ModelError: there is no such folder, or no such model on the Hub.
+        UserError: an option that is not known.
     """
 
     def __init__(
         self, path_or_id: str | Path, revision: str | None = None, **hub_options: Any
     ) -> None:
+        if unknown := sorted(set(hub_options).difference(_HUB_OPTIONS)):
+            near = did_you_mean(unknown[0], _KEYWORDS)
+            raise UserError(f"{unknown[0]}= is not known{near}.")
         self.folder = local_folder(path_or_id, revision)
         self.location = str(path_or_id if self.folder is None else self.folder)
         self.options: dict[str, Any] = {"revision": revision or "main", **hub_options}

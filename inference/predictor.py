@@ -304,9 +304,19 @@ def without_dead_parts(model: StackedEmotionForSequenceClassification) -> bool:
 
 
 def device_of(device: str) -> torch.device:
-    """The device of that name; "auto" for the first GPU, if there is one."""
-    name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name if device == "auto" else device)
+    """The device of that name; "auto" for the first GPU, if there is one.
+
+    Raises:
+        UserError: torch does not know it, or has none here.
+    """
+    gpu = torch.cuda.is_available()
+    try:
+        found = torch.device(("cuda" if gpu else "cpu") if device == "auto" else device)
+    except RuntimeError as error:
+        raise UserError(f"device={device!r} is not known: {error}") from error
+    if found.type == "cuda" and not gpu:
+        raise UserError(f"device={device!r}: torch finds no GPU here. Use 'cpu' or 'auto'.")
+    return found
 
 
 def runtime(

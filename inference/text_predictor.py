@@ -220,8 +220,10 @@ class TextPredictor:
             batch_tokens: positions of a batch; None for the backend's choice.
 
         Raises:
-            UserError: something that is not a text, with its position.
+            UserError: something that is not a text, with its position, or a `chunk` below 1.
         """
+        if chunk < 1:
+            raise UserError(f"chunk is {chunk}; it must be at least 1.")
         for scores in self._scores(checked(texts), chunk, batch_tokens):
             yield from scores
 

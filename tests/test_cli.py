@@ -43,6 +43,8 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         said = help_of(command, capsys)
         assert said.startswith(f"usage: stacked-emotion {command} ")
         assert "--debug" in said
+        assert "default: None" not in said
+    assert "port to listen on; 0: a free one; default: 8080" in help_of("serve", capsys)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -17,7 +17,7 @@ from tiny_models import ROOT
 import stacked_emotion
 from stacked_emotion import Run, train
 from stacked_emotion.common.errors import UserError
-from stacked_emotion.runs import Results
+from stacked_emotion.runs import Results, _labels
 from stacked_emotion.trainer.running.provenance import settings_of
 
 SAMPLE = ROOT / "recipes" / "sample"
@@ -190,3 +190,26 @@ def test_mistakes(frame: pandas.DataFrame, tmp_path: Path) -> None:
     assert "--" not in str(caught.value)
     with pytest.raises(UserError, match=r"a: .*no/such/folder"):
         train({"a": tmp_path / "no/such/folder"}, **given, labels=LABELS)
+    for wrong, message in (
+        ({"encoders": ["some/encoder"]}, r"encoders is \['some/encoder'\]"),
+        ({"labels": 5}, "labels is 5; it must be a name or a list"),
+        ({"labels": ["joy", "joy"]}, r"labels= has 'joy' more than once"),
+        ({"config": {"seed": 1}}, r"config is \{'seed': 1\}; it must be a path"),
+        ({"output_dir": None}, "output_dir is None; it must be a path"),
+        ({"train_file": "a.csv"}, "train and train_file are the same"),
+    ):
+        with pytest.raises(UserError, match=message):
+            train(**{"encoders": {"a": "x"}} | given | wrong)
+    (tmp_path / "file").write_text("a")
+    with pytest.raises(UserError, match="cannot be made a folder"):
+        train({"a": "x"}, **given | {"output_dir": tmp_path / "file"})
+    assert (tmp_path / "file").read_text() == "a"
+
+
+def test_one_column_of_0_and_1_is_a_label_of_its_own(frame: pandas.DataFrame) -> None:
+    rows = frame.to_dict("records")
+    assert _labels("joy", {"train_file": rows}) == {"label_columns": ["joy"]}
+    assert _labels("words", {"train_file": rows}) == {"labels_column": "words"}
+    assert _labels("joy", {"train_file": rows, "label_names": ["a"]}) == {"labels_column": "joy"}
+    assert _labels("mood", {"train_file": rows}) == {"labels_column": "mood"}
+    assert _labels("label", {"train_file": [{"label": 0}]}) == {"labels_column": "label"}

@@ -20,6 +20,7 @@ from .text import (
     UNDECODABLE,
     Row,
     detect_encoding,
+    encoding_error,
     encoding_name,
     file_facts,
     open_text,
@@ -102,6 +103,8 @@ class DelimitedRows:
             raise DataError(f"{path}: the file is empty. Give a file with at least one text.")
         first = sample[0]
         if first.values is None:
+            if first.problem.startswith("not "):
+                raise encoding_error(path, self.encoding)
             raise DataError(
                 f"{path}: line {first.number}, the header, cannot be read ({first.problem}): "
                 f"{shorten(shown(first.raw))}."

@@ -143,6 +143,11 @@ def check_file(path: Path, formats: Sequence[str]) -> None:
 def encoding_error(path: Path, encoding: str) -> DataError:
     """Return the error for a file with bytes that are not in its encoding, naming the first."""
     content = path.read_bytes()
+    if content.startswith((b"PK\x03\x04", b"\x1f\x8b", b"\xd0\xcf\x11\xe0")):
+        return DataError(
+            f"{path}: the file is a workbook or an archive, not text. Name an Excel workbook .xlsx "
+            "(save an old .xls as .xlsx), and decompress an archive."
+        )
     name = encoding_name(encoding)
     try:
         content.decode("utf-8" if encoding == "utf-8-sig" else encoding)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
+from ...common.command_line import Parser, add_settings, settings_given
+from ...data.arguments import READING_OPTIONS, DataArguments
 
-def add_export_options(parser: argparse.ArgumentParser) -> None:
+
+def add_export_options(parser: Parser) -> None:
     """Declare the options of `export`; nothing heavy is imported."""
-    parser.set_defaults(run=run_export)
+    parser.set_defaults(run=partial(run_export, parser))
     parser.add_argument(
         "model", type=Path, metavar="MODEL",
         help="folder of a model or run; the graphs go into onnx/ of the model",
@@ -19,11 +23,10 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
         "--test_file",
         help="labeled texts to compare on; default: the bundled sample, which never admits int8",
     )
-    parser.add_argument("--text_column", help="the column of texts of --test_file")
-    parser.add_argument("--labels_column", help="the column of labels of --test_file")
+    add_settings(parser, DataArguments, only=READING_OPTIONS, heading="reading")
 
 
-def run_export(options: argparse.Namespace) -> int:
+def run_export(parser: Parser, options: argparse.Namespace) -> int:
     """Run `export` and return its exit code.
 
     Raises:
@@ -39,16 +42,11 @@ def run_export(options: argparse.Namespace) -> int:
     if files.read_json(CONFIG).get("model_type") != "stacked_emotion":
         return _export_student(options, Path(files.location))
     if options.test_file:
-        from ...data.arguments import DataArguments
         from ...data.labeled_texts import load_labeled_texts
 
         names = files.decision().labels
-        data = DataArguments(
-            test_file=options.test_file,
-            text_column=options.text_column,
-            labels_column=options.labels_column,
-            label_names=names,
-        )
+        reading = {"label_names": names} | settings_given(parser, options)
+        data = DataArguments(test_file=options.test_file, **reading)
         texts = load_labeled_texts(data, "test", names)
         assert texts is not None
         check = CheckTexts(list(texts.texts), texts.labels, Path(options.test_file).name)

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from ...common.disk import disk_errors
+from ...common.disk import disk_errors, make_folder
 from ...common.errors import UserError, counted, keywords_named, quoted
 from ...common.files import replace_file
 from ...common.locks import locked
@@ -119,6 +119,11 @@ def predict_file(
         >>> report.rows, report.without_answer
         (2, 1)
     """
+    if not isinstance(input_file, str | Path):
+        kind = type(input_file).__name__
+        raise UserError(
+            f"--input must be a path, not {kind}: a predictor's predict() takes tables."
+        )
     target = Path(output_file).expanduser()
     if target.suffix not in FORMATS:
         raise UserError(f"{target}: the format must be one of {', '.join(FORMATS)}.")
@@ -163,7 +168,7 @@ def predict_file(
                batch_tokens, spreadsheet_safe, predictor_options)  # fmt: skip
     with disk_errors(target.parent, "--output"), ExitStack() as stack:
         if processes.rank == 0:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent, "--output")
             lock = target.with_name(f".{target.name}.lock")
             stack.enter_context(locked(lock, target, "--output"))
         return job.run(part_rows, overwrite)

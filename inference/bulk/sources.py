@@ -15,7 +15,7 @@ from ...data.arguments import DataArguments
 from ...data.files.arrow_rows import ArrowRows, open_dataset
 from ...data.files.json_rows import JsonLines, JsonRecords
 from ...data.files.opening import FORMATS, Rows, open_rows
-from ...data.files.text import Row, file_facts, shown
+from ...data.files.text import Row, encoding_error, file_facts, shown
 from .rows import Chunk, JsonRows, Problem, Source, TableRows
 
 CHUNK_CHARACTERS = 1 << 25
@@ -110,6 +110,8 @@ class _RowSource:
     def _chunk(
         self, number: int, first_row: int, good: list[Row], unreadable: list[Problem]
     ) -> Chunk:
+        if not (number or good) and all(one.problem.startswith("not UTF") for one in unreadable):
+            raise encoding_error(Path(self.name).expanduser(), self._rows.encoding)
         lines = [row.number for row in good] if self._rows.unit == "line" else None
         rows: TableRows | JsonRows
         if self._json:

@@ -349,3 +349,11 @@ def test_what_is_no_table_in_memory():
         (stream, "without streaming"),
     ):
         assert expected in refusal(given)
+
+
+def test_a_header_in_another_encoding_and_files_that_are_no_text(tmp_path):
+    path = write_bytes(tmp_path / "a.csv", "النص,فرح\nيوم,1\nغد,0\n".encode("cp1256"))
+    assert_in(refusal(path), "not UTF-8", "--encoding WINDOWS-1256")
+    assert labels(path, encoding="cp1256") == [["فرح"], []]
+    for content in (b"PK\x03\x04\x14\xff\n", b"\x1f\x8b\x08\xff\n"):
+        assert "a workbook or an archive" in refusal(write_bytes(tmp_path / "b.csv", content))

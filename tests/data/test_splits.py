@@ -37,7 +37,7 @@ def test_arguments_on_the_command_line():
     ("options", "parts"),
     [
         ({"label_columns": ["a"], "labels_column": "b"}, ["--label_columns and --labels_column"]),
-        ({"label_names": ["a", "a"]}, ["--label_names names 'a' more than once"]),
+        ({"label_names": ["a", "a"]}, ["--label_names has 'a' more than once"]),
         ({"label_names": "joy"}, ["--label_names is 'joy'", "list"]),
         ({"label_columns": []}, ["--label_columns is an empty list"]),
         ({"label_columns": ["a", "b"], "label_names": ["a"]}, ["'b' is in one of them only"]),

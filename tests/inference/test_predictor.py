@@ -10,6 +10,7 @@ import pytest
 import torch
 from tiny_models import LABELS, NASTY_TEXTS
 
+from stacked_emotion.common.errors import UserError
 from stacked_emotion.inference import StackedEmotionPredictor
 
 
@@ -48,3 +49,27 @@ def test_what_is_not_a_text_is_refused(predictor: StackedEmotionPredictor) -> No
         predictor.predict(7)
     assert predictor.predict("a") == predictor.predict(["a"])
     assert predictor.predict([]) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"long_text": "window"}, r"long_text= is not known \(did you mean 'long_texts'"),
+        ({"foo": 1}, "foo= is not known"),
+        ({"device": "gpu"}, "device='gpu' is not known"),
+        pytest.param(
+            {"device": "cuda"}, "torch finds no GPU here",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
+    ],
+)  # fmt: skip
+def test_options_that_are_not_known_are_refused(
+    tiny_stack_folder: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        StackedEmotionPredictor.from_pretrained(str(tiny_stack_folder), **options)
+
+
+def test_a_stream_reads_at_least_one_text_at_a_time(predictor: StackedEmotionPredictor) -> None:
+    with pytest.raises(UserError, match="chunk is 0"):
+        list(predictor.stream(["a"], chunk=0))

@@ -264,3 +264,17 @@ def test_the_bar_has_a_total_and_says_what_computes(
     assert "texts.csv" in said
     assert "40.0/40.0" in said
     assert "torch float32 on cpu" in said
+
+
+def test_a_file_in_another_encoding_is_refused_as_a_whole(
+    tiny_stack_folder: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "in.csv"
+    source.write_bytes("text\nيوم جميل\nتعبت\n".encode("cp1256"))
+    with pytest.raises(UserError, match="WINDOWS-1256"):
+        predict_file(str(tiny_stack_folder), source, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+    options = {"source_options": {"encoding": "cp1256"}}
+    report = predict_file(str(tiny_stack_folder), source, tmp_path / "out.csv", **options)
+    assert report is not None
+    assert report.predicted == 2
