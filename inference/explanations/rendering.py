@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 
 from ...common.inert_text import in_html
@@ -13,12 +14,13 @@ _STYLE = "body { margin: 2rem auto; max-width: 50rem; padding: 0 1rem; font-fami
 
 
 def text_direction(text: str) -> str:
-    """ "rtl" or "ltr": the direction of the first letter that has one (rule P2 of UAX #9)."""
-    for character in text:
-        kind = unicodedata.bidirectional(character)
-        if kind in ("L", "R", "AL"):
-            return "ltr" if kind == "L" else "rtl"
-    return "ltr"
+    """ "rtl" or "ltr": the direction of most of its letters.
+
+    The rule for plain text, the first letter that has a direction (P2 of UAX #9), takes a tweet
+    that begins with a Latin @name for left to right.
+    """
+    kinds = Counter(map(unicodedata.bidirectional, text))
+    return "rtl" if kinds["R"] + kinds["AL"] > kinds["L"] else "ltr"
 
 
 def isolated(text: str) -> str:
