@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable
 
 from ...common.inert_text import in_html
 
 UNITS = {"occlusion": "change of the score", "gradient": "gradient x input, logit"}
+_NAMES = re.compile(r"@\w+|(?:https?://|www\.)\S+")
 _FIRST_STRONG_ISOLATE, _POP_ISOLATE = "\u2068", "\u2069"
 _STYLE = "body { margin: 2rem auto; max-width: 50rem; padding: 0 1rem; font-family: sans-serif; }"
 
 
 def text_direction(text: str) -> str:
-    """ "rtl" or "ltr": the direction of most of its letters.
+    """ "rtl" or "ltr": the direction of the first letter that has one (rule P2 of UAX #9).
 
-    The rule for plain text, the first letter that has a direction (P2 of UAX #9), takes a tweet
-    that begins with a Latin @name for left to right.
+    Names such as `@name` and addresses do not count: many Arabic tweets begin with one.
     """
-    kinds = Counter(map(unicodedata.bidirectional, text))
-    return "rtl" if kinds["R"] + kinds["AL"] > kinds["L"] else "ltr"
+    for character in _NAMES.sub("", text):
+        kind = unicodedata.bidirectional(character)
+        if kind in ("L", "R", "AL"):
+            return "ltr" if kind == "L" else "rtl"
+    return "ltr"
 
 
 def isolated(text: str) -> str:
