@@ -27,7 +27,7 @@ publish-demo: demo  ## publish the demo to a test Hub, use it without the packag
 	PYTHONPATH=tests/support $(BIN)/python -m publish_demo outputs/demo outputs/publish_demo $(PUBLISH_DEMO)
 
 test: $(INSTALLED)  ## the whole suite
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 golden: $(INSTALLED)  ## write tests/golden/ anew, after a change of config, results or card that is meant
 	UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/test_golden.py tests/test_misleading_run.py

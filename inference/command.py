@@ -40,6 +40,10 @@ def add_runtime_options(parser: Parser, dtype: str, automatic: str) -> None:
         help="texts that are too long: read their beginning, or all in overlapping windows",
     )  # fmt: skip
     parser.add_argument(
+        "--adaptive", action="store_true",
+        help="skip encoders where the labels are certain enough, by the limits that training chose",
+    )  # fmt: skip
+    parser.add_argument(
         "--abstain", type=float, metavar="SHARE",
         help="give labels to this share of texts, the surest ones, such as 0.9, and none to others",
     )  # fmt: skip
@@ -56,10 +60,6 @@ def add_predict_options(parser: Parser) -> None:
     parser.add_argument(
         "--format", choices=_EXPLANATION_FORMATS, default="auto",
         help="auto: bars on a terminal, else JSON lines",
-    )  # fmt: skip
-    parser.add_argument(
-        "--adaptive", action="store_true",
-        help="skip encoders where the labels are certain enough, by the limits that training chose",
     )  # fmt: skip
     why = parser.add_argument_group("explanations")
     why.add_argument(

@@ -184,20 +184,30 @@ class TextPredictor:
             close()
         return TextScores.joined(parts, self.decision)
 
-    def score_batches(self, texts: list[str]) -> Iterator[tuple[np.ndarray, TextScores]]:
+    def score_batches(
+        self, texts: list[str], batch_tokens: int | None = None
+    ) -> Iterator[tuple[np.ndarray, TextScores]]:
         """Scores of texts batch by batch as they are computed, short texts first.
+
+        With `adaptive` all texts come at once, because after each encoder those that are left share
+        new batches.
+
+        Args:
+            texts: the texts.
+            batch_tokens: positions of a batch, padding included; None for the backend's choice.
 
         Yields:
             The places of a batch's texts, (batch,) int, and their scores.
         """
         batch = self._read(texts)
-        for rows in batches_by_length(batch.lengths, self.runner.batch_tokens):
+        positions = None if self.adaptive else batch_tokens or self.runner.batch_tokens
+        for rows in batches_by_length(batch.lengths, positions):
             part = AlignedBatch(
                 **batch.rows(rows), lengths=batch.lengths[rows], truncated=batch.truncated[rows],
                 words=[batch.words[row] for row in rows],
             )  # fmt: skip
             own = [texts[row] for row in rows]
-            yield rows, self._compute(own, own, part, None, int)
+            yield rows, self._compute(own, own, part, batch_tokens, int)
 
     def stream(
         self, texts: Iterable[str], chunk: int = CHUNK, batch_tokens: int | None = None

@@ -30,6 +30,18 @@ pytest_plugins = [
 ]
 
 
+_LONG = (
+    "test_fault_campaign.py", "test_onnx.py", "test_readme.py", "test_publishing.py",
+    "test_from_wheel.py", "test_check.py", "test_changed_encoders.py", "test_damage.py",
+    "test_search.py", "test_ablation.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    """Long files first, so that none of them keeps one worker busy when the other has finished."""
+    items.sort(key=lambda item: item.path.name not in _LONG)
+
+
 def pytest_collection_finish(session: Any) -> None:
     """Leave what is imported by now out of the garbage collections that each training does."""
     gc.collect()

@@ -32,6 +32,7 @@ ONE_OF_EACH: dict[str, tuple[str, str, dict[str, str]]] = {
         "common/files.py",
         {
             "data/labeled_texts.py": "hashes texts in memory, not a file",
+            "trainer/data_collator.py": "hashes encoded texts in memory, not a file",
             "inference/bulk/rows.py": "hashes Arrow buffers in memory, not a file",
             "hub_card/repository.py": "hashes the lines that `sha256sum` prints for a repository",
         },

@@ -202,7 +202,7 @@ class MetaTraining(Optimization):
     """How stage `meta` trains the meta-learner."""
 
     epochs: int = option(3, "epochs at most; the best one is kept", least=0)
-    learning_rate: float = option(1e-3, "learning rate", above=0)
+    learning_rate: float = option(1e-3, "learning rate", least=0)
     loss: LossSettings = _loss("weighted_bce")
 
     @classmethod
@@ -222,7 +222,7 @@ class HeadTraining(MetaTraining):
     """How stage `head` trains the Bi-LSTM and the classifier."""
 
     epochs: int = option(4, "epochs at most; the best one is kept", least=0)
-    learning_rate: float = option(5e-4, "learning rate", above=0)
+    learning_rate: float = option(5e-4, "learning rate", least=0)
     loss: LossSettings = _loss("hybrid")
 
 

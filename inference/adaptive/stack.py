@@ -168,6 +168,6 @@ def adaptive_rule(config: dict[str, Any], location: str) -> AdaptiveRule:
         raise UserError(
             f"{location or 'This model'} has no limits for adaptive stacking (no `adaptive` in "
             "config.json). Training chooses them for two encoders or more, with cross-fitting and "
-            "without stage joint. Predict without adaptive, or train such a model."
+            "without stage joint. Leave out adaptive, or train such a model."
         )
     return rule

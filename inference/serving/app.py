@@ -172,7 +172,7 @@ class Service:
             held = http.scope["texts"] = len(request.texts)
             rows = await asyncio.wrap_future(handler.submit(request))
             answer = handler.listed(rows, request.options)
-            return JSONResponse(answer[0] if single else answer)
+            return JSONResponse(answer[0] if single else answer, headers=handler.headers(rows))
         finally:
             self.leave(held)
 

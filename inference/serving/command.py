@@ -141,10 +141,10 @@ def _serve(options: argparse.Namespace, token: str | None) -> int:
     from .logs import log_settings, logger
     from .metrics import SHARED
 
+    names = ("revision", "dtype", "backend", "long_texts", "adaptive", "abstain")
     settings = ServiceSettings(
         options.model,
-        {name: getattr(options, name) for name in (
-            "revision", "dtype", "backend", "long_texts", "abstain")},
+        {name: getattr(options, name) for name in names},
         Limits(options.max_characters, options.max_texts, options.max_bytes,
                options.max_explained_words),
         options.queue,

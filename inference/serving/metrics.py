@@ -9,6 +9,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from ..predictions import TextScores
+
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable with the folder in which workers add up their figures."""
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -41,14 +43,22 @@ class Metrics:
         self.batch_seconds = Histogram(
             "stacked_emotion_batch_seconds", "Computing a batch", buckets=_SECONDS, registry=own
         )
+        self.encoder_texts = Counter(
+            "stacked_emotion_encoder_texts", "Texts an encoder was run on (adaptive stacking)",
+            ["encoder"], registry=own,
+        )  # fmt: skip
         self.seconds_per_text = 0.0
 
-    def batch(self, texts: int, seconds: float) -> None:
+    def batch(self, scores: TextScores, seconds: float) -> None:
         """Count a batch."""
+        texts = len(scores.logits)
         self.batch_texts.observe(texts)
         self.batch_seconds.observe(seconds)
         recent = self.seconds_per_text or seconds / texts
         self.seconds_per_text = 0.9 * recent + 0.1 * seconds / texts
+        if scores.encoders_run is not None:
+            for place, name in enumerate(scores.order):
+                self.encoder_texts.labels(name).inc(int((scores.encoders_run > place).sum()))
 
     def answered(self, route: str, status: int, start: float) -> None:
         """Count a request that came at `start` of `time.perf_counter`."""

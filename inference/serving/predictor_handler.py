@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..limits import Limits
+from ..predictions import TextScores
 from ..predictor import StackedEmotionPredictor
 from .handler import EndpointHandler, Request
 
-Observer = Callable[[int, float], Any]
-"""Called after each batch with its number of texts and its seconds."""
+Observer = Callable[[TextScores, float], Any]
+"""Called after each batch with its scores and its seconds."""
 
 
 class PredictorHandler(EndpointHandler):
@@ -22,34 +23,55 @@ class PredictorHandler(EndpointHandler):
         limits: how much one request may ask for.
         observe: is told about each batch.
         commit: of the model on the Hub, if it came from there.
+
+    Attributes:
+        batch_tokens: positions of a batch: half of what is best for many texts. The few texts of a
+            round differ more in length, so smaller batches save more padding than they cost.
     """
 
     def __init__(
         self,
         predictor: StackedEmotionPredictor,
         limits: Limits | None = None,
-        observe: Observer = lambda texts, seconds: None,
+        observe: Observer = lambda scores, seconds: None,
         commit: str | None = None,
     ) -> None:
         self.predictor, self.tokenizer = predictor, predictor.tokenizer
         self.limits, self.observe, self.commit = limits or Limits(), observe, commit
+        self.batch_tokens = predictor.runner.batch_tokens // 2
         if self._explains:
             self.model = predictor.model
         self._start(predictor.labels)
 
     @property
     def _explains(self) -> bool:
-        return self.predictor.runner.backend == "torch" and self.predictor.long_texts == "truncate"
+        predictor = self.predictor
+        torch, whole = predictor.runner.backend == "torch", predictor.adaptive is None
+        return torch and whole and predictor.long_texts == "truncate"
 
     def read(self, data: Any) -> Request:
         """As `EndpointHandler.read`."""
         request = super().read(data)
         if request.options.explain and not self._explains:
             raise ValueError(
-                f'"explain" needs backend torch and truncated texts; this server has '
-                f"{self.predictor.backend}, long texts: {self.predictor.long_texts}."
+                f'"explain" needs backend torch, truncated texts and all encoders; this server has '
+                f"{self.predictor.backend}, long texts: {self.predictor.long_texts}, adaptive: "
+                f"{'off' if self.predictor.adaptive is None else 'on'}."
             )
         return request
+
+    def headers(self, rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+        """Headers of an answer: with adaptive stacking, which encoders were run on each text.
+
+        `X-Encoder-Order` names the encoders in the order in which they run. `X-Encoders-Run` says
+        for each text how many of them were run.
+        """
+        if self.predictor.adaptive is None:
+            return {}
+        return {
+            "X-Encoder-Order": ", ".join(self.predictor.adaptive.rule.order),
+            "X-Encoders-Run": ", ".join(str(row["encoders_run"]) for row in rows),
+        }
 
     def _rows(
         self, texts: list[str], explain: bool
@@ -58,10 +80,13 @@ class PredictorHandler(EndpointHandler):
             yield from super()._rows(texts, explain)
             return
         start = time.perf_counter()
-        for places, scores in self.predictor.score_batches(texts):
-            self.observe(len(places), time.perf_counter() - start)
-            columns = (scores.logits, scores.probabilities, scores.given)
-            rows = zip(*(column.tolist() for column in columns), strict=True)
-            names = ("logits", "scores", "given")
-            yield places, [dict(zip(names, row, strict=True)) for row in rows]
+        for places, scores in self.predictor.score_batches(texts, self.batch_tokens):
+            self.observe(scores, time.perf_counter() - start)
+            columns = {
+                "logits": scores.logits, "scores": scores.probabilities, "given": scores.given,
+            }  # fmt: skip
+            if scores.encoders_run is not None:
+                columns["encoders_run"] = scores.encoders_run
+            rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+            yield places, [dict(zip(columns, row, strict=True)) for row in rows]
             start = time.perf_counter()

@@ -26,7 +26,7 @@ class EmotionService:
 
     def __init__(self, model: str, limits: dict[str, int] | None = None, **predictor: Any) -> None:
         settings = ServiceSettings(model, {"dtype": "float32", **predictor}, Limits(**limits or {}))
-        self.handler = load_handler(settings, lambda texts, seconds: None)
+        self.handler = load_handler(settings, lambda scores, seconds: None)
 
     @serve.batch(max_batch_size=64, batch_wait_timeout_s=0.0)
     async def rows(self, requests: list[Request]) -> list[Any]:
@@ -45,7 +45,8 @@ class EmotionService:
         rows = await self.rows(request)
         if isinstance(rows, Exception):
             return JSONResponse({"error": "The server could not answer this request."}, 500)
-        return JSONResponse(self.handler.listed(rows, request.options))
+        answer = self.handler.listed(rows, request.options)
+        return JSONResponse(answer, headers=self.handler.headers(rows))
 
 
 def application(options: dict[str, Any]) -> serve.Application:

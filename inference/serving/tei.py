@@ -59,6 +59,7 @@ def info(handler: PredictorHandler, model: str, queue: int) -> dict[str, Any]:
         "model_sha": handler.commit,
         "model_dtype": predictor.runner.dtype,
         "backend": predictor.runner.backend,
+        "adaptive": None if predictor.adaptive is None else predictor.adaptive.rule.order,
         "model_type": {
             "classifier": {
                 "id2label": {str(index): label for index, label in labels.items()},
@@ -68,7 +69,7 @@ def info(handler: PredictorHandler, model: str, queue: int) -> dict[str, Any]:
         "thresholds": dict(zip(predictor.labels, predictor.thresholds, strict=True)),
         "max_concurrent_requests": queue,
         "max_input_length": predictor.encoder.max_length,
-        "max_batch_tokens": predictor.runner.batch_tokens,
+        "max_batch_tokens": handler.batch_tokens,
         "max_client_batch_size": handler.limits.texts,
         "auto_truncate": True,
         "tokenization_workers": 1,

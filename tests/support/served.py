@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
+from tiny_models import NASTY_TEXTS
 from uvicorn import Config, Server
 
 from stacked_emotion.inference.serving.app import Service, ServiceSettings, create_app, load_handler
@@ -44,6 +47,21 @@ class Running:
         content = json.dumps(body)  # in ASCII, so that unpaired surrogates pass
         return httpx.post(f"{self.address}{route}", content=content, timeout=60, **options)
 
+    def ask_together(self, texts: list[str]) -> tuple[list[list[dict[str, Any]]], list[int]]:
+        """Answers to texts in requests of one to five, many at once; 0 or the encoders run."""
+        sizes = [1, 2, 3, 5, 4] * len(texts)
+        requests = []
+        while texts:
+            requests.append(texts[: sizes[len(requests)]])
+            texts = texts[len(requests[-1]) :]
+        with ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(lambda part: self.post({"inputs": part}), requests))
+        runs: list[int] = []
+        for part, answer in zip(requests, answers, strict=True):
+            counts = answer.headers.get("X-Encoders-Run", ", ".join("0" for _ in part))
+            runs += map(int, counts.split(", "))
+        return [row for answer in answers for row in answer.json()], runs
+
     def accepts(self) -> bool:
         """Whether it still takes connections."""
         try:
@@ -53,6 +71,13 @@ class Running:
 
     def stop(self) -> None:
         self.server.should_exit = True
+
+
+def mixed_texts() -> list[str]:
+    """135 texts, nasty ones among them, of very different lengths."""
+    generator = random.Random(5)
+    words = " ".join(NASTY_TEXTS[:1] + NASTY_TEXTS[8:]).split()
+    return [*NASTY_TEXTS, *(" ".join(generator.choices(words, k=1 + n % 40)) for n in range(120))]
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,20 +80,25 @@ def stack_options(stack: StackArguments, meta_only: bool = False) -> dict[str, A
 
 
 def build_stack(
-    context: RunContext, stack_words: bool = True, meta_only: bool = False, **changes: Any
+    context: RunContext,
+    stack_words: bool = True,
+    meta_only: bool = False,
+    sources: Mapping[str, Any] | None = None,
+    **changes: Any,
 ) -> StackedEmotionForSequenceClassification:
-    """The stack on the final fine-tuned encoders, its other layers untrained.
+    """The stack on fine-tuned encoders, its other layers untrained.
 
     Args:
         context: the run.
         stack_words: stack the word vectors; else only the encoders' logits.
         meta_only: see `stack_options`.
+        sources: folder of each encoder; by default that of the final fine-tuned one.
         **changes: fields of `StackedEmotionConfig` that differ from the recipe.
 
     Raises:
         UserError: stage `encoders` has not run.
     """
-    sources = {name: fine_tuned_folder(context, name, "final") for name in context.names}
+    sources = sources or {name: fine_tuned_folder(context, name, "final") for name in context.names}
     statistics = context.statistics
     options = stack_options(context.recipe.stack, meta_only) | changes
     projection = options.pop("contrastive_dim")

@@ -252,7 +252,8 @@ def save_model(
         stack_words = finished_stage(context, stage).record["stack_words"]
         untrained = unsupported_stages(context)
         meta_only = stage == "meta" or "head" in untrained
-        changes = {"use_meta_learner": False} if meta_only and "meta" in untrained else {}
+        averaged = meta_only and "meta" in untrained
+        changes: dict[str, Any] = {"use_meta_learner": False} if averaged else {}
         model = build_stack(context, stack_words, meta_only, **changes)
         seed = context.recipe.stages.head_seeds[0]
         state = read_top(stage_folder(context, stage) / f"seed_{seed}.safetensors")

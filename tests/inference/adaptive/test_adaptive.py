@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from bulk_files import write_rows
 from killed_runs import exit_code
-from tiny_models import NASTY_TEXTS
+from served import mixed_texts, serving
+from tiny_models import LABELS, NASTY_TEXTS
 
 from stacked_emotion.cli import main
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.inference import (
+    Limits,
     ModelError,
     OnnxEmotionPredictor,
     StackedEmotionPredictor,
@@ -26,6 +30,7 @@ from stacked_emotion.inference import (
 )
 from stacked_emotion.inference.decisions import Decision, decide
 from stacked_emotion.inference.model_files import ModelFiles
+from stacked_emotion.inference.serving.app import ServiceSettings
 
 ORDER = ["mid", "zeta", "alpha"]
 PLACES = [2, 0, 1]  # in the stack: zeta, alpha, mid
@@ -235,6 +240,44 @@ def test_bulk_names_the_encoders_and_resumes(
         found = pyarrow.parquet.read_table(whole)["encoders"].to_pylist()
     assert found[-1] is None
     assert found[:-1] == load(folder).score(texts).encoders
+
+
+def test_the_server_says_which_encoders_were_run(limited: Copy) -> None:
+    texts = mixed_texts()[:75]
+    folder = limited(0.0, 0.0)
+    folder = limited(*middle_limits(folder, texts))
+    options = {"dtype": "float32", "backend": "torch", "adaptive": True}
+    limits = Limits(characters=60_000)
+    predictor = load(folder)
+    alone = [predictor.score([text]) for text in texts]
+    expected = [int(one.encoders_run[0]) for one in alone]  # type: ignore[index]
+    assert set(expected) == {1, 2, 3}
+    with serving(ServiceSettings(str(folder), options, limits, queue=512)) as running:
+        answers, runs = running.ask_together(texts)
+        page = httpx.get(f"{running.address}/metrics").text
+        one = running.post({"inputs": texts[0]}, "/predict")
+        assert httpx.get(f"{running.address}/info").json()["adaptive"] == ORDER
+        refused = running.post({"inputs": "a", "parameters": {"explain": True}})
+    assert runs == expected
+    for row, whole in zip(answers, alone, strict=True):
+        found = {label["label"]: label["score"] for label in row}
+        wanted = dict(zip(LABELS, whole.probabilities[0].tolist(), strict=True))
+        assert found == pytest.approx(wanted, abs=1e-5)
+    for place, name in enumerate(ORDER):
+        count = sum(run > place for run in expected)
+        assert f'stacked_emotion_encoder_texts_total{{encoder="{name}"}} {float(count)}' in page
+    assert one.headers["X-Encoder-Order"] == "mid, zeta, alpha"
+    assert one.headers["X-Encoders-Run"] == str(expected[0])
+    assert refused.status_code == 400
+    assert refused.json()["error"].endswith("adaptive: on.")
+
+
+def test_a_server_without_limits_says_so(tiny_stack_folder: Path) -> None:
+    settings = ServiceSettings(str(tiny_stack_folder), {"adaptive": True})
+    with serving(settings, wait=False) as running:
+        while not running.failures:
+            time.sleep(0.02)
+    assert "has no limits for adaptive stacking" in str(running.failures[0])
 
 
 def test_a_model_without_limits_says_so(

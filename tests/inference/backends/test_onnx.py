@@ -14,11 +14,13 @@ import pytest
 import torch
 from damage import flip_bit, forge
 from safetensors.numpy import load_file, save_file
+from served import mixed_texts, serving
 from tiny_models import LABELS, NASTY_TEXTS
 
 from stacked_emotion import StackedEmotionForSequenceClassification
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.inference import (
+    Limits,
     ModelError,
     OnnxEmotionPredictor,
     StackedEmotionPredictor,
@@ -27,7 +29,7 @@ from stacked_emotion.inference import (
 from stacked_emotion.inference.backends import export as onnx_export
 from stacked_emotion.inference.backends.export import CheckTexts, layer_kind, report_table
 from stacked_emotion.inference.model_files import ModelFiles
-from stacked_emotion.inference.serving.app import ServiceSettings, load_handler
+from stacked_emotion.inference.serving.app import ServiceSettings
 
 WITHOUT_TORCH = """
 import json, sys
@@ -81,18 +83,29 @@ def test_float32_scores_are_those_of_torch(
     ]
 
 
-@pytest.mark.parametrize(("dtype", "most"), [("float32", 1e-5), ("int8", 2e-3)])
-def test_the_server_runs_the_graph(exported: Path, dtype: str, most: float) -> None:
-    options = {"dtype": dtype} if dtype == "int8" else {"dtype": dtype, "backend": "onnx"}
-    handler = load_handler(ServiceSettings(str(exported), options), lambda texts, seconds: None)
-    assert handler.predictor.backend == f"onnx {dtype}"
-    texts = [text[:500] for text in NASTY_TEXTS[:8]]
-    for text, row in zip(texts, handler({"inputs": texts}), strict=True):
-        (alone,) = handler.predictor.predict_proba([text]).tolist()
+@pytest.mark.parametrize(
+    ("backend", "dtype", "most"),
+    [("onnx", "float32", 1e-5), ("auto", "int8", 2e-3), ("openvino", "int8", 2e-3),
+     ("auto", "bfloat16", 2e-3), ("openvino", "bfloat16", 2e-3)],
+)  # fmt: skip
+def test_the_server_answers_as_to_single_texts(
+    exported: Path, backend: str, dtype: str, most: float
+) -> None:
+    """In every dtype, whatever shares the batch: as the predictor answers to a text alone."""
+    options = {"dtype": dtype, "backend": backend}
+    limits = Limits(characters=60_000)
+    predictor = StackedEmotionPredictor.from_pretrained(str(exported), **options)
+    texts = mixed_texts()
+    with serving(ServiceSettings(str(exported), options, limits, queue=512)) as running:
+        answers, _ = running.ask_together(texts)
+        explained = running.post({"inputs": "a", "parameters": {"explain": True}})
+    for text, row in zip(texts, answers, strict=True):
+        (alone,) = predictor.predict_proba([text]).tolist()
         found = {one["label"]: one["score"] for one in row}
         assert found == pytest.approx(dict(zip(LABELS, alone, strict=True)), abs=most)
-    with pytest.raises(ValueError, match=f"backend torch .* this server has onnx {dtype}"):
-        handler({"inputs": "a", "parameters": {"explain": True}})
+    if predictor.runner.backend != "torch":
+        assert explained.status_code == 400
+        assert f"this server has {predictor.backend}" in explained.json()["error"]
 
 
 def test_report_says_what_was_measured(exported: Path) -> None:

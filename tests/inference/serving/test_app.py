@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 import re
 import socket
 import threading
@@ -19,8 +18,8 @@ import numpy as np
 import pytest
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
-from served import Running, serving
-from tiny_models import LABELS, NASTY_TEXTS
+from served import Running, mixed_texts, serving
+from tiny_models import LABELS
 
 from stacked_emotion.common.numerics import sigmoid
 from stacked_emotion.inference import Limits, StackedEmotionPredictor
@@ -102,18 +101,11 @@ def test_the_inference_client_and_the_small_client(
 def test_answers_equal_serial_ones_whatever_shares_the_batch(
     server: Running, predictor: StackedEmotionPredictor
 ) -> None:
-    generator = random.Random(5)
-    words = " ".join(NASTY_TEXTS[:1] + NASTY_TEXTS[8:]).split()
-    texts = [
-        *NASTY_TEXTS, *(" ".join(generator.choices(words, k=1 + n % 40)) for n in range(120))
-    ]  # fmt: skip
-    requests = [texts[start : start + size] for start, size in
-                zip(range(0, 130, 5), [1, 2, 3, 5, 4] * 6, strict=False)]  # fmt: skip
-    with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda part: server.post({"inputs": part}).json(), requests))
-    for part, answer in zip(requests, answers, strict=True):
-        for row, expected in zip(answer, serial(predictor, part), strict=True):
-            assert scores_of(row) == pytest.approx(expected, abs=1e-5)
+    texts = mixed_texts()
+    answers, runs = server.ask_together(texts)
+    for row, expected in zip(answers, serial(predictor, texts), strict=True):
+        assert scores_of(row) == pytest.approx(expected, abs=1e-5)
+    assert not any(runs), "without adaptive stacking nothing is said of encoders"
 
 
 def test_explanations_and_parameters(server: Running) -> None:
@@ -168,6 +160,7 @@ def test_other_routes(server: Running) -> None:
     info = httpx.get(f"{server.address}/info").json()
     assert info["model_id"] == "model"
     assert info["max_client_batch_size"] == 100
+    assert info["adaptive"] is None
     assert info["thresholds"] == pytest.approx({"joy": 0.3, "anger": 0.5, "fear": 0.7})
     document = httpx.get(f"{server.address}/openapi.json").json()
     assert set(document["paths"]) == {"/", "/predict", "/health", "/info", "/metrics"}
@@ -309,10 +302,10 @@ def test_a_failure_is_answered_and_logged_without_the_text(
     held.door.set()
     whole = predictor.score_batches
 
-    def fragile(texts: list[str]) -> Any:
+    def fragile(texts: list[str], batch_tokens: int) -> Any:
         if "poison" in texts:
             raise kind(f"cannot compute {texts}")
-        return whole(texts)
+        return whole(texts, batch_tokens)
 
     monkeypatch.setattr(predictor, "score_batches", fragile)
     with serving(settings(), held) as running, ThreadPoolExecutor() as pool:
