@@ -115,7 +115,7 @@ def predict_file(
         >>> from stacked_emotion.inference import predict_file
         >>> Path("tweets.csv").write_text("id,text\\n1,فرحان جدا\\n2,\\n", "utf-8") > 0
         True
-        >>> report = predict_file("user/name", "tweets.csv", "labeled.csv", progress=False)
+        >>> report = predict_file("user/name", "tweets.csv", "labeled.csv")
         >>> report.rows, report.without_answer
         (2, 1)
     """

@@ -231,3 +231,10 @@ def test_seeds_count_once_and_a_tilde_is_the_home(monkeypatch: pytest.MonkeyPatc
     stages = parse_recipe(words).stages
     assert stages.head_seeds == [1, 0]
     assert stages.output_dir == "/home/me/runs/mine"
+
+
+def test_the_folder_of_a_run_is_its_recipe(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("encoders: {a: x}\nseed: 7\n", encoding="utf-8")
+    assert parse_recipe([str(tmp_path)]).stages.seed == 7
+    with pytest.raises(UserError, match="There is no recipe"):
+        parse_recipe([str(tmp_path / "nothing")])
