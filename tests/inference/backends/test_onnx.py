@@ -15,7 +15,7 @@ import torch
 from damage import flip_bit, forge
 from safetensors.numpy import load_file, save_file
 from served import mixed_texts, serving
-from tiny_models import LABELS, NASTY_TEXTS
+from tiny_models import LABELS, NASTY_TEXTS, build_stack
 
 from stacked_emotion import StackedEmotionForSequenceClassification
 from stacked_emotion.common.errors import UserError
@@ -273,9 +273,11 @@ def test_an_export_of_sharded_weights_is_pinned(exported: Path, tmp_path: Path) 
 
 
 def test_a_finished_export_is_used_again_and_a_damaged_one_made_again(
-    tiny_stack_folder: Path, tmp_path: Path
+    tiny_encoder_folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    model = Path(shutil.copytree(tiny_stack_folder, tmp_path / "model"))
+    model = tmp_path / "model"
+    for part in build_stack({"zeta": tiny_encoder_folders["zeta"]}):
+        part.save_pretrained(model)
     graph, said = model / "onnx/model.onnx", list[str]()
     check = CheckTexts(["نص", "a b c"], None, "test texts")
     first = export_onnx(model, check=check)
