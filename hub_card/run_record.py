@@ -276,6 +276,14 @@ class RunRecord:
         name = str(data.get("dataset_name") or self.setting("dataset_name") or "")
         return name if is_hub_id(name) and not self.setting("train_file") else None
 
+    def beside_training(self, split: str) -> bool:
+        """Whether a split was read from a file in the folder of the training file, and the recipe
+        names the data."""
+        files = (self.setting(f"{split}_file"), self.setting("train_file"))
+        folders = [re.split(r"[/\\]", str(file))[:-1] for file in files if file]
+        named = (self.results.get("recipe") or {}).get("data_name")
+        return bool(named) and len(folders) == 2 and folders[0] == folders[1]
+
     @property
     def dataset_config(self) -> str | None:
         """Configuration of the data set, where the recipe names one."""

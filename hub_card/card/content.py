@@ -191,19 +191,19 @@ class CardContent:
         if not record.setting(f"{split}_file"):
             known = record.dataset_name
         else:
-            known = known_data(record).credit.hub_id if record.setting("train_file") else None
+            known = known_data(record).credit.hub_id if record.beside_training(split) else None
         return known or self.data_name(split)
 
     def data_name(self, split: str) -> str:
         """What the texts of a split are called: the data set, or the file they were read from.
 
-        Files of data that the recipe names are called by both: `lab/data (dev.csv)`.
+        A file beside the training file, of data that the recipe names, is called by both:
+        `lab/data (dev.csv)`.
         """
         record, known = self.record, known_data(self.record).credit.name
         if record.setting(f"{split}_file") and not record.synthetic_file(split):
             file = one_line(record.data_file(split) or "")
-            own = known if record.setting("train_file") else ""
-            return f"{one_line(own)} ({file})" if own else file
+            return f"{one_line(known)} ({file})" if record.beside_training(split) else file
         known = known or record.dataset_name or ""
         return known or one_line(record.data_file(split) or "own texts")
 

@@ -239,6 +239,9 @@ def test_the_figures_name_the_file_that_was_scored(run_folder: Path, tmp_path: P
     }
     assert "data train_rows.csv" in card
     recipe["data_name"] = "lab/FEELINGS"
+    card = card_of(changed(run_folder, tmp_path / "elsewhere", recipe=recipe))
+    assert "### held_out.csv, validation split" in card, "another folder may hold other data"
+    recipe["validation_file"] = "/x/held_out.csv"
     card = card_of(changed(run_folder, tmp_path / "named", recipe=recipe))
     assert "### lab/FEELINGS (held_out.csv), validation split" in card
     data = metadata(card)["model-index"][0]["results"][0]["dataset"]
