@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common.disk import make_folder
-from .common.errors import UserError, counted, keywords_named, listed, shorten
+from .common.disk import check_folder
+from .common.errors import UserError, counted, did_you_mean, keywords_named, listed, shorten
 from .common.files import read_json
 from .common.inert_text import in_html, one_line
 from .common.settings import Whole, checked, hints_of, read_yaml
@@ -44,8 +45,9 @@ def train(
         encoders: name to Hub ID or folder, or to a dict of the encoder's settings (`source`,
             `revision`, `epochs`, …), in the order of the stack. Default: those of `config`.
         train: labeled texts: a path, a pandas DataFrame, a `datasets.Dataset`, a dictionary of
-            columns or a list of dictionaries. A table in memory is kept in `<output_dir>/data`,
-            so that the run can be resumed and repeated.
+            columns or a list of dictionaries. When everything is checked, a table in memory is
+            kept in `<output_dir>/data`, so that the run can be resumed and repeated; the tables of
+            earlier runs stay there.
         validation: more of them, only scored.
         test: more of them, only scored.
         text: the column of texts.
@@ -73,6 +75,7 @@ def train(
     """
     from .trainer.arguments import TrainingRecipe
     from .trainer.recipe import make_recipe
+    from .trainer.running.kept_tables import KeptTables
     from .trainer.running.processes import prepare_process
     from .trainer.train import run_training
 
@@ -86,16 +89,18 @@ def train(
     given: dict[str, Any] = {"output_dir": str(folder)} | settings
     if encoders is not None:
         given["encoders"] = Whole(encoders) if isinstance(encoders, Mapping) else encoders
-    for split, table in tables.items():
-        if table is not None:
-            given[f"{split}_file"] = _file_of(table, folder / "data", split)
+    paths = {k: v for k, v in tables.items() if isinstance(v, str | os.PathLike)}
+    in_memory = {k: v for k, v in tables.items() if v is not None and k not in paths}
+    kept = KeptTables.of(in_memory, folder)
+    given |= {f"{split}_file": os.fspath(path) for split, path in paths.items()} | kept.files
     if text is not None:
         given["text_column"] = text
     if labels is not None:
-        given |= _labels(labels, given)
+        given |= _labels(labels, given | kept.tables)
     recipe = make_recipe(checked(TrainingRecipe, given, "train(): "), config)
+    check_folder(folder, "--output_dir")
     prepare_process()
-    run_training(recipe)
+    run_training(recipe, kept)
     from accelerate import PartialState
 
     PartialState().wait_for_everyone()
@@ -341,13 +346,21 @@ class Run:
         Args:
             repo_id: `user/name`.
             license: identifier of the license of the weights; there is no default.
-            **options: as `stacked_emotion.hub_card.publish`.
+            **options: as `stacked_emotion.hub_card.publish`; `language` is another name of
+                `languages`.
 
         Raises:
-            UserError: no license was chosen, the run has not finished, or the Hub refused.
+            UserError: no license was chosen, the run has not finished, the Hub refused, or there
+                is no such option.
         """
         from .hub_card import publish
 
+        if "language" in options:
+            options.setdefault("languages", options.pop("language"))
+        known = signature(publish).parameters
+        if unknown := [name for name in options if name not in known]:
+            near = did_you_mean(unknown[0], known)
+            raise UserError(f"publish(): {unknown[0]} is not known{near}.")
         return publish(self.folder, repo_id, license, **options)
 
     def _finished(self, name: str) -> Path:
@@ -410,21 +423,3 @@ def _labels(labels: str | Sequence[str], given: Mapping[str, Any]) -> dict[str, 
     if one and not (columns and "label_names" not in given):
         return {"labels_column": one}
     return {"label_columns" if columns else "label_names": names}
-
-
-def _file_of(table: Any, folder: Path, split: str) -> str:
-    """The path of a table; one in memory is written as JSON lines, with the names of classes."""
-    if isinstance(table, (str, os.PathLike)):
-        return os.fspath(table)
-    from .data.arguments import DataArguments
-    from .data.tables import read_table
-    from .inference.bulk.parts import write_rows
-
-    try:
-        read = read_table(table, DataArguments())
-    except UserError as error:
-        raise UserError(
-            f"{split} is a {type(table).__name__} that cannot be used: {error}"
-        ) from error
-    make_folder(folder, "--output_dir")
-    return os.fspath(write_rows(read, folder / f"{split}.jsonl"))

@@ -28,6 +28,7 @@ _OPTION = re.compile(
     r"|(?<![\w-])--(?P<name>[a-z]\w*)(?P<path>(?:\.\w+)*)"
     rf"(?P<values>(?: (?:--(?P=name) )?(?:{_VALUE})(?![\w']))*)"
 )
+_MEANT = re.compile(r"(?<= is not known \(did you mean )[^?]+(?=\?)")
 _TWICE = re.compile(r"(\w+=)(?:(?:, | or | and )\1)+(?![\w'{[])")
 _SPELLING: ContextVar[Callable[[str], str] | None] = ContextVar("spelling", default=None)
 
@@ -130,7 +131,11 @@ def _with_keywords(message: str, names: dict[str, str]) -> str:
             value = f"{{'{key}': {value or '…'}}}"
         return f"{name}={value}"
 
-    return _TWICE.sub(r"\1", _OPTION.sub(keyword, message))
+    def meant(match: re.Match[str]) -> str:
+        found = [names.get(name, name) for name in re.findall(r"'([^']+)'", match[0])]
+        return " or ".join(repr(name) for name in dict.fromkeys(found))
+
+    return _TWICE.sub(r"\1", _MEANT.sub(meant, _OPTION.sub(keyword, message)))
 
 
 def _value(words: list[str]) -> str:

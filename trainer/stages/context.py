@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ...common.files import fingerprint
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.label_statistics import LabelStatistics
 from ...data.labeled_texts import DataSplits, load_splits
+from ...data.tables import Table
 from ...inference.auto_classes import register_auto_classes
 from ...inference.backends.precision import native_dtype
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
@@ -57,8 +58,14 @@ class RunContext(DataSplits):
     related: dict[str, list[RelatedTexts]] = field(repr=False, default_factory=dict)
 
     @classmethod
-    def load(cls, recipe: TrainingRecipe) -> RunContext:
+    def load(
+        cls, recipe: TrainingRecipe, tables: Mapping[str, Table] | None = None
+    ) -> RunContext:
         """Read and check the data, and encode it.
+
+        Args:
+            recipe: all arguments.
+            tables: tables by option, such as `train_file`, to read in place of its files.
 
         Raises:
             UserError: bad data, settings or encoders, before anything is trained.
@@ -72,7 +79,8 @@ class RunContext(DataSplits):
         register_auto_classes()  # stages load what they saved through the Auto classes
         check_trackers(recipe.stages.report_to)
         check_attention(recipe.stages.attn_implementation)
-        splits = load_splits(recipe.data)
+        given: dict[str, Any] = dict(tables or {})
+        splits = load_splits(replace(recipe.data, **given))
         announce(f"The data:\n{DataSplits(splits).report}")
         related = load_related(recipe, splits)
         names = list(recipe.sources())
