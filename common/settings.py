@@ -270,6 +270,8 @@ def convert(hint: Any, value: Any, source: str, where: str) -> Any:
         return checked(hint, value, source, where)
     kind, inner = get_origin(hint), get_args(hint)
     if kind in (Union, types.UnionType):
+        if value is None and type(None) in inner:
+            return None
         for member in inner:
             try:
                 return convert(member, value, source, where)
