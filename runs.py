@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from .hub_card import Publication
-    from .inference import Predictions, StackedEmotionPredictor
+    from .inference import Explanation, Predictions, StackedEmotionPredictor
+
+
+_LABEL_KEYWORDS = dict.fromkeys(("labels_column", "label_columns", "label_names"), "labels")
 
 
 @keywords_named(
     train_file="train", validation_file="validation", test_file="test", text_column="text",
-    labels_column="labels", label_columns="labels", label_names="labels",
+    **_LABEL_KEYWORDS,
 )  # fmt: skip
 def train(
     encoders: Mapping[str, Any] | None = None,
@@ -244,6 +247,14 @@ class Run:
         from transformers import AutoModelForSequenceClassification
 
         folder = self._finished("model/config.json").parent
+        loaded: Any = self.__dict__.get("predictor")
+        if loaded is not None and (loaded.backend, loaded.runner.device) == (
+            "torch float32",
+            "cpu",
+        ):
+            whole = read_json(folder / "config.json").get("use_classifier", True)
+            if loaded.model.config.use_classifier == whole:  # one copy of the weights for both
+                return loaded.model
         return AutoModelForSequenceClassification.from_pretrained(folder, dtype="float32").eval()
 
     @cached_property
@@ -281,6 +292,55 @@ class Run:
             UserError: the run has not finished, or something is not a text.
         """
         return self.predictor.predict(texts, text=text)
+
+    def explain(self, text: str, label: str | None = None) -> Explanation:
+        """What each word of a text does for a label; see `stacked_emotion.inference.explain`.
+
+        Raises:
+            UserError: the run has not finished, its model is a student or has no such label, or
+                `text` is not one text.
+        """
+        from .inference import explain
+
+        return explain(self.predictor, text, label)
+
+    @keywords_named(test_file="test", text_column="text", **_LABEL_KEYWORDS)
+    def evaluate(
+        self,
+        test: Any,
+        text: str | None = None,
+        labels: str | Sequence[str] | None = None,
+        **reading: Any,
+    ) -> Results:
+        """Score the model on labeled texts, as the command `evaluate` does.
+
+        Args:
+            test: labeled texts, in each form that `train` takes.
+            text: the column of texts.
+            labels: as in `train`; by default the labels of the model.
+            **reading: further options of reading, such as `delimiter`.
+
+        Returns:
+            The figures, as those of a split `test`; `to_pandas()` makes a DataFrame of them.
+
+        Raises:
+            UserError: the run has not finished, its model is a student, or the texts cannot be
+                used.
+        """
+        from .data.arguments import DataArguments
+        from .trainer.metrics.evaluation import evaluate, labeled_for
+
+        if text is not None:
+            reading["text_column"] = text
+        if labels is not None:
+            reading |= _labels(labels, reading | {"train_file": test}, "evaluate(): ")
+        reading = checked(DataArguments, reading, "evaluate(): ")
+        found = evaluate(self.predictor, labeled_for(self.predictor, test, reading))
+        scores = {metric: {"mean": score} for metric, score in found.scores.items()}
+        return Results(
+            {"labels": found.texts.label_names, "splits": ["test"],
+             "systems": {"stack": {"test": scores}}, **found.to_dict()}
+        )  # fmt: skip
 
     @keywords_named()
     def review(self, train_file: str | Path | None = None) -> pandas.DataFrame:
@@ -404,14 +464,16 @@ def _label_of(metric: str, names: Sequence[str]) -> str | None:
     return next((n for n in names for kind in kinds if metric == f"{kind}_{n}"), None)
 
 
-def _labels(labels: str | Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+def _labels(
+    labels: str | Sequence[str], given: Mapping[str, Any], source: str = "train(): "
+) -> dict[str, Any]:
     """What `labels` means: one column of names, columns of 0 and 1, or names."""
     from .data.arguments import DataArguments
     from .data.names import LABELS_COLUMNS, columns_called
     from .data.tables import read_table
 
     if not isinstance(labels, Iterable):
-        raise UserError(f"train(): labels is {labels!r}; it must be a name or a list of names.")
+        raise UserError(f"{source}labels is {labels!r}; it must be a name or a list of names.")
     one = labels if isinstance(labels, str) else None
     names, columns = list(labels) if one is None else [one], False
     if "train_file" in given and not (one and columns_called(names, LABELS_COLUMNS)):

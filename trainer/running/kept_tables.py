@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,4 +73,4 @@ class KeptTables:
             file = Path(self.files[name])
             with disk_errors(file.parent, "--output_dir"):
                 file.parent.mkdir(parents=True, exist_ok=True)
-                replace_file(file, lambda path, lines=lines: write_lines(path, lines))
+                replace_file(file, partial(write_lines, lines=lines))

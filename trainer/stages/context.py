@@ -58,9 +58,7 @@ class RunContext(DataSplits):
     related: dict[str, list[RelatedTexts]] = field(repr=False, default_factory=dict)
 
     @classmethod
-    def load(
-        cls, recipe: TrainingRecipe, tables: Mapping[str, Table] | None = None
-    ) -> RunContext:
+    def load(cls, recipe: TrainingRecipe, tables: Mapping[str, Table] | None = None) -> RunContext:
         """Read and check the data, and encode it.
 
         Args:
