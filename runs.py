@@ -111,6 +111,8 @@ def train(
 
 
 _NO_SCORES = "No scores: the run had neither validation nor test texts."
+_OBJECTIVE = "jaccard + micro_f1 + macro_f1 / 2"
+"""What decisions are chosen by, out of fold; see `decision_rules.decision_objective`."""
 
 
 class Results:
@@ -144,6 +146,9 @@ class Results:
     def to_pandas(self, by_label: bool = False, all_metrics: bool = False) -> pandas.DataFrame:
         """The scores, means over the seeds, as a DataFrame.
 
+        Without validation and test texts it is what the decision of each system was chosen by, out
+        of fold on the training texts.
+
         Args:
             by_label: a row per split, system and label, instead of one per split and system.
             all_metrics: every metric, not only the main ones.
@@ -166,6 +171,11 @@ class Results:
                         if (_label_of(metric, names) or "") == label
                     }
                     rows.append({"split": split, "system": system, "label": label} | own)
+        if not (rows or by_label):
+            all_metrics = True
+            for system, decision in self.values.get("decisions", {}).items():
+                row = {"split": "out of fold", "system": system, "label": ""}
+                rows.append(row | {_OBJECTIVE: decision["score"]})
         frame = pandas.DataFrame(rows, columns=None if rows else ["split", "system", "label"])
         if not by_label:
             frame = frame.drop(columns="label")
@@ -175,14 +185,12 @@ class Results:
         return frame.set_index(["split", "system", "label"][: 3 if by_label else 2])
 
     def _repr_html_(self) -> str:
-        if not self.values["splits"]:
-            return f"<p>{_NO_SCORES}</p>"
-        return self.to_pandas().to_html(float_format="{:.3f}".format)
+        table = self.to_pandas().to_html(float_format="{:.3f}".format)
+        return table if self.values["splits"] else f"<p>{_NO_SCORES}</p>{table}"
 
     def __repr__(self) -> str:
-        if not self.values["splits"]:
-            return _NO_SCORES
-        return self.to_pandas().to_string(float_format="{:.3f}".format)
+        table = self.to_pandas().to_string(float_format="{:.3f}".format)
+        return table if self.values["splits"] else f"{_NO_SCORES}\n{table}"
 
 
 class Run:

@@ -21,7 +21,7 @@ _RANGES = {"above": "above", "least": "at least", "most": "at most"}
 _FLAGS = {"drop_leaked", "overwrite", "run_its_code", "spreadsheet_safe", "static"}
 _VALUE = (
     r"'[^']*'|-?\d[\d.]*|\w+=\S+?(?=[\s.,;]|$)(?: …)?"
-    r"|csv|none|skip|ids|names|columns|multi_hot|int8|window|html|other|WINDOWS-\d+"
+    r"|csv|none|null|skip|ids|names|columns|multi_hot|int8|window|html|other|WINDOWS-\d+"
 )
 _OPTION = re.compile(
     r"(?P<command>`?stacked-emotion [^`\n]*?(?:`|\.(?=\s|$)|$))"
@@ -143,7 +143,8 @@ def _value(words: list[str]) -> str:
     if words and not words[0].startswith("'") and "=" in words[0]:
         pairs = (word.removesuffix(" …").partition("=")[::2] for word in words)
         return f"{{{', '.join(f'{key!r}: {value!r}' for key, value in pairs)}}}"
-    shown = [word if word[0] in "'-0123456789" else repr(word) for word in words]
+    words = ["None" if word == "null" else word for word in words]
+    shown = [word if word[0] in "'-0123456789" or word == "None" else repr(word) for word in words]
     return shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]" if shown else ""
 
 

@@ -234,9 +234,9 @@ def checked(kind: type, values: Any, source: str = "", path: str = "") -> dict[s
     if not isinstance(values, Mapping):
         short = getattr(kind, "shorthand", None)
         if short is None:
-            raise UserError(
-                f"{source}{path} is {shorten(values)}; it must be {_pairs(source, 'key: value')}."
-            )
+            wanted = _pairs(source, "key: value")
+            verb = "hold" if wanted.startswith("`") else "be"
+            raise UserError(f"{source}{path} is {shorten(values)}; it must {verb} {wanted}.")
         return Whole(checked(kind, {short: values}, source, path))
     found: dict[str, Any] = Whole() if isinstance(values, Whole) else {}
     for given, value in values.items():

@@ -17,6 +17,7 @@ from transformers import TrainingArguments
 from ...common.errors import UserError, did_you_mean, quoted
 from ...common.files import fingerprint
 from ...configuration_stacked_emotion import StackedEmotionConfig
+from ...data.arguments import DataArguments
 from ...data.label_statistics import LabelStatistics
 from ...data.labeled_texts import DataSplits, load_splits
 from ...data.tables import Table
@@ -83,6 +84,8 @@ class RunContext(DataSplits):
         labels = splits["train"].label_names
         for name in sorted({*recipe.description.label_definitions} - {*labels}):
             announce(f"label_definitions: there is no label {name!r}{did_you_mean(name, labels)}.")
+        if len(splits) == 1:
+            announce(_nothing_held_out(recipe.data))
         related = load_related(recipe, splits)
         names = list(recipe.sources())
         sources = {name: source for name, source in recipe.sources().items() if source}
@@ -101,8 +104,8 @@ class RunContext(DataSplits):
         )
         said = {check.name: check.to_text() for check in checks}
         said = {name: said.get(name, f"{name}: a lexical encoder") for name in names}
-        announce("The encoders:\n" + "\n".join(f"  {text}" for text in said.values()))
         refuse_problems(checks)
+        announce("The encoders:\n" + "\n".join(f"  {text}" for text in said.values()))
         for check in checks:
             layers = recipe.encoders[check.name].probe
             if len(set(layers)) < len(layers) or set(layers) - {*range((check.layers or 0) + 1)}:
@@ -296,6 +299,18 @@ def encoders_in_bf16(recipe: TrainingRecipe) -> bool:
     if asked is None:
         asked = native_dtype(PartialState().device) == torch.bfloat16
     return asked and not recipe.stages.fp16
+
+
+def _nothing_held_out(data: DataArguments) -> str:
+    """What a run without validation and test texts is warned of."""
+    unread = ""
+    if data.train_file and data.dataset_name:
+        unread = f" --train_file takes the place of the whole data set {data.dataset_name}."
+    return (
+        f"Warning: there are no validation or test texts, so nothing is scored.{unread} Give "
+        "--validation_file or --test_file, or hold out training texts by --validation_fraction "
+        "0.1."
+    )
 
 
 def _tokenizer_of(recipe: TrainingRecipe, name: str, commit: str | None) -> StackedEmotionTokenizer:
