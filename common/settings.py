@@ -339,7 +339,7 @@ def describe(hint: Any, source: str = "") -> str:
         return " or ".join(describe(member, source) for member in members)
     short = getattr(section_of(hint), "shorthand", "value")
     if kind is list and section_of(hint):
-        return f"a list, each entry {_pairs(source, 'key: value')}"
+        return f"a list of sections with {_pairs(source, 'key: value')}"
     if kind is dict:
         return _pairs(source, f"name: {short}")
     if kind is list:
