@@ -10,7 +10,7 @@ import sys
 import tempfile
 import textwrap
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
@@ -194,15 +194,26 @@ def add_settings(
             continue  # a section without a shorthand, which no single option can set
         if "." in path and get_origin(hint) is list and section_of(hint):
             continue  # listed once, at the top level
-        title = entry.get("group", default_title)
+        title, text = entry.get("group", default_title), one_line(str(entry.get("help", "")))
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
         groups[title].add_argument(
             f"--{path}", dest=path, metavar=entry.get("metavar", _metavar(path, hint)),
             **_arity(hint),
-            help=_with_choices(one_line(str(entry.get("help", ""))), _choices(hint)),
+            help=_with_choices(text, _choices(hint), _default(entry)),
         )  # fmt: skip
         parser.paths.add(path)
+
+
+def _default(about: Mapping[str, Any]) -> str:
+    """The default of a key as the help shows it; "" if its text says it, or there is none."""
+    value = about["default"]
+    if "default" in about.get("help", "") or not isinstance(value, (bool, int, float, str, list)):
+        return ""
+    if value is False or value in ("", []):
+        return ""
+    words = value if isinstance(value, list) else ["true" if value is True else value]
+    return " ".join(f"{word:g}" if isinstance(word, float) else str(word) for word in words)
 
 
 def one_line(text: str) -> str:
@@ -286,9 +297,12 @@ def _choice(values: Sequence[Any]) -> str:
     return shown if len(shown) <= _LONG_CHOICES else "KIND"
 
 
-def _with_choices(text: str, values: Sequence[Any]) -> str:
-    """The help of a choice, with its values if they are not in its metavar."""
-    return f"{text} ({', '.join(map(str, values))})" if _choice(values) == "KIND" else text
+def _with_choices(text: str, values: Sequence[Any], default: str = "") -> str:
+    """The help of an option with its default, and with its values if its metavar lacks them."""
+    if _choice(values) != "KIND":
+        return f"{text}; default: {default}" if default else text
+    shown = (f"{value} by default" if value == default else str(value) for value in values)
+    return f"{text} ({', '.join(shown)})"
 
 
 def _word(name: str) -> str:

@@ -189,8 +189,6 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
                 print(bars(answer.scores, answer.labels, predictor.decision))
                 if not answer.has_words:
                     print("    (no words: no label)")
-                if answer.abstained:
-                    print("    (not sure: no label)")
             else:
                 print(prediction_line(text, answer))
     if truncated:

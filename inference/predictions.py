@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from ..common.inert_text import in_html, json_line
+from ..common.errors import counted
+from ..common.inert_text import in_html, json_line, printable
 from ..common.numerics import sigmoid
 from .decisions import Decision
 
@@ -36,6 +37,23 @@ class Prediction:
     has_words: bool = True
     encoders: list[str] | None = None
     abstained: bool | None = None
+
+    def __repr__(self) -> str:
+        scores = {name: round(score, 4) for name, score in self.scores.items()}
+        shown = [f"labels={self.labels!r}", f"scores={scores!r}"]
+        shown += [
+            f"{one.name}={getattr(self, one.name)!r}"
+            for one in fields(self)[2:]
+            if getattr(self, one.name) != one.default
+        ]
+        return f"Prediction({', '.join(shown)})"
+
+    @property
+    def note(self) -> str:
+        """Labels given and their scores, as `joy 0.93, love 0.51`; or why there are none."""
+        given = ", ".join(f"{name} {self.scores[name]:.2f}" for name in self.labels)
+        none = "not sure" if self.abstained else "none" if self.has_words else "no words"
+        return given or none
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +137,7 @@ class TextScores:
 
 
 class Predictions(list[Prediction]):
-    """A list with one `Prediction` per text, which a notebook shows as a table.
+    """A list with one `Prediction` per text, shown as a table.
 
     Args:
         answers: one per text.
@@ -156,15 +174,22 @@ class Predictions(list[Prediction]):
             columns["abstained"] = np.array([answer.abstained for answer in self], bool)
         return pandas.DataFrame(columns, index=self._row_index)
 
+    def __repr__(self) -> str:
+        lines = [f"Predictions of {counted(len(self), 'text')}:"]
+        notes = [printable(answer.note) for answer in self[:_SHOWN]]
+        width = max(map(len, notes), default=0)
+        for text, note in zip(self.texts, notes, strict=False):
+            lines.append(f"  {note:<{width}}  {printable(text[:60])}")
+        if (left := len(self) - _SHOWN) > 0:
+            lines.append(f"  and {left:,} more")
+        return "\n".join(lines)
+
     def _repr_html_(self) -> str:
         rows = []
         for text, answer in zip(self.texts[:_SHOWN], self[:_SHOWN], strict=False):
-            given = ", ".join(f"{name} {answer.scores[name]:.2f}" for name in answer.labels)
-            none = "not sure" if answer.abstained else "none" if answer.has_words else "no words"
-            note = given or none
             rows.append(
                 f'<tr><td dir="auto">{in_html(text[:200])}</td>'
-                f"<td><bdi>{in_html(note)}</bdi></td></tr>"
+                f"<td><bdi>{in_html(answer.note)}</bdi></td></tr>"
             )
         if (left := len(self) - _SHOWN) > 0:
             rows.append(f'<tr><td colspan="2">and {left:,} more</td></tr>')
@@ -172,8 +197,12 @@ class Predictions(list[Prediction]):
 
 
 def prediction_line(text: str, answer: Prediction) -> str:
-    """One line of JSON for a text and its answer; further fields where they matter."""
-    row: dict[str, Any] = {"text": text, "labels": answer.labels, "scores": answer.scores}
+    """One line of JSON for a text and its answer; further fields where they matter.
+
+    Scores have as many digits as float32 needs to come back the same.
+    """
+    scores = {name: float(str(np.float32(score))) for name, score in answer.scores.items()}
+    row: dict[str, Any] = {"text": text, "labels": answer.labels, "scores": scores}
     if answer.truncated:
         row["truncated"] = True
     if not answer.has_words:

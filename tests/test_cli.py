@@ -16,6 +16,9 @@ import pytest
 from stacked_emotion import __version__
 from stacked_emotion.cli import build_parser, main
 from stacked_emotion.common.command_line import run_command
+from stacked_emotion.common.settings import keys_of
+from stacked_emotion.trainer.arguments import TrainingRecipe
+from stacked_emotion.trainer.distillation.arguments import Distillation
 
 HEAVY = ("torch", "transformers", "datasets", "numpy", "pandas", "huggingface_hub")
 
@@ -45,6 +48,29 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert "--debug" in said
         assert "default: None" not in said
     assert "port to listen on; 0: a free one; default: 8080" in help_of("serve", capsys)
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"), [("train", TrainingRecipe), ("distill", Distillation)]
+)
+def test_help_shows_every_default(
+    command: str, kind: type, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_option = {
+        line.split()[0]: line
+        for line in help_of(command, capsys).splitlines()
+        if line.startswith("  --")
+    }
+    seen = 0
+    for name, (_, about) in keys_of(kind).items():
+        default = about["default"]
+        if isinstance(default, bool) or not isinstance(default, (int, float, str)) or default == "":
+            continue
+        shown = f"{default:g}" if isinstance(default, float) else default
+        assert re.search(rf"default:? .*{re.escape(str(shown))}|{re.escape(str(shown))} by default",
+                         by_option[f"--{name}"]), name  # fmt: skip
+        seen += 1
+    assert seen > 15
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -96,6 +96,11 @@ def test_results_are_a_table(run: Run) -> None:
     assert by_label.loc[("validation", "stack", "joy"), "f1"] == scores["f1_joy"]["mean"]
     assert "<table" in run.results._repr_html_()
     assert "jaccard" in repr(run.results)
+    left = Results(run.results.to_dict() | {"left_at_start": ["meta"]})
+    for shown in (repr(left), left._repr_html_()):
+        assert "meta (left at its start: the average)" in shown
+        assert "(best single encoder here)" in shown
+    assert ("validation", "meta") in left.to_pandas().index
 
 
 def test_model_tokenizer_and_predictions_agree(run: Run) -> None:
