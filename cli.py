@@ -153,67 +153,26 @@ def _evaluate(parser: Parser, options: argparse.Namespace) -> int:
     from .common.environment import environment
     from .common.errors import UserError
     from .common.files import write_json
-    from .data.labeled_texts import load_labeled_texts
     from .inference.model_files import local_folder
 
     local_folder(options.model, options.revision)  # a wrong path is told before anything is loaded
     from .inference import StackedEmotionPredictor
-    from .trainer.choosing.abstention import abstention_record, abstention_table
-    from .trainer.metrics.scores import emotion_scores
-    from .trainer.results import source_name, split_record
+    from .trainer.metrics.evaluation import evaluate, labeled_for
 
     if options.output and not options.output.absolute().parent.is_dir():
         raise UserError(f"--output {options.output}: {options.output.parent} is not a folder.")
     predictor = StackedEmotionPredictor.from_pretrained(
         options.model, revision=options.revision, abstain=options.abstain
     )
-    names, decision = list(predictor.labels), predictor.decision
-    reading = {"label_names": names} | settings_given(parser, options)
-    data = DataArguments(test_file=options.test_file, **reading)
-    texts = load_labeled_texts(data, "test", names)
-    assert texts is not None
+    texts = labeled_for(predictor, options.test_file, settings_given(parser, options))
     if texts.inventory is not None:
         print(f"{texts.inventory.to_text()}\n")
-    found = predictor.score(texts.texts)
-    probabilities = found.probabilities
-    scores = emotion_scores(
-        texts.labels.astype(int),
-        probabilities,
-        label_names=names,
-        decisions=decision.abstaining(1.0).of_probabilities(probabilities).astype(int),
-    )
-    limits = dict(zip(names, predictor.thresholds, strict=True))
-    by_threshold = decision.rule == "threshold"
-    print(score_table(scores, names, limits if by_threshold else None))
-    abstention = None
-    if decision.may_abstain:
-        name = source_name(texts.source)
-        abstention = abstention_record({name: found.logits}, {name: texts.labels}, decision)
-        print(f"\nWith abstain {decision.abstain:g}:\n\n{abstention_table(abstention)}")
+    found = evaluate(predictor, texts)
+    print(found.to_markdown())
     if options.output:
-        report = {
-            "model": str(options.model),
-            "revision": options.revision,
-            "data": split_record(texts),
-            "scores": scores,
-            "abstention": abstention,
-            "environment": environment(),
-        }
-        write_json(options.output, report)
+        model = {"model": str(options.model), "revision": options.revision}
+        write_json(options.output, model | found.to_dict() | {"environment": environment()})
     return 0
-
-
-def score_table(
-    scores: dict[str, float], label_names: Sequence[str], thresholds: dict[str, float] | None
-) -> str:
-    """All figures of one model as Markdown: overall, then class-wise."""
-    from .common.tables import markdown_table
-    from .trainer.results import label_table
-
-    overall = [name for name in scores if not name.endswith(tuple(f"_{n}" for n in label_names))]
-    metrics = markdown_table(["metric", "value"], [(m, f"{scores[m]:.4f}") for m in overall])
-    by_label = {name: {"mean": score, "values": [score]} for name, score in scores.items()}
-    return f"{metrics}\n\n{label_table(by_label, label_names, thresholds)}"
 
 
 COMMANDS: Commands = {

@@ -190,3 +190,28 @@ def _check_labels(name: str, config: PreTrainedConfig, labels: Sequence[str] | N
             f"The source of {name!r} was fine-tuned on the labels {own}, not on {list(labels)}; "
             "give its bare encoder, or the labels in its order."
         )
+
+
+def check_reach(name: str, config: Any, ids: Tensor, error: Exception) -> None:
+    """Say why an encoder cannot read a batch: tokens of another tokenizer, or texts too long.
+
+    Args:
+        name: of the encoder.
+        config: of the encoder.
+        ids: (B, S) input ids.
+        error: what it raised.
+
+    Raises:
+        ValueError: one of the two is the reason.
+    """
+    length, most = ids.shape[1], getattr(config, "max_position_embeddings", None)
+    if int(ids.max()) >= config.vocab_size:
+        raise ValueError(
+            f"input_ids of {name!r} reach {int(ids.max())}, and its vocabulary has "
+            f"{config.vocab_size} tokens: are the tokenizer and the model from the same folder?"
+        ) from error
+    if isinstance(error, IndexError) or (isinstance(most, int) and 0 < most < length):
+        raise ValueError(
+            f"A text has {length} positions, and the encoder {name!r} has only {most}: encode it "
+            "with truncation=True and without a larger max_length."
+        ) from error

@@ -14,7 +14,12 @@ from torch import Tensor, nn
 from .checks_stacked_emotion import abstain_limit, check_inputs, check_options
 from .configuration_stacked_emotion import StackedEmotionConfig
 from .decisions_stacked_emotion import decide
-from .encoders_stacked_emotion import build_encoder, eager_attention, selected_layers
+from .encoders_stacked_emotion import (
+    build_encoder,
+    check_reach,
+    eager_attention,
+    selected_layers,
+)
 from .layers_stacked_emotion import (
     AttentionPooling,
     BidirectionalLSTM,
@@ -255,13 +260,9 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
         try:
             with eager_attention(encoder, bool(output_attentions)):
                 output = encoder(input_ids=ids, attention_mask=mask, return_dict=True, **options)
-        except IndexError as error:
-            raise ValueError(
-                f"input_ids of {name!r} reach {int(ids.max())}, its vocabulary has "
-                f"{encoder.config.vocab_size} tokens and its longest text is "
-                f"{getattr(encoder.config, 'max_position_embeddings', '?')}: are the tokenizer "
-                "and the model from the same folder?"
-            ) from error
+        except (IndexError, RuntimeError) as error:
+            check_reach(name, encoder.config, ids, error)  # raises where it knows the reason
+            raise
         return (
             pool_words(output.last_hidden_state, word_index, words),
             head(head.read(output), mask),
@@ -385,10 +386,11 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
         logits = self.calibration(logits)
         loss = None
         if labels is not None:
-            if labels.shape != logits.shape:
+            if not isinstance(labels, Tensor) or labels.shape != logits.shape:
+                what = f"the shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else None
                 raise ValueError(
-                    f"labels have the shape {tuple(labels.shape)}; they must be "
-                    f"{tuple(logits.shape)}: (batch, labels), one 0 or 1 per label."
+                    f"labels have {what or f'the type {type(labels).__name__}'}; they must be a "
+                    f"tensor {tuple(logits.shape)}: (batch, labels), one 0 or 1 per label."
                 )
             loss = nn.functional.binary_cross_entropy_with_logits(
                 logits.float(), labels.to(logits.device).float()

@@ -6,6 +6,7 @@ Arrays are (batch, sequence, encoders); a single encoding is (sequence, encoders
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,10 @@ _SETTINGS_OF_OTHERS: dict[str, tuple[tuple[Any, ...], str]] = {
         "the model needs input_ids, attention_mask and word_index",
     ),
 }
+_OPTIONS = (  # of the tokenizer, and of pipelines, which pass on what they do not know
+    "padding", "truncation", "max_length", "pad_to_multiple_of", "return_tensors", "top_k",
+    "return_word_offsets", "return_truncated", "function_to_apply", "batch_size", "return_words",
+)  # fmt: skip
 _FROM_TRANSFORMERS = ("name_or_path", "auto_map", "tokenizer_class", "backend", "is_local")
 
 
@@ -85,7 +90,9 @@ def check_options(options: Mapping[str, Any], *known: str) -> None:
         elif name == "padding_side":
             check_side(name, value or "right")
         elif name not in ("verbose", *known):
-            raise ValueError(f"StackedEmotionTokenizer has no option {name!r}.")
+            near = get_close_matches(name, _OPTIONS, n=1, cutoff=0.7)
+            meant = f" (did you mean {near[0]!r}?)" if near else ""
+            raise ValueError(f"StackedEmotionTokenizer has no option {name!r}{meant}.")
 
 
 def check_side(name: str, side: Any) -> None:
@@ -173,7 +180,7 @@ def pad_batch(
         if len(lengths) > 1:
             raise ValueError(
                 "These texts have different lengths and cannot make one tensor: pass "
-                "padding=True, or return_tensors=None."
+                "padding=True, or return_tensors=None. To a pipeline give a list of texts."
             )
     else:
         if strategy == PaddingStrategy.MAX_LENGTH:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common.disk import make_folder
-from .common.errors import UserError, counted, keywords_named, listed, shorten
+from .common.disk import check_folder
+from .common.errors import UserError, counted, did_you_mean, keywords_named, listed, shorten
 from .common.files import read_json
 from .common.inert_text import in_html, one_line
 from .common.settings import Whole, checked, hints_of, read_yaml
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from .hub_card import Publication
-    from .inference import Predictions, StackedEmotionPredictor
+    from .inference import Explanation, Predictions, StackedEmotionPredictor
+
+
+_LABEL_KEYWORDS = dict.fromkeys(("labels_column", "label_columns", "label_names"), "labels")
 
 
 @keywords_named(
     train_file="train", validation_file="validation", test_file="test", text_column="text",
-    labels_column="labels", label_columns="labels", label_names="labels",
+    **_LABEL_KEYWORDS,
 )  # fmt: skip
 def train(
     encoders: Mapping[str, Any] | None = None,
@@ -44,8 +48,9 @@ def train(
         encoders: name to Hub ID or folder, or to a dict of the encoder's settings (`source`,
             `revision`, `epochs`, …), in the order of the stack. Default: those of `config`.
         train: labeled texts: a path, a pandas DataFrame, a `datasets.Dataset`, a dictionary of
-            columns or a list of dictionaries. A table in memory is kept in `<output_dir>/data`,
-            so that the run can be resumed and repeated.
+            columns or a list of dictionaries. When everything is checked, a table in memory is
+            kept in `<output_dir>/data`, so that the run can be resumed and repeated; the tables of
+            earlier runs stay there.
         validation: more of them, only scored.
         test: more of them, only scored.
         text: the column of texts.
@@ -73,6 +78,7 @@ def train(
     """
     from .trainer.arguments import TrainingRecipe
     from .trainer.recipe import make_recipe
+    from .trainer.running.kept_tables import KeptTables
     from .trainer.running.processes import prepare_process
     from .trainer.train import run_training
 
@@ -86,16 +92,18 @@ def train(
     given: dict[str, Any] = {"output_dir": str(folder)} | settings
     if encoders is not None:
         given["encoders"] = Whole(encoders) if isinstance(encoders, Mapping) else encoders
-    for split, table in tables.items():
-        if table is not None:
-            given[f"{split}_file"] = _file_of(table, folder / "data", split)
+    paths = {k: v for k, v in tables.items() if isinstance(v, str | os.PathLike)}
+    in_memory = {k: v for k, v in tables.items() if v is not None and k not in paths}
+    kept = KeptTables.of(in_memory, folder)
+    given |= {f"{split}_file": os.fspath(path) for split, path in paths.items()} | kept.files
     if text is not None:
         given["text_column"] = text
     if labels is not None:
-        given |= _labels(labels, given)
+        given |= _labels(labels, given | kept.tables)
     recipe = make_recipe(checked(TrainingRecipe, given, "train(): "), config)
+    check_folder(folder, "--output_dir")
     prepare_process()
-    run_training(recipe)
+    run_training(recipe, kept)
     from accelerate import PartialState
 
     PartialState().wait_for_everyone()
@@ -103,6 +111,8 @@ def train(
 
 
 _NO_SCORES = "No scores: the run had neither validation nor test texts."
+_OBJECTIVE = "jaccard + micro_f1 + macro_f1 / 2"
+"""What decisions are chosen by, out of fold; see `decision_rules.decision_objective`."""
 
 
 class Results:
@@ -136,6 +146,9 @@ class Results:
     def to_pandas(self, by_label: bool = False, all_metrics: bool = False) -> pandas.DataFrame:
         """The scores, means over the seeds, as a DataFrame.
 
+        Without validation and test texts it is what the decision of each system was chosen by, out
+        of fold on the training texts.
+
         Args:
             by_label: a row per split, system and label, instead of one per split and system.
             all_metrics: every metric, not only the main ones.
@@ -158,6 +171,11 @@ class Results:
                         if (_label_of(metric, names) or "") == label
                     }
                     rows.append({"split": split, "system": system, "label": label} | own)
+        if not (rows or by_label):
+            all_metrics = True
+            for system, decision in self.values.get("decisions", {}).items():
+                row = {"split": "out of fold", "system": system, "label": ""}
+                rows.append(row | {_OBJECTIVE: decision["score"]})
         frame = pandas.DataFrame(rows, columns=None if rows else ["split", "system", "label"])
         if not by_label:
             frame = frame.drop(columns="label")
@@ -167,14 +185,12 @@ class Results:
         return frame.set_index(["split", "system", "label"][: 3 if by_label else 2])
 
     def _repr_html_(self) -> str:
-        if not self.values["splits"]:
-            return f"<p>{_NO_SCORES}</p>"
-        return self._marked().to_html(float_format="{:.3f}".format)
+        table = self._marked().to_html(float_format="{:.3f}".format)
+        return table if self.values["splits"] else f"<p>{_NO_SCORES}</p>{table}"
 
     def __repr__(self) -> str:
-        if not self.values["splits"]:
-            return _NO_SCORES
-        return self._marked().to_string(float_format="{:.3f}".format)
+        table = self._marked().to_string(float_format="{:.3f}".format)
+        return table if self.values["splits"] else f"{_NO_SCORES}\n{table}"
 
     def _marked(self) -> pandas.DataFrame:
         """`to_pandas`, with the best encoder and what was left at its start marked."""
@@ -182,7 +198,9 @@ class Results:
 
         table = self.to_pandas()
         marks = {split: system_marks(self.values, split) for split in self.values["splits"]}
-        table.index = table.index.map(lambda row: (row[0], row[1] + marks[row[0]].get(row[1], "")))
+        table.index = table.index.map(
+            lambda row: (row[0], row[1] + marks.get(row[0], {}).get(row[1], ""))
+        )
         return table.rename_axis(["split", "system"])
 
 
@@ -248,6 +266,14 @@ class Run:
         from transformers import AutoModelForSequenceClassification
 
         folder = self._finished("model/config.json").parent
+        loaded: Any = self.__dict__.get("predictor")
+        if loaded is not None and (loaded.backend, loaded.runner.device) == (
+            "torch float32",
+            "cpu",
+        ):
+            whole = read_json(folder / "config.json").get("use_classifier", True)
+            if loaded.model.config.use_classifier == whole:  # one copy of the weights for both
+                return loaded.model
         return AutoModelForSequenceClassification.from_pretrained(folder, dtype="float32").eval()
 
     @cached_property
@@ -285,6 +311,55 @@ class Run:
             UserError: the run has not finished, or something is not a text.
         """
         return self.predictor.predict(texts, text=text)
+
+    def explain(self, text: str, label: str | None = None) -> Explanation:
+        """What each word of a text does for a label; see `stacked_emotion.inference.explain`.
+
+        Raises:
+            UserError: the run has not finished, its model is a student or has no such label, or
+                `text` is not one text.
+        """
+        from .inference import explain
+
+        return explain(self.predictor, text, label)
+
+    @keywords_named(test_file="test", text_column="text", **_LABEL_KEYWORDS)
+    def evaluate(
+        self,
+        test: Any,
+        text: str | None = None,
+        labels: str | Sequence[str] | None = None,
+        **reading: Any,
+    ) -> Results:
+        """Score the model on labeled texts, as the command `evaluate` does.
+
+        Args:
+            test: labeled texts, in each form that `train` takes.
+            text: the column of texts.
+            labels: as in `train`; by default the labels of the model.
+            **reading: further options of reading, such as `delimiter`.
+
+        Returns:
+            The figures, as those of a split `test`; `to_pandas()` makes a DataFrame of them.
+
+        Raises:
+            UserError: the run has not finished, its model is a student, or the texts cannot be
+                used.
+        """
+        from .data.arguments import DataArguments
+        from .trainer.metrics.evaluation import evaluate, labeled_for
+
+        if text is not None:
+            reading["text_column"] = text
+        if labels is not None:
+            reading |= _labels(labels, reading | {"train_file": test}, "evaluate(): ")
+        reading = checked(DataArguments, reading, "evaluate(): ")
+        found = evaluate(self.predictor, labeled_for(self.predictor, test, reading))
+        scores = {metric: {"mean": score} for metric, score in found.scores.items()}
+        return Results(
+            {"labels": found.texts.label_names, "splits": ["test"],
+             "systems": {"stack": {"test": scores}}, **found.to_dict()}
+        )  # fmt: skip
 
     @keywords_named()
     def review(self, train_file: str | Path | None = None) -> pandas.DataFrame:
@@ -350,13 +425,21 @@ class Run:
         Args:
             repo_id: `user/name`.
             license: identifier of the license of the weights; there is no default.
-            **options: as `stacked_emotion.hub_card.publish`.
+            **options: as `stacked_emotion.hub_card.publish`; `language` is another name of
+                `languages`.
 
         Raises:
-            UserError: no license was chosen, the run has not finished, or the Hub refused.
+            UserError: no license was chosen, the run has not finished, the Hub refused, or there
+                is no such option.
         """
         from .hub_card import publish
 
+        if "language" in options:
+            options.setdefault("languages", options.pop("language"))
+        known = signature(publish).parameters
+        if unknown := [name for name in options if name not in known]:
+            near = did_you_mean(unknown[0], known)
+            raise UserError(f"publish(): {unknown[0]} is not known{near}.")
         return publish(self.folder, repo_id, license, **options)
 
     def _finished(self, name: str) -> Path:
@@ -400,14 +483,16 @@ def _label_of(metric: str, names: Sequence[str]) -> str | None:
     return next((n for n in names for kind in kinds if metric == f"{kind}_{n}"), None)
 
 
-def _labels(labels: str | Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+def _labels(
+    labels: str | Sequence[str], given: Mapping[str, Any], source: str = "train(): "
+) -> dict[str, Any]:
     """What `labels` means: one column of names, columns of 0 and 1, or names."""
     from .data.arguments import DataArguments
     from .data.names import LABELS_COLUMNS, columns_called
     from .data.tables import read_table
 
     if not isinstance(labels, Iterable):
-        raise UserError(f"train(): labels is {labels!r}; it must be a name or a list of names.")
+        raise UserError(f"{source}labels is {labels!r}; it must be a name or a list of names.")
     one = labels if isinstance(labels, str) else None
     names, columns = list(labels) if one is None else [one], False
     if "train_file" in given and not (one and columns_called(names, LABELS_COLUMNS)):
@@ -419,21 +504,3 @@ def _labels(labels: str | Sequence[str], given: Mapping[str, Any]) -> dict[str, 
     if one and not (columns and "label_names" not in given):
         return {"labels_column": one}
     return {"label_columns" if columns else "label_names": names}
-
-
-def _file_of(table: Any, folder: Path, split: str) -> str:
-    """The path of a table; one in memory is written as JSON lines, with the names of classes."""
-    if isinstance(table, (str, os.PathLike)):
-        return os.fspath(table)
-    from .data.arguments import DataArguments
-    from .data.tables import read_table
-    from .inference.bulk.parts import write_rows
-
-    try:
-        read = read_table(table, DataArguments())
-    except UserError as error:
-        raise UserError(
-            f"{split} is a {type(table).__name__} that cannot be used: {error}"
-        ) from error
-    make_folder(folder, "--output_dir")
-    return os.fspath(write_rows(read, folder / f"{split}.jsonl"))

@@ -260,11 +260,12 @@ def pairs(name: str, words: Sequence[str], form: str = "name=value") -> dict[str
 
 def _value(hint: Any, words: Any, path: str) -> Any:
     """What the words of an option mean to a key of this type."""
-    if words in ("null", ["null"]) and type(None) in get_args(hint):
+    if words in ("null", ["null"]) and (type(None) in get_args(hint) or _takes(hint, list)):
         return None
-    if isinstance(words, str) and (hint is Any or _takes(hint, dict)):
+    whole = isinstance(words, list) and len(words) == 1 and words[0].startswith("[")
+    if whole or (isinstance(words, str) and (hint is Any or _takes(hint, dict))):
         try:
-            return parse_yaml(words)
+            return parse_yaml(words[0] if whole else words)
         except YAMLError as error:
             raise UserError(f"--{path} is {words!r}, which is not valid YAML: {error}") from error
     return words

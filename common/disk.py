@@ -64,6 +64,19 @@ def make_folder(folder: Path, option: str) -> None:
             ) from error
 
 
+def check_folder(folder: Path, option: str) -> None:
+    """Refuse a path where `make_folder` would find a file in its way; nothing is written.
+
+    Raises:
+        UserError: there is one.
+    """
+    place = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    if place.exists() and not place.is_dir():
+        raise UserError(
+            f"{folder} cannot be made a folder ({place} is a file). Choose another {option}."
+        )
+
+
 def no_room(folder: Path, option: str, needed: int | None = None) -> UserError:
     """The message of a full disk, to be raised; the arguments are those of `disk_errors`."""
     if needed is None:

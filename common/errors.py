@@ -21,13 +21,14 @@ _RANGES = {"above": "above", "least": "at least", "most": "at most"}
 _FLAGS = {"drop_leaked", "overwrite", "run_its_code", "spreadsheet_safe", "static"}
 _VALUE = (
     r"'[^']*'|-?\d[\d.]*|\w+=\S+?(?=[\s.,;]|$)(?: …)?"
-    r"|csv|none|skip|ids|names|columns|multi_hot|int8|window|html|other|WINDOWS-\d+"
+    r"|csv|none|null|skip|ids|names|columns|multi_hot|int8|window|html|other|WINDOWS-\d+"
 )
 _OPTION = re.compile(
     r"(?P<command>`?stacked-emotion [^`\n]*?(?:`|\.(?=\s|$)|$))"
     r"|(?<![\w-])--(?P<name>[a-z]\w*)(?P<path>(?:\.\w+)*)"
     rf"(?P<values>(?: (?:--(?P=name) )?(?:{_VALUE})(?![\w']))*)"
 )
+_MEANT = re.compile(r"(?<= is not known \(did you mean )[^?]+(?=\?)")
 _TWICE = re.compile(r"(\w+=)(?:(?:, | or | and )\1)+(?![\w'{[])")
 _SPELLING: ContextVar[Callable[[str], str] | None] = ContextVar("spelling", default=None)
 
@@ -130,7 +131,11 @@ def _with_keywords(message: str, names: dict[str, str]) -> str:
             value = f"{{'{key}': {value or '…'}}}"
         return f"{name}={value}"
 
-    return _TWICE.sub(r"\1", _OPTION.sub(keyword, message))
+    def meant(match: re.Match[str]) -> str:
+        found = [names.get(name, name) for name in re.findall(r"'([^']+)'", match[0])]
+        return " or ".join(repr(name) for name in dict.fromkeys(found))
+
+    return _TWICE.sub(r"\1", _MEANT.sub(meant, _OPTION.sub(keyword, message)))
 
 
 def _value(words: list[str]) -> str:
@@ -138,7 +143,8 @@ def _value(words: list[str]) -> str:
     if words and not words[0].startswith("'") and "=" in words[0]:
         pairs = (word.removesuffix(" …").partition("=")[::2] for word in words)
         return f"{{{', '.join(f'{key!r}: {value!r}' for key, value in pairs)}}}"
-    shown = [word if word[0] in "'-0123456789" else repr(word) for word in words]
+    words = ["None" if word == "null" else word for word in words]
+    shown = [word if word[0] in "'-0123456789" or word == "None" else repr(word) for word in words]
     return shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]" if shown else ""
 
 

@@ -239,17 +239,25 @@ def checked(kind: type, values: Any, source: str = "", path: str = "") -> dict[s
     if not isinstance(values, Mapping):
         short = getattr(kind, "shorthand", None)
         if short is None:
-            raise UserError(
-                f"{source}{path} is {shorten(values)}; it must hold `key: value` lines."
-            )
+            wanted = _pairs(source, "key: value")
+            verb = "hold" if wanted.startswith("`") else "be"
+            raise UserError(f"{source}{path} is {shorten(values)}; it must {verb} {wanted}.")
         return Whole(checked(kind, {short: values}, source, path))
     found: dict[str, Any] = Whole() if isinstance(values, Whole) else {}
     for given, value in values.items():
         where = f"{path}.{given}" if path else str(given)
-        name, hint = _key(kind, str(given), source, where)
+        try:
+            name, hint = _key(kind, str(given), source, where)
+        except UserError as error:
+            homes = sections_with(kind, str(given))
+            if homes and source.endswith("(): "):  # a keyword: show where it belongs
+                form = nested({f"{homes[0]}.{given}": value})
+                ((section, inside),) = form.items()
+                raise UserError(f"{error} Give {section}={inside!r}.") from None
+            raise
         if name in found:
             raise UserError(f"{source}{where} is given twice: it is another name of {name}.")
-        if value is None and section_of(hint):
+        if value is None and section_of(hint) and get_origin(hint) is not list:
             continue
         found[name] = convert(hint, value, source, where)
     return found
@@ -267,12 +275,16 @@ def convert(hint: Any, value: Any, source: str, where: str) -> Any:
         return checked(hint, value, source, where)
     kind, inner = get_origin(hint), get_args(hint)
     if kind in (Union, types.UnionType):
+        if value is None and type(None) in inner:
+            return None
         for member in inner:
             try:
                 return convert(member, value, source, where)
             except UserError:
                 continue
         raise _misfit(hint, value, source, where)
+    if value is None and kind in (list, dict):  # unset
+        return [] if kind is list else Whole()
     if kind is dict and isinstance(value, Mapping):
         sections = {str(k): convert(inner[1], v, source, f"{where}.{k}") for k, v in value.items()}
         return Whole(sections) if isinstance(value, Whole) else sections
@@ -310,26 +322,35 @@ def _plain(hint: Any, value: Any) -> Any:
     return value if isinstance(hint, type) and isinstance(value, hint) else None
 
 
+def _pairs(source: str, form: str) -> str:
+    """Keys and values as YAML has them, or as the keywords of a function, such as `train(): `."""
+    return f"a dictionary, {{{form}}}" if source.endswith("(): ") else f"`{form}` lines"
+
+
 def _misfit(hint: Any, value: Any, source: str, where: str) -> UserError:
-    wanted = describe(hint)
+    wanted = describe(hint, source)
     quotes = wanted == "a text" and isinstance(value, (int, float))
     advice = "; put it in quotes" if quotes else ""
     return UserError(f"{source}{where} is {shorten(value)}; it must be {wanted}{advice}.")
 
 
-def describe(hint: Any) -> str:
-    """A type in words."""
+def describe(hint: Any, source: str = "") -> str:
+    """A type in words; `source` as `checked` takes it."""
     kind, inner = get_origin(hint), get_args(hint)
     if kind is Literal:
         return f"one of {', '.join(map(str, inner))}"
     if kind in (Union, types.UnionType):
-        return " or ".join(describe(member) for member in inner if member is not type(None))
+        members = [member for member in inner if member is not type(None)]
+        return " or ".join(describe(member, source) for member in members)
+    short = getattr(section_of(hint), "shorthand", "value")
     if kind is list and section_of(hint):
-        return "a list of sections with `key: value` lines"
+        return f"a list of sections with {_pairs(source, 'key: value')}"
+    if kind is dict:
+        return _pairs(source, f"name: {short}")
     if kind is list:
         return f"a list ([…]) of {describe(inner[0]).split(' ', 1)[1]}s"
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-    return words.get(hint, "a list" if hint is list else "`key: value` lines")
+    return words.get(hint, "a list" if hint is list else _pairs(source, "key: value"))
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

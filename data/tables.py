@@ -6,7 +6,8 @@ No value is guessed: a text such as "NA", "null" or "1.0" stays the string it is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from ..common.errors import DataError, RowProblems, shorten
 from .files.delimited import DelimitedRows
 from .files.excel import ExcelRows
-from .files.opening import DELIMITED, EXCEL, Rows, open_rows
+from .files.opening import DELIMITED, EXCEL, FORMATS, Rows, open_rows
 from .files.text import UNDECODABLE, check_columns, encoding_error
 from .label_cells import binary_value
 from .names import clean_name
@@ -96,7 +97,7 @@ class Table:
 
 
 def read_table(given: Any, arguments: DataArguments) -> Table:
-    """Read a file or a table in memory into columns; see `open_rows`.
+    """Read a file or a table in memory into columns; see `open_rows`. A `Table` is read already.
 
     Raises:
         DataError: The file is missing, empty or of another format or encoding, or its header is
@@ -110,6 +111,8 @@ def read_table(given: Any, arguments: DataArguments) -> Table:
         >>> table.columns["text"], table.binary("joy").tolist()
         (['فرحان', 'يوم حزين'], [1, 0])
     """
+    if isinstance(given, Table):
+        return replace(given, problems=deepcopy(given.problems))
     rows = open_rows(given, **arguments.file_options())
     if hasattr(rows, "tables"):
         table = table_from_arrow(rows)
@@ -159,7 +162,8 @@ def _gathered(rows: Rows) -> Table:
             f"{rows.name}: column {place} has no name in the header and is not read; it holds "
             f"{shorten(cell)}. If it is needed, name it."
         )
-    facts = {"format": Path(rows.name).suffix.lower().lstrip(".") or "memory"}
+    suffix = Path(rows.name).suffix.lower()
+    facts = {"format": suffix[1:] if suffix in FORMATS else "memory"}
     if isinstance(rows, DelimitedRows):
         facts |= {name: getattr(rows.dialect, name) for name in ("encoding", "delimiter", "quoted")}
         if not rows.dialect.quoted:

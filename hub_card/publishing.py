@@ -72,7 +72,7 @@ def publish(
     private: bool = False,
     revision_tag: str | None = None,
     dry_run: bool = False,
-    languages: Sequence[str] | None = None,
+    languages: Sequence[str] | str | None = None,
     label_definitions: Mapping[str, str] | None = None,
     examples: Sequence[str] | None = None,
     base_models: Mapping[str, str] | None = None,
@@ -100,7 +100,7 @@ def publish(
         private: make the repository private, if it is created.
         revision_tag: a tag for this version.
         dry_run: do everything but touch the repository.
-        languages: ISO 639 codes; by default those of the data, where they are known.
+        languages: ISO 639 codes, or one; by default those of the data, where they are known.
         label_definitions: definition by label; by default those of the data, where they are known.
         examples: texts for the card; by default invented ones, where the data is known.
         base_models: Hub ID by encoder name, for encoders that were trained from local copies.
@@ -300,7 +300,7 @@ def _missing_license(
 
 def _missing_words(
     record: RunRecord,
-    languages: Sequence[str] | None,
+    languages: Sequence[str] | str | None,
     label_definitions: Mapping[str, str] | None,
     plots: bool,
 ) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ from tiny_models import ROOT
 
 import stacked_emotion
 from stacked_emotion import Run, train
+from stacked_emotion.cli import main
 from stacked_emotion.common.errors import UserError
+from stacked_emotion.common.files import read_json
+from stacked_emotion.common.locks import locked
 from stacked_emotion.runs import Results, _labels
+from stacked_emotion.trainer.labeling.review import training_texts
 from stacked_emotion.trainer.running.provenance import settings_of
 
 SAMPLE = ROOT / "recipes" / "sample"
@@ -123,7 +128,7 @@ def test_a_run_opens_by_its_folder(run: Run, tmp_path: Path) -> None:
         assert again.recipe == run.recipe
         assert again.predict(["فرحان"]) == run.predict(["فرحان"])
     assert repr(run).splitlines()[0] == f"Run({str(run.folder)!r})"
-    assert "zeta and alpha, 3 labels, trained on 40 texts of train.jsonl" in repr(run)
+    assert "zeta and alpha, 3 labels, trained on 40 texts of train (DataFrame)" in repr(run)
     best = run.results.to_pandas().loc[("validation", "stack"), "jaccard"]
     assert f"validation (20 texts): Jaccard {best:.3f}, " in repr(run)
     assert "<table" in run._repr_html_()
@@ -135,13 +140,23 @@ def test_a_run_opens_by_its_folder(run: Run, tmp_path: Path) -> None:
 def test_a_run_without_held_out_texts_says_so() -> None:
     results = Results({"labels": LABELS, "splits": [], "systems": {}})
     assert repr(results).startswith("No scores: ")
-    assert results._repr_html_() == f"<p>{results!r}</p>"
+    assert results._repr_html_().startswith("<p>No scores: ")
+    decisions = {"zeta": {"score": 1.25}, "stack": {"score": 1.5}}
+    found = Results({"labels": LABELS, "splits": [], "systems": {}, "decisions": decisions})
+    table = found.to_pandas()
+    assert table.index.tolist() == [("out of fold", "zeta"), ("out of fold", "stack")]
+    assert table.iloc[:, 0].tolist() == [1.25, 1.5]
+    assert "1.500" in repr(found)
+    assert "1.500" in found._repr_html_()
 
 
 def test_publish_gathers_the_run(run: Run) -> None:
     publication = run.publish("somebody/stack", license="mit", dry_run=True, plots=False,
-                              languages=["ar"])  # fmt: skip
+                              language="ar")  # fmt: skip
     assert publication.commit is None
+    assert "language:\n- ar\n" in (publication.folder / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(UserError, match=r"dryrun is not known \(did you mean 'dry_run'"):
+        run.publish("somebody/stack", license="mit", dryrun=True)
     assert "model.safetensors" in {file.path for file in publication.files}
     assert not [file.path for file in publication.files if file.path.endswith(".jsonl")]
 
@@ -176,6 +191,98 @@ def test_data_sets_files_and_the_recipe_itself_give_the_same_run(
     assert same.results["systems"] == run.results["systems"]
 
 
+def files_of(folder: Path) -> dict[str, bytes]:
+    kinds = (".jsonl", ".yaml", ".json", ".md")
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.suffix in kinds
+    }
+
+
+def test_a_refused_or_failed_call_leaves_a_finished_run_as_it_was(
+    run: Run, frame: pandas.DataFrame, tiny_encoder_folders: dict[str, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    folder = tmp_path / "run"
+    shutil.copytree(run.folder, folder)
+    before = files_of(folder)
+    tables = {"train": frame[:5], "validation": frame[5:9], "text": "words", "labels": LABELS}
+    given = settings(tiny_encoder_folders) | tables | {"output_dir": folder}
+    for wrong in (
+        {"verbose": True}, {"head": {"epochs": "many"}}, {"head": {"loss": "no_such_loss"}},
+        {"text": "nowhere"}, {"labels": ["joy", "hope"]}, {"cross_fit": 1}, {"test": 5},
+        {"encoders": {"a": tmp_path / "nowhere"}}, {"report_to": ["no_tracker"]},
+        {"train": frame[:5].assign(words=None)}, {"cross_fit": 20},
+    ):  # fmt: skip
+        with pytest.raises(UserError):
+            train(**given | wrong)
+        assert files_of(folder) == before, wrong
+    with locked(folder / ".lock", folder), pytest.raises(UserError, match="is in use"):
+        train(**given)
+    assert files_of(folder) == before
+
+    def stops(*_: Any) -> None:
+        raise RuntimeError("the power is gone")
+
+    monkeypatch.setattr("stacked_emotion.trainer.train._run_stages", stops)
+    with pytest.raises(RuntimeError, match="power"):
+        train(**given)
+    after = files_of(folder)
+    assert before.items() <= after.items(), "what the finished run was trained on is still there"
+    kept = {name for name in after if name not in before}
+    assert {Path(name).name for name in kept} == {"train.jsonl", "validation.jsonl"}
+    assert len(training_texts(folder).texts) == 40
+    assert not list(folder.rglob("*.lock")), "the lock is free again"
+
+
+def test_a_bad_row_of_a_table_is_named_as_its_owner_knows_it(tmp_path: Path) -> None:
+    frame = pandas.DataFrame(
+        {"text": ["a b", "c d", None, "e f"], "joy": [1, 0, 1, 0]}, index=[10, 3, 7, 5]
+    )
+    for table, where in (
+        (frame, r"train \(DataFrame\): 1 row .*index\):\n  row 7, column 'text'"),
+        (frame.set_axis(list("abcd")), r"train \(DataFrame\).*\n  record 3, column 'text'"),
+        (frame.to_dict("records"), r"train \(list\).*\n  record 3, column 'text'"),
+        (datasets.Dataset.from_pandas(frame), r"train \(Dataset\).*\n  row 3, column 'text'"),
+    ):
+        with pytest.raises(UserError, match=where) as caught:
+            train({"a": "x"}, train=table, output_dir=tmp_path / "run")
+        assert "jsonl" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_scores_and_explains(
+    run: Run, frame: pandas.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = frame[40:].rename(columns={"words": "Message"})
+    found = run.evaluate(table, text="Message", labels=LABELS)
+    report = tmp_path / "figures.json"
+    table.to_csv(tmp_path / "test.csv", index=False)
+    command = ["evaluate", "--model", str(run.folder), "--test_file", str(tmp_path / "test.csv"),
+               "--text_column", "Message", "--output", str(report)]  # fmt: skip
+    assert main([*command, "--ignore_columns", "trust"]) == 0
+    same = json.loads(report.read_text(encoding="utf-8"))["scores"]
+    assert found.to_pandas(all_metrics=True).loc[("test", "stack"), "jaccard"] == same["jaccard"]
+    assert {m: s["mean"] for m, s in found["systems"]["stack"]["test"].items()} == same
+    own = run.results.to_pandas().loc[("validation", "stack"), "jaccard"]
+    assert same["jaccard"] == pytest.approx(own, abs=0.05), "the same texts and model"
+    assert "joy" in found.to_pandas(by_label=True).index.get_level_values("label")
+    with pytest.raises(UserError, match=r"no column 'Mesage'.*text="):
+        run.evaluate(table, text="Mesage")
+    with pytest.raises(UserError, match=r"evaluate\(\): delimeter is not known .*'delimiter'"):
+        run.evaluate(table, delimeter=",")
+    with pytest.raises(UserError, match="label"):
+        run.evaluate(table, text="Message", labels=["joy", "trust"])
+    explanation = run.explain("فرحان جدا", label="joy")
+    assert [word.word for word in explanation.words] == ["فرحان", "جدا"]
+    again = Run(run.folder)
+    predictor = again.predictor
+    whole = predictor.model.config.use_classifier == read_json(
+        run.folder / "model/config.json"
+    )["use_classifier"]  # fmt: skip
+    assert (again.model is predictor.model) == (predictor.backend == "torch float32" and whole)
+    assert again.model.dtype == torch.float32
+
+
 def test_mistakes(frame: pandas.DataFrame, tmp_path: Path) -> None:
     given = {"train": frame, "text": "words", "output_dir": tmp_path}
     with pytest.raises(UserError, match=r"train\(\): crossfit is not known .*'cross_fit'"):
@@ -196,7 +303,14 @@ def test_mistakes(frame: pandas.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a: .*no/such/folder"):
         train({"a": tmp_path / "no/such/folder"}, **given, labels=LABELS)
     for wrong, message in (
-        ({"encoders": ["some/encoder"]}, r"encoders is \['some/encoder'\]"),
+        (
+            {"encoders": ["some/encoder"]},
+            r"encoders is \['some/encoder'\]; it must be a dictionary, \{name: source\}\.",
+        ),
+        ({"head": 5}, r"head is 5; it must be a dictionary, \{key: value\}\."),
+        ({"text_col": "words"}, r"text_col is not known \(did you mean 'text'\?\)"),
+        ({"label_name": ["joy"]}, r"label_name is not known \(did you mean 'labels'"),
+        ({"epochs": 1}, r"a key of encoder_defaults, .* Give encoder_defaults=\{'epochs': 1\}\."),
         ({"labels": 5}, "labels is 5; it must be a name or a list"),
         ({"labels": ["joy", "joy"]}, r"labels= has 'joy' more than once"),
         ({"config": {"seed": 1}}, r"config is \{'seed': 1\}; it must be a path"),

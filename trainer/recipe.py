@@ -77,7 +77,8 @@ def make_recipe(settings: Mapping[str, Any], config: str | Path | None = None) -
     """A recipe from checked settings, above those of a recipe file.
 
     Encoders that are given as a whole take the place of the file's. One that the file names too
-    keeps its other settings there, except for the revision of another source.
+    keeps its other settings there, except for the revision of another source. `pretraining` for
+    all encoders takes the place of what the file says of it anywhere.
 
     Args:
         settings: sections in sections, from `checked` or `settings_given`.
@@ -86,7 +87,11 @@ def make_recipe(settings: Mapping[str, Any], config: str | Path | None = None) -
     Raises:
         UserError: see `read_recipe`, and values that do not fit together.
     """
-    file = read_recipe(config) if config else {}
+    file = _related_inside(read_recipe(config) if config else {})
+    settings = _related_inside(settings)
+    if "pretraining" in settings.get("encoder_defaults", {}):  # in place of all that the file says
+        for given in file.get("encoders", {}).values():
+            given.pop("pretraining", None)
     values = merged(file, settings)
     refuse_secret_settings(values)
     if isinstance(settings.get("encoders"), Whole):
@@ -97,7 +102,7 @@ def make_recipe(settings: Mapping[str, Any], config: str | Path | None = None) -
         }
     shared = dict(values.pop("encoder_defaults", {}))
     values["encoder_defaults"] = {k: v for k, v in shared.items() if k != "pretraining"}
-    shared["pretraining"] = shared.get("pretraining") or values.pop("pretraining", [])
+    shared.setdefault("pretraining", [])
     values["encoders"] = {
         name: _with_defaults(shared, dict(given))
         for name, given in values.get("encoders", {}).items()
@@ -119,6 +124,15 @@ def make_recipe(settings: Mapping[str, Any], config: str | Path | None = None) -
             )
     recipe = build(TrainingRecipe, values)
     return replace(recipe, source=str(recipe_file(config)) if config else None)
+
+
+def _related_inside(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe, or what is given above it, with its `pretraining` among its `encoder_defaults`."""
+    values = dict(layer)
+    if "pretraining" in values:
+        related = {"pretraining": values.pop("pretraining")}
+        values["encoder_defaults"] = related | values.get("encoder_defaults", {})
+    return values
 
 
 def _with_defaults(shared: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from typing import Any
 from accelerate import PartialState
 
 from ..common.finished import thorough
+from ..common.locks import output_folder
 from ..common.settings import write_yaml
 from .arguments import TrainingRecipe
 from .commands import command_main
 from .results import baselines_command, system_marks, systems_table
+from .running.kept_tables import KeptTables
 from .running.once import main_rank_alone, run_folder
 from .running.processes import join_ranks, prepare_process
 from .running.progress import announce
@@ -35,11 +37,12 @@ RUNNERS: dict[str, Callable[[RunContext], dict[str, Any]]] = {
 }
 
 
-def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
+def run_training(recipe: TrainingRecipe, tables: KeptTables | None = None) -> dict[str, Any]:
     """Run the stages of a recipe that are not finished yet.
 
     Args:
         recipe: all settings.
+        tables: tables in memory that its files keep, which are written when all is checked.
 
     Returns:
         The results, as in `<output_dir>/results.json`; with `--stage` and no `head` among the
@@ -50,7 +53,10 @@ def run_training(recipe: TrainingRecipe) -> dict[str, Any]:
     """
     begin = time.monotonic()
     join_ranks()
-    context = RunContext.load(recipe)
+    context = RunContext.load(recipe, tables.tables if tables else {})
+    if tables and PartialState().is_main_process:
+        with output_folder(context.output):
+            tables.write()
     repeats = [
         replace(context, recipe=_with_seed(recipe, seed))
         for seed in recipe.stages.encoder_seeds[1:]
@@ -78,8 +84,11 @@ def _train(context: RunContext, begin: float, repeats: Sequence[RunContext] = ()
             _write_recipe(context)
             return {"stages": records}
     with run_folder(context.output, recipe.stages.verify):
-        _write_recipe(context)
-        return _run_stages(context, chosen, begin, repeats)
+        if not (context.output / "results.json").is_file():
+            _write_recipe(context)
+        results = _run_stages(context, chosen, begin, repeats)
+        _write_recipe(context)  # of a finished run only now: it belongs to the results beside it
+        return results
 
 
 def _write_recipe(context: RunContext) -> None:

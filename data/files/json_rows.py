@@ -65,13 +65,18 @@ class JsonLines:
 
 
 class JsonRecords:
-    """A list of records, from a JSON file or from memory."""
+    """A list of records, from a JSON file or from memory.
+
+    Attributes:
+        numbers: What each record is called in messages.
+    """
 
     unit, counting, encoding = "record", "records are counted from 1", "utf-8-sig"
 
     def __init__(self, records: Sequence[Any], name: str, facts: dict[str, Any]) -> None:
         self.name, self.facts = name, facts
         self.total: int | None = len(records)
+        self.numbers: Sequence[int] = range(1, len(records) + 1)
         self._records = records
 
     @property
@@ -81,7 +86,7 @@ class JsonRecords:
 
     def rows(self) -> Iterator[Row]:
         """Every record; those that are not objects say why."""
-        for number, record in enumerate(self._records, 1):
+        for number, record in zip(self.numbers, self._records, strict=True):
             if isinstance(record, dict):
                 yield Row(number, record)
             else:

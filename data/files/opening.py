@@ -115,7 +115,12 @@ def _open_memory(given: Any) -> JsonRecords | ArrowRows:
             "dictionary of columns or a list of dictionaries."
         )
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return JsonRecords(rows, f"{name} in memory", {"rows": len(rows)})
+    records = JsonRecords(rows, f"{name} in memory", {"rows": len(rows)})
+    index: Any = getattr(given, "index", None)
+    if getattr(getattr(index, "dtype", None), "kind", None) in ("i", "u") and index.is_unique:
+        records.numbers = index.tolist()
+        records.unit, records.counting = "row", "rows are numbered by the index"
+    return records
 
 
 def _is_null(value: Any) -> bool:

@@ -316,12 +316,17 @@ class CardContent:
         return f"---\n{self.metadata().to_yaml()}\n---\n\n{body.strip()}\n"
 
 
-def card_languages(record: RunRecord, given: Sequence[str] | None) -> list[str]:
+def card_languages(record: RunRecord, given: Sequence[str] | str | None) -> list[str]:
     """The languages of the card: those given, or those of the data, where they are known.
+
+    Args:
+        record: the run.
+        given: ISO 639 codes, or one of them.
 
     Raises:
         UserError: none given and none known, or something that is not an ISO 639 code.
     """
+    given = [given] if isinstance(given, str) else given
     for code in given or ():
         if not LANGUAGE_CODE.fullmatch(code):
             raise UserError(f"--language {code!r} is not an ISO 639 code such as ar, en, es.")
@@ -338,7 +343,7 @@ def card_content(
     repo_id: str,
     license: str,
     terms: list[Term],
-    languages: Sequence[str] | None = None,
+    languages: Sequence[str] | str | None = None,
     label_definitions: Mapping[str, str] | None = None,
     **options: Any,
 ) -> CardContent:
@@ -349,7 +354,7 @@ def card_content(
         repo_id: where it is published.
         license: identifier of the license of the weights.
         terms: see `terms_of`.
-        languages: ISO 639 codes; by default those of the data, where they are known.
+        languages: ISO 639 codes, or one; by default those of the data, where they are known.
         label_definitions: definition by label; by default those of the data, where they are known.
         **options: other fields of `CardContent`.
 

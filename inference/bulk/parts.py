@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
 
-from ...common.disk import disk_errors
 from ...common.errors import UserError
 from ...common.files import replace_file
 from ...common.inert_text import in_spreadsheet
@@ -114,15 +113,13 @@ def _score_texts(scores: np.ndarray, missing: str) -> Iterable[list[str]]:
         yield [missing] * len(row) if np.isnan(row[0]) else [str(score) for score in row]
 
 
-def write_rows(table: Table, file: Path) -> Path:
-    """Write a table that was read as JSON lines, with the names of its classes."""
+def table_lines(table: Table) -> Iterable[str]:
+    """A table that was read as JSON lines, with the names of its classes."""
     columns = dict(table.columns)
     for name, classes in table.class_names.items():
         columns[name] = [_named(value, classes) for value in columns[name]]
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
-    with disk_errors(file.parent, "--output_dir"):
-        replace_file(file, lambda path: write_lines(path, map(json_line, rows)))
-    return file
+    return map(json_line, rows)
 
 
 def _named(value: Any, classes: list[str]) -> Any:

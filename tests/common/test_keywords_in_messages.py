@@ -30,6 +30,11 @@ def fail(message: str, kind: type[UserError] = UserError) -> None:
         ("--base_model a=U/N --base_model b=U/N", "base_model={'a': 'U/N', 'b': 'U/N'}"),
         ("set --encoders.a.source.", "set encoders={'a': {'source': …}}."),
         ("set --drop_leaked.", "set drop_leaked=True."),
+        ("set --pretraining null.", "set pretraining=None."),
+        ("a is not known (did you mean 'labels_column' or 'label_columns'?).",
+         "a is not known (did you mean 'labels'?)."),
+        ("no column 'a' (did you mean 'labels_column'?)",
+         "no column 'a' (did you mean 'labels_column'?)"),
         ("pip install it, or use --no_plots.", "pip install it, or use plots=False."),
         *((text, text) for text in (
             "use `stacked-emotion predict --model DIR`.",

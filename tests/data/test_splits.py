@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import numpy as np
 import pytest
 from labeled_files import LABELS, ROWS, assert_in, load, table_rows, write_csv
@@ -9,6 +11,7 @@ from labeled_files import LABELS, ROWS, assert_in, load, table_rows, write_csv
 from stacked_emotion.common.command_line import Parser, add_settings, settings_given
 from stacked_emotion.common.errors import DataError, UserError
 from stacked_emotion.common.settings import build
+from stacked_emotion.data.files.arrow_rows import _reason
 from stacked_emotion.data.labeled_texts import (
     DataArguments,
     LabeledTexts,
@@ -166,6 +169,18 @@ def test_hub_messages(hub_folder, tmp_path):
     with pytest.raises(DataError) as caught:
         load_labeled_texts(DataArguments(dataset_name=missing), "train")
     assert_in(str(caught.value), missing, "cannot be loaded", "--dataset_name", "--train_file")
+
+
+def test_a_hub_out_of_reach_is_said_first() -> None:
+    for error in (ConnectionError("refused"), socket.gaierror(-2, "Name or service not known")):
+        outer = RuntimeError("Couldn't reach it.")
+        outer.__cause__ = error
+        for found in (error, outer):
+            reason = _reason(found)
+            assert reason.startswith("there is no connection to the Hub (")
+            assert reason.endswith(").")
+    assert _reason(ValueError("no such config.\nmore")) == "no such config."
+    assert _reason(ValueError()) == "ValueError."
 
 
 def test_row_of_a_hub_data_set_is_named(hub_folder):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 import torch
 from tiny_models import LABELS, build_stack
@@ -167,3 +168,17 @@ def test_any_number_of_labels(
     answers = classify(TEXTS, batch_size=2)
     assert all(1 <= len(labels) <= count for labels in answers[::2][:2])
     assert answers[1] == answers[4] == []
+
+
+def test_calls_that_look_right_are_one_sentence(tiny_stack: Any) -> None:
+    model, tokenizer = tiny_stack
+    classify = StackedEmotionPipeline(model=model, tokenizer=tokenizer)
+    with pytest.raises(ValueError, match=r"Give one column of the DataFrame, such as frame\['text"):
+        classify(pandas.DataFrame({"text": TEXTS[:2]}))
+    with pytest.raises(ValueError, match=r"no option 'topk' \(did you mean 'top_k'\?\)"):
+        classify(TEXTS[0], topk=1)
+    with pytest.raises(ValueError, match="has only 6"):
+        classify("فرحان " * 200, truncation=False)
+    stock = pipeline("text-classification", model=model, tokenizer=tokenizer)
+    with pytest.raises(ValueError, match="give a list of texts"):
+        stock(("فرحان", "لا أعرف ماذا أفعل"))

@@ -184,6 +184,12 @@ def test_wrong_inputs_are_told(tiny_stack: Any) -> None:
         model(**{key: value[..., :2] for key, value in batch.items()})
     with pytest.raises(ValueError, match="labels have the shape"):
         model(**batch, labels=torch.zeros(2, 5))
+    with pytest.raises(ValueError, match=r"labels have the type list; they must be a tensor \(2, "):
+        model(**batch, labels=[1])
+    for words in (70, 200):  # the encoders have 64 to 66 positions
+        long = tokenizer(["فرحان " * words], truncation=False, return_tensors="pt")
+        with pytest.raises(ValueError, match=r"positions, and the encoder '\w+' has only 6\d:"):
+            model(**long)
     with pytest.raises(ValueError, match="same folder"):
         model(**{**batch, "input_ids": batch["input_ids"] + 10_000})
     with pytest.raises(ValueError, match="word_embeddings"):

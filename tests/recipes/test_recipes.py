@@ -238,3 +238,53 @@ def test_the_folder_of_a_run_is_its_recipe(tmp_path: Path) -> None:
     assert parse_recipe([str(tmp_path)]).stages.seed == 7
     with pytest.raises(UserError, match="There is no recipe"):
         parse_recipe([str(tmp_path / "nothing")])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], {"a": ["own.csv"], "b": ["shared.csv"]}),
+        (["--pretraining", "null"], {"a": [], "b": []}),
+        (["--pretraining", "[]"], {"a": [], "b": []}),
+        (["--pretraining", "x.csv", "y.csv"], {key: ["x.csv", "y.csv"] for key in "ab"}),
+        (["--pretraining", "[{train_file: x.csv}]"], {key: ["x.csv"] for key in "ab"}),
+        (["--encoder_defaults.pretraining", "null"], {"a": [], "b": []}),
+        (["--encoders.b.pretraining", "null"], {"a": ["own.csv"], "b": []}),
+        (["--encoders.b.pretraining", "[]"], {"a": ["own.csv"], "b": []}),
+        (["--pretraining", "x.csv", "--encoders.b.pretraining", "null"], {"a": ["x.csv"], "b": []}),
+    ],
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_related_data_can_be_replaced_and_switched_off(
+    tmp_path: Path, given: list[str], expected: dict[str, list[str]], inside: bool
+) -> None:
+    shared = {"pretraining": ["shared.csv"]}
+    recipe = {
+        "encoders": {"a": {"source": "x/a", "pretraining": ["own.csv"]}, "b": "x/b"},
+        **({"encoder_defaults": shared} if inside else shared),
+    }
+    (tmp_path / "recipe.yaml").write_text(dump_yaml(recipe), encoding="utf-8")
+    found = parse_recipe([str(tmp_path / "recipe.yaml"), *given])
+    files = {
+        name: [step.data.train_file for step in encoder.pretraining]
+        for name, encoder in found.encoders.items()
+    }
+    assert files == expected
+    (tmp_path / "again.yaml").write_text(dump_yaml(found.to_dict()), encoding="utf-8")
+    assert parse_recipe([str(tmp_path / "again.yaml")]).to_dict() == found.to_dict()
+    off = parse_recipe([str(tmp_path / "again.yaml"), "--pretraining", "null"])
+    assert not any(encoder.pretraining for encoder in off.encoders.values())
+
+
+def test_null_and_yaml_lists_on_the_command_line(tmp_path: Path) -> None:
+    recipe = {
+        "encoders": {"a": "x/a"}, "label_names": ["joy"], "normalization": ["tatweel"],
+        "label_definitions": {"joy": "joy"}, "head_seeds": [5],
+    }  # fmt: skip
+    (tmp_path / "recipe.yaml").write_text(dump_yaml(recipe), encoding="utf-8")
+    words = ["--label_names", "null", "--normalization", "null", "--label_definitions", "null"]
+    found = parse_recipe([str(tmp_path / "recipe.yaml"), *words, "--head_seeds", "[0, 1]"])
+    assert found.data.label_names is None
+    assert found.stack.normalization == []
+    assert found.description.label_definitions == {}
+    assert found.stages.head_seeds == [0, 1]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from transformers import TrainingArguments
 from ...common.errors import UserError, did_you_mean, quoted
 from ...common.files import fingerprint
 from ...configuration_stacked_emotion import StackedEmotionConfig
+from ...data.arguments import DataArguments
 from ...data.label_statistics import LabelStatistics
 from ...data.labeled_texts import DataSplits, load_splits
+from ...data.tables import Table
 from ...inference.auto_classes import register_auto_classes
 from ...inference.backends.precision import native_dtype
 from ...tokenization_stacked_emotion import StackedEmotionTokenizer
@@ -57,8 +59,12 @@ class RunContext(DataSplits):
     related: dict[str, list[RelatedTexts]] = field(repr=False, default_factory=dict)
 
     @classmethod
-    def load(cls, recipe: TrainingRecipe) -> RunContext:
+    def load(cls, recipe: TrainingRecipe, tables: Mapping[str, Table] | None = None) -> RunContext:
         """Read and check the data, and encode it.
+
+        Args:
+            recipe: all arguments.
+            tables: tables by option, such as `train_file`, to read in place of its files.
 
         Raises:
             UserError: bad data, settings or encoders, before anything is trained.
@@ -72,11 +78,14 @@ class RunContext(DataSplits):
         register_auto_classes()  # stages load what they saved through the Auto classes
         check_trackers(recipe.stages.report_to)
         check_attention(recipe.stages.attn_implementation)
-        splits = load_splits(recipe.data)
+        given: dict[str, Any] = dict(tables or {})
+        splits = load_splits(replace(recipe.data, **given))
         announce(f"The data:\n{DataSplits(splits).report}")
         labels = splits["train"].label_names
         for name in sorted({*recipe.description.label_definitions} - {*labels}):
             announce(f"label_definitions: there is no label {name!r}{did_you_mean(name, labels)}.")
+        if len(splits) == 1:
+            announce(_nothing_held_out(recipe.data))
         related = load_related(recipe, splits)
         names = list(recipe.sources())
         sources = {name: source for name, source in recipe.sources().items() if source}
@@ -95,8 +104,8 @@ class RunContext(DataSplits):
         )
         said = {check.name: check.to_text() for check in checks}
         said = {name: said.get(name, f"{name}: a lexical encoder") for name in names}
-        announce("The encoders:\n" + "\n".join(f"  {text}" for text in said.values()))
         refuse_problems(checks)
+        announce("The encoders:\n" + "\n".join(f"  {text}" for text in said.values()))
         for check in checks:
             layers = recipe.encoders[check.name].probe
             if len(set(layers)) < len(layers) or set(layers) - {*range((check.layers or 0) + 1)}:
@@ -290,6 +299,18 @@ def encoders_in_bf16(recipe: TrainingRecipe) -> bool:
     if asked is None:
         asked = native_dtype(PartialState().device) == torch.bfloat16
     return asked and not recipe.stages.fp16
+
+
+def _nothing_held_out(data: DataArguments) -> str:
+    """What a run without validation and test texts is warned of."""
+    unread = ""
+    if data.train_file and data.dataset_name:
+        unread = f" --train_file takes the place of the whole data set {data.dataset_name}."
+    return (
+        f"Warning: there are no validation or test texts, so nothing is scored.{unread} Give "
+        "--validation_file or --test_file, or hold out training texts by --validation_fraction "
+        "0.1."
+    )
 
 
 def _tokenizer_of(recipe: TrainingRecipe, name: str, commit: str | None) -> StackedEmotionTokenizer:

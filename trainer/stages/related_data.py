@@ -184,7 +184,11 @@ def _errors_of(where: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f"{where}: {re.sub('--(?=[a-z])', '', str(error))}") from error
+        told = re.sub("--(?=[a-z])", "", str(error))
+        advice = "" if "cannot be loaded" not in told else (
+            " To train without related data, set --pretraining null."
+        )  # fmt: skip
+        raise UserError(f"{where}: {told}{advice}") from error
 
 
 def _read(step: RelatedData) -> list[tuple[LabeledTexts, Any]]:

@@ -1,0 +1,97 @@
+"""A finished model on labeled texts: the command `evaluate` and `Run.evaluate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...common.tables import markdown_table
+from ...data.arguments import DataArguments
+from ...data.labeled_texts import LabeledTexts, load_labeled_texts
+from ...inference import StackedEmotionPredictor
+from ..choosing.abstention import abstention_record, abstention_table
+from ..results import label_table, source_name, split_record
+from .scores import emotion_scores
+
+
+@dataclass
+class Evaluation:
+    """The figures of a model.
+
+    Attributes:
+        texts: what it was scored on.
+        scores: as `emotion_scores` returns them.
+        thresholds: by label, where the model decides by thresholds.
+        abstain: the share of texts that get labels, where it is not all.
+        abstention: the figures of the surest texts; see `abstention_record`.
+    """
+
+    texts: LabeledTexts = field(repr=False)
+    scores: dict[str, float]
+    thresholds: dict[str, float] | None = None
+    abstain: float | None = None
+    abstention: dict[str, Any] | None = None
+
+    def to_markdown(self) -> str:
+        """All figures: overall, then class-wise, then those of the surest texts."""
+        names, scores = self.texts.label_names, self.scores
+        overall = [name for name in scores if not name.endswith(tuple(f"_{n}" for n in names))]
+        by_label = {name: {"mean": score, "values": [score]} for name, score in scores.items()}
+        parts = [
+            markdown_table(["metric", "value"], [(m, f"{scores[m]:.4f}") for m in overall]),
+            label_table(by_label, names, self.thresholds),
+        ]
+        if self.abstention is not None:
+            table = abstention_table(self.abstention)
+            parts.append(f"With abstain {self.abstain:g}:\n\n{table}")
+        return "\n\n".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The texts, without their content, and all figures."""
+        found = {"data": split_record(self.texts), "scores": self.scores}
+        return found | {"abstention": self.abstention}
+
+
+def labeled_for(
+    predictor: StackedEmotionPredictor, test: Any, reading: dict[str, Any]
+) -> LabeledTexts:
+    """Texts with the labels of a model.
+
+    Args:
+        predictor: the model.
+        test: a file or a table, as `read_table` takes it.
+        reading: options of `DataArguments`; the label names are those of the model by default.
+
+    Raises:
+        DataError: the texts cannot be used, or have other labels.
+    """
+    names = list(predictor.labels)
+    data = DataArguments(test_file=test, **({"label_names": names} | reading))
+    texts = load_labeled_texts(data, "test", names)
+    assert texts is not None
+    return texts
+
+
+def evaluate(predictor: StackedEmotionPredictor, texts: LabeledTexts) -> Evaluation:
+    """Score a model; with abstention all texts first, then the surest ones alone.
+
+    Args:
+        predictor: the model.
+        texts: with its labels; see `labeled_for`.
+    """
+    names, decision = list(predictor.labels), predictor.decision
+    found = predictor.score(texts.texts)
+    scores = emotion_scores(
+        texts.labels.astype(int),
+        found.probabilities,
+        label_names=names,
+        decisions=decision.abstaining(1.0).of_probabilities(found.probabilities).astype(int),
+    )
+    result = Evaluation(texts, scores)
+    if decision.rule == "threshold":
+        result.thresholds = dict(zip(names, predictor.thresholds, strict=True))
+    if decision.may_abstain:
+        name = source_name(texts.source)
+        result.abstain = decision.abstain
+        result.abstention = abstention_record({name: found.logits}, {name: texts.labels}, decision)
+    return result
