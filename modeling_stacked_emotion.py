@@ -14,7 +14,12 @@ from torch import Tensor, nn
 from .checks_stacked_emotion import abstain_limit, check_inputs, check_options
 from .configuration_stacked_emotion import StackedEmotionConfig
 from .decisions_stacked_emotion import decide
-from .encoders_stacked_emotion import build_encoder, eager_attention, selected_layers
+from .encoders_stacked_emotion import (
+    build_encoder,
+    eager_attention,
+    readable_errors,
+    selected_layers,
+)
 from .layers_stacked_emotion import (
     AttentionPooling,
     BidirectionalLSTM,
@@ -25,6 +30,7 @@ from .layers_stacked_emotion import (
     StackNorm,
     WordDropout,
     WordMean,
+    label_loss,
     masked_mean,
     pool_words,
 )
@@ -252,16 +258,8 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             options["output_hidden_states"] = bool(head.layers) or output_hidden_states
         if output_attentions:
             options["output_attentions"] = True
-        try:
-            with eager_attention(encoder, bool(output_attentions)):
-                output = encoder(input_ids=ids, attention_mask=mask, return_dict=True, **options)
-        except IndexError as error:
-            raise ValueError(
-                f"input_ids of {name!r} reach {int(ids.max())}, its vocabulary has "
-                f"{encoder.config.vocab_size} tokens and its longest text is "
-                f"{getattr(encoder.config, 'max_position_embeddings', '?')}: are the tokenizer "
-                "and the model from the same folder?"
-            ) from error
+        with readable_errors(name, encoder, ids), eager_attention(encoder, bool(output_attentions)):
+            output = encoder(input_ids=ids, attention_mask=mask, return_dict=True, **options)
         return (
             pool_words(output.last_hidden_state, word_index, words),
             head(head.read(output), mask),
@@ -385,14 +383,7 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
         logits = self.calibration(logits)
         loss = None
         if labels is not None:
-            if labels.shape != logits.shape:
-                raise ValueError(
-                    f"labels have the shape {tuple(labels.shape)}; they must be "
-                    f"{tuple(logits.shape)}: (batch, labels), one 0 or 1 per label."
-                )
-            loss = nn.functional.binary_cross_entropy_with_logits(
-                logits.float(), labels.to(logits.device).float()
-            )
+            loss = label_loss(logits, labels)
             if self.config.use_classifier and not self.config.ensemble_start:
                 # Heads and gates, which only explain here, stay in the graph: DDP wants that.
                 loss = loss + 0.0 * outputs.meta_logits.float().sum()

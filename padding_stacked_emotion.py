@@ -6,6 +6,7 @@ Arrays are (batch, sequence, encoders); a single encoding is (sequence, encoders
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ _SETTINGS_OF_OTHERS: dict[str, tuple[tuple[Any, ...], str]] = {
         "the model needs input_ids, attention_mask and word_index",
     ),
 }
+_OF_PIPELINES = ("top_k", "return_words", "function_to_apply", "batch_size", "num_workers")
 _FROM_TRANSFORMERS = ("name_or_path", "auto_map", "tokenizer_class", "backend", "is_local")
 
 
@@ -85,7 +87,9 @@ def check_options(options: Mapping[str, Any], *known: str) -> None:
         elif name == "padding_side":
             check_side(name, value or "right")
         elif name not in ("verbose", *known):
-            raise ValueError(f"StackedEmotionTokenizer has no option {name!r}.")
+            near = get_close_matches(name, [*known, *_OF_PIPELINES], n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise ValueError(f"StackedEmotionTokenizer has no option {name!r}{hint}.")
 
 
 def check_side(name: str, side: Any) -> None:

@@ -19,8 +19,8 @@ from ..tokenizer_files_stacked_emotion import read_tokenizers
 from .adaptive.graphs import GraphStages
 from .adaptive.stack import adaptive_rule
 from .backends.fastest import fastest
-from .backends.onnx import ONNX_DTYPES, OnnxRunner, exported
-from .backends.openvino import OPENVINO_DTYPES, OpenVinoRunner
+from .backends.onnx import OnnxRunner, exported
+from .backends.openvino import OpenVinoRunner, export_for
 from .backends.weight_conversion import check_finite, converted_weights
 from .decisions import Decision
 from .model_files import CONFIG, TOKENIZER, ModelError, ModelFiles
@@ -361,11 +361,7 @@ def _exported_runner(
     """
     if device.type != "cpu":
         raise UserError(f"backend={backend!r} runs on the CPU; for {device} use 'torch'.")
-    report = exported(files)
-    kinds = ONNX_DTYPES if backend == "onnx" else OPENVINO_DTYPES
-    if dtype not in kinds:
-        raise UserError(f"dtype={dtype!r} is not one of {backend}'s; there are {kinds}.")
-    kind = dtype if backend == "onnx" else "float32"
+    report, kind = export_for(files, backend, dtype)
     graph = files.graph(report, kind)
     runner: type[OnnxRunner] | type[OpenVinoRunner]
     runner = OnnxRunner if backend == "onnx" else OpenVinoRunner

@@ -111,6 +111,13 @@ def test_model_tokenizer_and_predictions_agree(run: Run) -> None:
     assert run.predict(frame, text="words").to_pandas().index.tolist() == [7, 9]
     with pytest.raises(UserError, match="Which column has the texts"):
         run.predict(frame)
+    kept = run.predict(frame, text="words").to_pandas()
+    assert kept[["id", "words"]].equals(frame)
+    assert kept.columns[:3].tolist() == ["id", "words", "labels"]
+    again = run.predict(kept, text="words")
+    with pytest.raises(UserError, match=r"already has the columns 'labels', .*another prefix"):
+        again.to_pandas()
+    assert again.to_pandas("new_").columns[-1] == "new_has_words"
 
 
 def test_a_run_opens_by_its_folder(run: Run, tmp_path: Path) -> None:

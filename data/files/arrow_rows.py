@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import pyarrow
 import pyarrow.parquet as parquet
 
-from ...common.errors import DataError, did_you_mean, quoted
+from ...common.errors import DataError, did_you_mean, quoted, reason_of
 from .text import check_columns, file_facts
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -127,7 +127,7 @@ class DatasetRows:
         except DataError:
             raise
         except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-            raise DataError(f"The data set {name} cannot be loaded: {error}") from error
+            raise DataError(f"The data set {name} cannot be loaded: {reason_of(error)}") from error
         self.name = f"{name}, split {split}"
         self.facts: dict[str, Any] = {
             "dataset": name, "config": config, "split": split, "revision": commit,
@@ -216,9 +216,8 @@ def load_hub_split(
     except DataError:
         raise
     except Exception as error:  # the library raises a dozen kinds, from requests' to pyarrow's
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(
-            f"The data set {described} cannot be loaded: {reason[0]} Check --dataset_name, "
+            f"The data set {described} cannot be loaded: {reason_of(error)} Check --dataset_name, "
             "--dataset_config_name, --dataset_revision and the network, or give files by "
             "--train_file, --validation_file and --test_file."
         ) from error
@@ -293,7 +292,7 @@ def _commit_now(name: str, revision: str | None) -> str | None:
     except (HfHubHTTPError, OfflineModeIsEnabled, HFValidationError, OSError) as error:
         raise DataError(
             f"There is no file or folder {name}, and no such data set on the Hub can be read: "
-            f"{error}"
+            f"{reason_of(error)}"
         ) from error
 
 

@@ -92,8 +92,8 @@ class RunContext(DataSplits):
         )
         said = {check.name: check.to_text() for check in checks}
         said = {name: said.get(name, f"{name}: a lexical encoder") for name in names}
-        announce("The encoders:\n" + "\n".join(f"  {text}" for text in said.values()))
         refuse_problems(checks)
+        announce("The encoders:\n" + "\n".join(f"  {text}" for text in said.values()))
         for check in checks:
             layers = recipe.encoders[check.name].probe
             if len(set(layers)) < len(layers) or set(layers) - {*range((check.layers or 0) + 1)}:

@@ -184,7 +184,10 @@ def _errors_of(where: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f"{where}: {re.sub('--(?=[a-z])', '', str(error))}") from error
+        said = re.sub("--(?=[a-z])", "", str(error))
+        raise UserError(
+            f"{where}: {said} To train without related data, set pretraining to []."
+        ) from error
 
 
 def _read(step: RelatedData) -> list[tuple[LabeledTexts, Any]]:
