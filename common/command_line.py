@@ -44,7 +44,10 @@ _METAVARS = {
 }  # fmt: skip
 """What stands for the value of an option in the help, by the last word of its name."""
 _NO_DEFAULT: tuple[Any, ...] = (None, False, "", [], float("inf"), argparse.SUPPRESS)
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+_OF_THE_DISK = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EISDIR, errno.ENOTDIR,
+    errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG,
+)  # fmt: skip
 
 
 class _Format(argparse.HelpFormatter):
@@ -354,7 +357,7 @@ def _run(command: Callable[[], Any], debug: bool, name: str) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USER_MISTAKE
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in _OF_THE_DISK:
             return _bug(error, debug, name)
         print(f"error: {error.strerror}: {error.filename or 'the output'}", file=sys.stderr)
         return USER_MISTAKE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -58,7 +59,12 @@ def replace_file(path: Path, write: Callable[[Path], Any], sync: bool = False) -
         path: the place.
         write: writes the partial file beside it.
         sync: wait until the disk has the content, so that a power cut cannot lose it.
+
+    Raises:
+        IsADirectoryError: a folder is in the place; nothing was written.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     partial = path.with_name(f"{path.name}.partial")
     if partial.is_symlink():
         partial.unlink()
@@ -88,8 +94,14 @@ def remove(path: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder so that it is never half there under its own name."""
-    old = folder.with_name(f"{folder.name}.old")
+    """Remove a folder so that it is never half there under its own name.
+
+    Raises:
+        UserError: a file is in its place, which no command wrote.
+    """
+    if folder.is_file() and not folder.is_symlink():
+        raise UserError(f"{folder} is a file, not a folder of a run. Move it away.")
+    old = folder.with_name(f".{folder.name}.replaced")  # nobody's backup is called that
     if old.is_dir() and not os.path.lexists(folder):
         os.replace(old, folder)  # a process died between the two steps of `replace_folder`
     remove(old)

@@ -61,7 +61,7 @@ class StackArguments:
     meta_hidden_size: int = option(64, "width of the meta-learner")
     lstm_hidden_size: int = option(64, "width of each direction of the Bi-LSTM")
     classifier_hidden_size: int = option(64, "width of the classifier's hidden layer")
-    contrastive_dim: int = option(64, "width of the projection for the contrastive loss", least=1)
+    contrastive_dim: int = option(64, "width of the projection for the contrastive loss", least=0)
     dropout: float = option(0.3, "dropout of the layers on top of the encoders")
     encoder_dropout: float = option(0.1, "chance that an encoder is left out of a text")
     word_dropout: float = option(0.1, "chance that a word is left out")
@@ -106,7 +106,7 @@ class StageArguments:
         0.1, "stack only logits if the folds' features differ by more macro AP", least=0
     )
     trust_factor: float = option(
-        50.0, "learning rate of the trust, as a multiple of that of meta and head", above=0
+        50.0, "learning rate of the trust, as a multiple of that of meta and head", least=0
     )
     threshold_objective: str = option(
         "jaccard+macro_f1",

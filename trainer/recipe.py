@@ -42,16 +42,19 @@ def recipe_file(path: str | Path) -> Path:
     """The file of a recipe.
 
     Args:
-        path: a YAML file, or the name of a recipe of the package (`semeval2018_arabic`).
+        path: a YAML file, the folder of a run, or the name of a recipe of the package
+            (`semeval2018_arabic`).
 
     Raises:
         UserError: neither exists.
     """
-    file = Path(path)
-    if file.is_file():
-        return file
-    inside = RECIPES / f"{file.name.removesuffix('.yaml')}.yaml"
+    given = Path(path).expanduser()
+    inside = RECIPES / f"{given.name.removesuffix('.yaml')}.yaml"
+    if given.is_file():
+        return given
     if not inside.exists():
+        if (given / "recipe.yaml").is_file():
+            return given / "recipe.yaml"
         known = ", ".join(sorted(entry.stem for entry in RECIPES.glob("*.yaml")))
         raise UserError(f"There is no recipe {path}. The package has {known}.")
     return inside

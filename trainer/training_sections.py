@@ -63,9 +63,9 @@ class Optimization:
         "per_device_train_batch_size": "batch_size",
         "warmup_steps": "warmup",
     }
-    epochs: float = option(5.0, "epochs", above=0)
+    epochs: float = option(5.0, "epochs", least=0)
     learning_rate: float | None = option(
-        None, "learning rate of the encoder; default 2.5e-5 * (768 / hidden size)^2", above=0
+        None, "learning rate of the encoder; default 2.5e-5 * (768 / hidden size)^2", least=0
     )
     batch_size: int = option(32, "texts per step and device", least=1)
     weight_decay: float = option(0.01, "weight decay of matrices", least=0)
@@ -85,10 +85,10 @@ class FineTuning(Optimization):
     """How an encoder is fine-tuned on some labeled texts."""
 
     head_factor: float = option(
-        10.0, "learning rate of the encoder's head, as a multiple of the encoder's", above=0
+        10.0, "learning rate of the encoder's head, as a multiple of the encoder's", least=0
     )
     layer_decay: float = option(
-        1.0, "learning rate of a layer, as a multiple of that of the layer above", above=0
+        1.0, "learning rate of a layer, as a multiple of that of the layer above", least=0
     )
     frozen_layers: int = option(
         -1, "layers that are not trained, from the embeddings up; -1 freezes nothing", least=-1
@@ -143,7 +143,7 @@ class RelatedData(FineTuning):
     """
 
     shorthand: ClassVar[str] = "train_file"
-    epochs: float = option(3.0, "epochs", above=0)
+    epochs: float = option(3.0, "epochs", least=0)
     data: RelatedFiles = flat(RelatedFiles, "data")
     credit: DataCredit = flat(DataCredit, "model card and app")
     strip_accents: bool = option(False, "read é as e and ñ as n, for a vocabulary without accents")
@@ -230,13 +230,13 @@ class HeadTraining(MetaTraining):
 class JointTraining(Optimization):
     """How stage `joint` trains the whole stack; its loss is that of stage `head`."""
 
-    epochs: float = option(1.0, "epochs", above=0)
-    learning_rate: float = option(5e-6, "learning rate of the encoders", above=0)
+    epochs: float = option(1.0, "epochs", least=0)
+    learning_rate: float = option(5e-6, "learning rate of the encoders", least=0)
     head_factor: float = option(
-        20.0, "learning rate of the other parts, as a multiple of it", above=0
+        20.0, "learning rate of the other parts, as a multiple of it", least=0
     )
     layer_decay: float = option(
-        1.0, "learning rate of a layer, as a multiple of that of the layer above", above=0
+        1.0, "learning rate of a layer, as a multiple of that of the layer above", least=0
     )
     frozen_parts: list[str] = option(
         [], "parts that are not trained, such as an encoder's name, heads or lstm", metavar="NAME"

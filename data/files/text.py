@@ -133,7 +133,8 @@ def check_file(path: Path, formats: Sequence[str]) -> None:
         hint = f" It holds {quoted(inside, 10)}." if inside else ""
         raise DataError(f"{path}: this is a folder. Give the path of one file.{hint}")
     if not path.exists():
-        names = [child.name for child in path.parent.iterdir()] if path.parent.is_dir() else []
+        names = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+        names = [name for name in names if name != path.name]  # a link to nothing
         where = "" if path.parent.is_dir() else f" There is no folder {str(path.parent)!r} either."
         raise DataError(f"{path}: there is no such file{did_you_mean(path.name, names)}.{where}")
     if path.stat().st_size == 0:

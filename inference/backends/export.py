@@ -32,12 +32,13 @@ from .onnx import OnnxRunner
 from .onnx_graph import trace
 from .openvino import OPENVINO_DTYPES, OpenVinoRunner
 from .precision import native_dtype
+from .row_scales import quantize_by_row
 
 GRAPHS = {"float32": "model.onnx", "int8": "model_int8.onnx"}
 MAX_FLOAT32_DIFFERENCE = 1e-5
 _LINEAR = ("MatMul",)
 # Raised when the same model comes to another graph: it is then exported again.
-EXPORT_VERSION = 3
+EXPORT_VERSION = 4
 REPORT = "report.json"
 _VERSIONS = ("torch", "transformers", "onnx", "onnxruntime")
 
@@ -67,9 +68,10 @@ def export_onnx(
 
     The weights lie beside each graph as external data, so protobuf's limit of 2 GB does not apply.
     The int8 graph has the encoders' linear layers in int8, with one scale per output channel;
-    activations are quantized while it runs. What lies on top of the encoders stays float32, and so
-    do the kinds of layers without which int8 is not exact enough on the check texts. A model
-    with limits for adaptive stacking also gets a graph per encoder; they share the weights.
+    activations are quantized while it runs, with one scale per sub-word. What lies on top of the
+    encoders stays float32, and so do the kinds of layers without which int8 is not exact enough on
+    the check texts. A model with limits for adaptive stacking also gets a graph per encoder; they
+    share the weights.
 
     Args:
         folder: the folder of the model, or of its run.
@@ -297,7 +299,7 @@ def _good(found: dict[str, Any]) -> bool:
 
 
 def quantize_graph(source: Path, target: Path, nodes: list[str]) -> None:
-    """Write a graph with these linear layers in int8, activations quantized while it runs."""
+    """Write a graph with these linear layers in int8, activations quantized by row as it runs."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     for path in target.parent.glob(f"{target.name}*"):
@@ -313,6 +315,7 @@ def quantize_graph(source: Path, target: Path, nodes: list[str]) -> None:
             use_external_data_format=True,
             extra_options={"MatMulConstBOnly": True},
         )
+    quantize_by_row(target)
 
 
 @contextmanager

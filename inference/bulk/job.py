@@ -118,7 +118,7 @@ def predict_file(
         >>> from stacked_emotion.inference import predict_file
         >>> Path("tweets.csv").write_text("id,text\\n1,فرحان جدا\\n2,\\n", "utf-8") > 0
         True
-        >>> report = predict_file("user/name", "tweets.csv", "labeled.csv", progress=False)
+        >>> report = predict_file("user/name", "tweets.csv", "labeled.csv")
         >>> report.rows, report.without_answer
         (2, 1)
     """
@@ -133,6 +133,8 @@ def predict_file(
     given = Path(input_file).expanduser()
     if given.exists() and target.exists() and given.samefile(target):
         raise UserError("--output must be another file than --input.")
+    if target.is_dir():
+        raise UserError(f"{target} is a folder: give --output a file.")
     if spreadsheet_safe and target.suffix not in (".csv", ".tsv"):
         raise UserError(f"--spreadsheet_safe is for .csv and .tsv, not for {target.name}.")
     if part_rows < 1:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
 from ...common.inert_text import in_html
 
 UNITS = {"occlusion": "change of the score", "gradient": "gradient x input, logit"}
+_NAMES = re.compile(r"@\w+|(?:https?://|www\.)\S+")
 _FIRST_STRONG_ISOLATE, _POP_ISOLATE = "\u2068", "\u2069"
 _STYLE = "body { margin: 2rem auto; max-width: 50rem; padding: 0 1rem; font-family: sans-serif; }"
 
 
 def text_direction(text: str) -> str:
-    """ "rtl" or "ltr": the direction of the first letter that has one (rule P2 of UAX #9)."""
-    for character in text:
+    """ "rtl" or "ltr": the direction of the first letter that has one (rule P2 of UAX #9).
+
+    Names such as `@name` and addresses do not count: many Arabic tweets begin with one.
+    """
+    for character in _NAMES.sub("", text):
         kind = unicodedata.bidirectional(character)
         if kind in ("L", "R", "AL"):
             return "ltr" if kind == "L" else "rtl"

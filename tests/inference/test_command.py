@@ -180,3 +180,19 @@ def test_the_input_is_never_the_output(
         assert main(["predict", "--model", str(tiny_stack_folder), *words]) == 2
         assert "another file than --input" in capsys.readouterr().err
     assert source.read_bytes() == before
+
+
+def test_a_folder_in_the_place_of_the_output_is_one_sentence(
+    tiny_stack_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_rows(tmp_path / "in.csv", [{"text": "a"}])
+    (tmp_path / "out.csv").mkdir()
+    (tmp_path / "other.csv.parts").write_text("mine")
+    words = ["predict", "--model", str(tiny_stack_folder), "--input", str(source), "--overwrite"]
+    assert main([*words, "--output", str(tmp_path / "out.csv")]) == 2
+    assert "is a folder: give --output a file" in capsys.readouterr().err
+    assert main([*words, "--output", str(tmp_path / "other.csv")]) == 2
+    said = capsys.readouterr().err
+    assert str(tmp_path / "other.csv.parts") in said
+    assert "bug" not in said
+    assert (tmp_path / "other.csv.parts").read_text() == "mine"

@@ -171,12 +171,12 @@ def test_a_folder_of_that_name_is_no_recipe(
         ("encoders: {A b: x}", "'A b' cannot be a name"),
         ("- a", "must hold `key: value` lines"),
         ("a: [1", "YAML"),
-        ("encoders: {a: {source: x, epochs: -1}}", r"encoders\.a: epochs is -1.0; .* above 0"),
+        ("encoders: {a: {source: x, epochs: -1}}", r"encoders\.a: epochs is -1.0; .* at least 0"),
         ("encoders: {a: {source: x, warmup: .nan}}", "warmup is nan; it must be at least 0"),
         ("encoders: {a: {source: x, max_grad_norm: .inf}}", "max_grad_norm is inf; .* finite"),
         ("encoders: {a: {source: x, pretraining: [{train_file: t.csv, batch_size: 0}]}}",
          r"pretraining\.0: batch_size is 0; it must be at least 1"),
-        ("meta: {epochs: 0}", "meta: epochs is 0; it must be at least 1"),
+        ("meta: {epochs: -1}", "meta: epochs is -1; it must be at least 0"),
         ("head_seeds: [0, -1]", "head_seeds is -1; it must be at least 0 and at most 4294967295"),
         ("adaptive_agreement: 1.5", "adaptive_agreement is 1.5; .* above 0 and at most 1"),
         ("gain_in_errors: .nan", "gain_in_errors is nan; it must be a finite number"),
@@ -231,3 +231,10 @@ def test_seeds_count_once_and_a_tilde_is_the_home(monkeypatch: pytest.MonkeyPatc
     stages = parse_recipe(words).stages
     assert stages.head_seeds == [1, 0]
     assert stages.output_dir == "/home/me/runs/mine"
+
+
+def test_the_folder_of_a_run_is_its_recipe(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("encoders: {a: x}\nseed: 7\n", encoding="utf-8")
+    assert parse_recipe([str(tmp_path)]).stages.seed == 7
+    with pytest.raises(UserError, match="There is no recipe"):
+        parse_recipe([str(tmp_path / "nothing")])

@@ -86,17 +86,17 @@ class DistillationArguments(Optimization):
     class_weight_power: float | None = option(
         None, "exponent of the class weights, instead of that method's own"
     )
-    epochs: float = option(4.0, "epochs of the student over training and unlabeled texts", above=0)
+    epochs: float = option(4.0, "epochs of the student over training and unlabeled texts", least=0)
     alone_epochs: float | None = option(
-        None, "epochs of the same encoder without a teacher; default: as --epochs", above=0
+        None, "epochs of the same encoder without a teacher; default: as --epochs", least=0
     )
     alone: bool = option(True, "train the same encoder without a teacher too, for the table")
     learning_rate: float | None = option(
         None, "learning rate of the student's encoder; default 2.5e-5 * (768 / hidden size)^2",
-        above=0,
+        least=0,
     )  # fmt: skip
     head_factor: float = option(
-        10.0, "learning rate of the student's head, as a multiple of it", above=0
+        10.0, "learning rate of the student's head, as a multiple of it", least=0
     )
     max_length: int = option(128, "sub-words that the student reads per text", least=3)
     bf16: bool = option(False, "train in bf16 mixed precision")

@@ -56,7 +56,8 @@ def _summary(review: Review) -> str:
     return (
         f"{len(texts):,} training texts from <bdi>{in_html(name)}</bdi>, each judged by "
         "models that did not see it. The models can be wrong: read the text before you change a "
-        "label. Percentages are the models' probability that the label is right to give."
+        "label. The first rows are the most likely to be wrong; further down, the models are wrong "
+        "more often. Percentages are the models' probability that the label is right to give."
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
 
-from ...common.errors import UserError, quoted
+from ...common.errors import UserError, did_you_mean, quoted
 from ...common.files import fingerprint
 from ...configuration_stacked_emotion import StackedEmotionConfig
 from ...data.label_statistics import LabelStatistics
@@ -74,6 +74,9 @@ class RunContext(DataSplits):
         check_attention(recipe.stages.attn_implementation)
         splits = load_splits(recipe.data)
         announce(f"The data:\n{DataSplits(splits).report}")
+        labels = splits["train"].label_names
+        for name in sorted({*recipe.description.label_definitions} - {*labels}):
+            announce(f"label_definitions: there is no label {name!r}{did_you_mean(name, labels)}.")
         related = load_related(recipe, splits)
         names = list(recipe.sources())
         sources = {name: source for name, source in recipe.sources().items() if source}

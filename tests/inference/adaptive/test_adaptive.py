@@ -201,7 +201,6 @@ def test_graphs_take_the_same_paths(limited: Copy, sample_texts: list[str]) -> N
         found = predictor.score(texts)
         assert found.encoders == expected.encoders
         np.testing.assert_allclose(found.logits, expected.logits, atol=1e-4)
-    # int8 activations have one scale per batch, so only the same batches give the same numbers
     with_limits(folder, [0.0, 0.0])
     found = load(folder, backend="onnx", dtype="int8").score(texts)
     whole = load(folder, False, backend="onnx", dtype="int8").score(texts)

@@ -211,6 +211,7 @@ def test_html_is_whole_safe_and_marked(predictor: StackedEmotionPredictor, text:
     assert "script" not in page.texts
     assert {entry["dir"] for entry in page.attributes["p"]} == {text_direction(text)}
     assert text_direction(text) == ("rtl" if text in (TEXT, HOSTILE) else "ltr")
+    assert text_direction(f"@name https://a.b/c {text}") == text_direction(text)
     isolates = page.texts["bdi"]
     for word in explanation.words:
         assert word.word.translate(ESCAPES) in isolates

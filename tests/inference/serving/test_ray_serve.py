@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -43,6 +45,19 @@ def replicas() -> list[int]:
     return found
 
 
+def with_limits_of_zero(model: Path, folder: Path) -> Path:
+    """A copy of a model whose adaptive stacking runs all encoders on every text."""
+    shutil.copytree(model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    stages = [
+        {"limit": 0.0, "weights": [[1.0] * len(LABELS)] * count, "bias": [0.0] * len(LABELS)}
+        for count in (1, 2)
+    ]
+    config["adaptive"] = {"order": sorted(config["encoder_names"]), "stages": stages}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
 @pytest.fixture
 def address(tiny_stack_folder: Path, tmp_path: Path) -> Iterator[str]:
     pytest.importorskip("ray.serve", reason="needs pip install 'stacked_emotion[ray]'")
@@ -50,7 +65,8 @@ def address(tiny_stack_folder: Path, tmp_path: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     config = yaml.safe_load((ROOT / "recipes/serving/ray.yaml").read_text())
     config["http_options"]["port"] = port
-    config["applications"][0]["args"]["model"] = str(tiny_stack_folder)
+    model = with_limits_of_zero(tiny_stack_folder, tmp_path / "model")
+    config["applications"][0]["args"] |= {"model": str(model), "adaptive": True}
     (tmp_path / "ray.yaml").write_text(yaml.safe_dump(config))
     environment = {
         **os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0",
@@ -102,6 +118,7 @@ def test_two_replicas_one_of_them_killed_under_load(address: str, tiny_stack_fol
             try:
                 answer = httpx.post(address, json={"inputs": text}, timeout=60)
                 if answer.status_code == 200:
+                    assert answer.headers["X-Encoders-Run"] == "3"
                     return {one["label"]: one["score"] for one in answer.json()[0]}
                 assert answer.status_code in (500, 503), answer.text
             except httpx.TransportError:

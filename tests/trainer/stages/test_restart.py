@@ -63,7 +63,7 @@ def assert_same(run: Path, whole: Path) -> None:
     assert (run / "model/config.json").read_text(encoding="utf-8") == config
     systems = [json.loads((f / "results.json").read_text())["systems"] for f in (run, whole)]
     assert systems[0] == systems[1]
-    left = [*run.rglob("*.partial"), *run.rglob("*.old"), *run.rglob("checkpoints")]
+    left = [*run.rglob("*.partial"), *run.rglob(".*.replaced"), *run.rglob("checkpoints")]
     assert not left
 
 
