@@ -225,8 +225,8 @@ class _Job:
         """Do this process's missing parts; number of all parts and rows."""
         count = rows = 0
         if self.processes.rank == 0 and (finished := self.ledger.count()):
-            print(f"{counted(finished, 'part')} of {part_rows:,} rows finished before: only the "
-                  "others are predicted.", file=sys.stderr)  # fmt: skip
+            print(f"Resuming: {counted(finished, 'part')} of {part_rows:,} rows are there already.",
+                  file=sys.stderr)  # fmt: skip
         with tqdm(
             total=expected_rows(self.source), unit="rows", unit_scale=True,
             desc=Path(self.source.name).name, disable=self.processes.rank > 0 or None,
