@@ -291,9 +291,10 @@ class ModelFiles:
         """
         names = report["files"].get(dtype)
         if names is None:
+            there = [kind for kind in sorted(report["files"]) if " " not in kind]
+            fix = f" Run: {export_command(self, dtype)}" if dtype == "int8" else ""
             raise ModelError(
-                f"The export of {self.location} has no {dtype} graph. Run: "
-                f"{export_command(self, dtype)}"
+                f"dtype={dtype!r} was not exported to {self.location}/onnx; there are {there}.{fix}"
             )
         paths = [self.exported_file(report, name) for name in sorted(names, key=len)]
         return paths[0]  # the graph; its data follow
