@@ -116,6 +116,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse what this parser knows; an unknown option is an error."""
         words = list(sys.argv[1:] if args is None else args)
+        words = self._with_model(words)
         end = words.index("--") if "--" in words else len(words)
         words[:end] = [self._spelled(word) for word in words[:end]]
         found, extra = super().parse_known_args(words, namespace)
@@ -123,6 +124,20 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             self.error(f"unknown option {unknown[0]}{self._near(unknown[0])}")
         return found, extra
+
+    def _with_model(self, words: list[str]) -> list[str]:
+        """The words with the model as this command takes it: as its first word, or by `--model`."""
+        words = [part for word in words for part in _split_option(word, "--model")]
+        named = "--model" in words
+        places = [one.dest for one in self._actions if not one.option_strings]
+        if "--model" in self._option_string_actions:
+            bare = bool(words) and not named and not words[0].startswith("-")
+            if bare and (not places or os.path.isdir(os.path.expanduser(words[0]))):
+                return ["--model", *words]
+        elif named and places[:1] in (["model"], ["folder"]):
+            given = words.index("--model")
+            return [*words[given + 1 : given + 2], *words[:given], *words[given + 2 :]]
+        return words
 
     def _near(self, name: str) -> str:
         """Which options may be meant: those of sections by that name, or the nearest ones."""
@@ -160,6 +175,10 @@ class Parser(argparse.ArgumentParser):
         hint = locate(self.settings, path, "--")[1]
         self.add_argument(name, dest=path, help=argparse.SUPPRESS, **_arity(hint))
         self.paths.add(path)
+
+
+def _split_option(word: str, name: str) -> list[str]:
+    return [name, word.removeprefix(f"{name}=")] if word.startswith(f"{name}=") else [word]
 
 
 Commands = dict[str, tuple[str, Callable[[Parser], None]]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.errors import counted
+from ..common.errors import UserError, counted, quoted
 from ..common.inert_text import in_html, json_line, printable
 from ..common.numerics import sigmoid
 from .decisions import Decision
@@ -144,6 +144,7 @@ class Predictions(list[Prediction]):
         texts: the texts.
         label_names: the model's labels.
         index: of the Series or DataFrame the texts came from.
+        frame: the DataFrame they came from.
     """
 
     def __init__(
@@ -152,18 +153,28 @@ class Predictions(list[Prediction]):
         texts: Sequence[str],
         label_names: Sequence[str],
         index: Any = None,
+        frame: Any = None,
     ) -> None:
         super().__init__(answers)
         self.texts, self.label_names, self._row_index = texts, list(label_names), index
+        self._frame = frame
 
-    def to_pandas(self) -> Any:
-        """A DataFrame: `text`, `labels` (lists), `score_<label>`, `truncated`, `has_words`."""
+    def to_pandas(self, prefix: str = "") -> Any:
+        """A DataFrame of the texts and the answers.
+
+        Args:
+            prefix: put before the names of the new columns.
+
+        Returns:
+            `text`, or the columns of the DataFrame the texts came from; then `labels` (lists),
+            `score_<label>`, `truncated` and `has_words`.
+
+        Raises:
+            UserError: the DataFrame has such a column already.
+        """
         import pandas
 
-        columns: dict[str, Any] = {
-            "text": list(self.texts),
-            "labels": [answer.labels for answer in self],
-        }
+        columns: dict[str, Any] = {"labels": [answer.labels for answer in self]}
         for name in self.label_names:
             columns[f"score_{name}"] = np.array([answer.scores[name] for answer in self], float)
         columns["truncated"] = np.array([answer.truncated for answer in self], bool)
@@ -172,7 +183,17 @@ class Predictions(list[Prediction]):
             columns["encoders"] = [answer.encoders for answer in self]
         if any(answer.abstained is not None for answer in self):
             columns["abstained"] = np.array([answer.abstained for answer in self], bool)
-        return pandas.DataFrame(columns, index=self._row_index)
+        new = pandas.DataFrame(columns, index=self._row_index).add_prefix(prefix)
+        if self._frame is None:
+            new.insert(0, "text", list(self.texts))
+            return new
+        if clash := [name for name in new.columns if name in self._frame.columns]:
+            raise UserError(
+                f"The DataFrame already has the columns {quoted(clash)}: give another prefix, such "
+                "as to_pandas(prefix='predicted_')."
+            )
+        return pandas.concat([self._frame.reset_index(drop=True), new.reset_index(drop=True)],
+                             axis=1).set_axis(self._frame.index)  # fmt: skip
 
     def __repr__(self) -> str:
         lines = [f"Predictions of {counted(len(self), 'text')}:"]

@@ -36,11 +36,12 @@ def run_export(parser: Parser, options: argparse.Namespace) -> int:
     from ...common.disk import disk_errors
     from ...common.locks import locked
     from ..model_files import CONFIG, ModelFiles
-    from .export import CheckTexts, export_onnx
 
     files, check = ModelFiles(options.model), None
     if files.read_json(CONFIG).get("model_type") != "stacked_emotion":
         return _export_student(options, Path(files.location))
+    from .export import CheckTexts, export_onnx
+
     if options.test_file:
         from ...data.labeled_texts import load_labeled_texts
 
