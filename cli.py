@@ -20,6 +20,7 @@ from .common.command_line import (
     run_command,
     settings_given,
 )
+from .common.errors import did_you_mean
 from .data.arguments import READING_OPTIONS, DataArguments
 from .data.inspection import REFUSED, add_inspect_options, inspect_files, to_json
 from .hub_card.checking.command import CHECK_COMMAND
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USER_MISTAKE
 
     def command() -> int | None:
+        if not name and not words[0].startswith("-"):
+            parser.error(f"unknown command {words[0]!r}{did_you_mean(words[0], COMMANDS)}")
         options = parser.parse_args(words)
         return options.run(options)
 
@@ -153,18 +156,22 @@ def _evaluate(parser: Parser, options: argparse.Namespace) -> int:
     from .common.environment import environment
     from .common.errors import UserError
     from .common.files import write_json
-    from .inference.model_files import local_folder
-
-    local_folder(options.model, options.revision)  # a wrong path is told before anything is loaded
-    from .inference import StackedEmotionPredictor
-    from .trainer.metrics.evaluation import evaluate, labeled_for
+    from .data.labeled_texts import load_labeled_texts
+    from .inference.model_files import ModelFiles
 
     if options.output and not options.output.absolute().parent.is_dir():
         raise UserError(f"--output {options.output}: {options.output.parent} is not a folder.")
+    names = list(ModelFiles(options.model, options.revision).decision().labels)
+    reading = {"label_names": names} | settings_given(parser, options)
+    data = DataArguments(test_file=options.test_file, **reading)
+    texts = load_labeled_texts(data, "test", names)  # before anything heavy is loaded
+    assert texts is not None
+    from .inference import StackedEmotionPredictor
+    from .trainer.metrics.evaluation import evaluate
+
     predictor = StackedEmotionPredictor.from_pretrained(
         options.model, revision=options.revision, abstain=options.abstain
     )
-    texts = labeled_for(predictor, options.test_file, settings_given(parser, options))
     if texts.inventory is not None:
         print(f"{texts.inventory.to_text()}\n")
     found = evaluate(predictor, texts)

@@ -97,6 +97,40 @@ def eager_attention(encoder: PreTrainedModel, wanted: bool) -> Iterator[None]:
         encoder.set_attn_implementation(before)
 
 
+@contextmanager
+def readable_errors(name: str, encoder: PreTrainedModel, ids: Tensor) -> Iterator[None]:
+    """Say what is wrong where an encoder cannot read its input.
+
+    Args:
+        name: of the encoder.
+        encoder: runs inside.
+        ids: (B, S), its input.
+
+    Raises:
+        ValueError: texts that are too long for it, or tokens that it does not have.
+    """
+    try:
+        yield
+    except (IndexError, RuntimeError) as error:
+        config, length = encoder.config, ids.shape[1]
+        positions = getattr(config, "max_position_embeddings", None)
+        # Some kinds of encoders, such as roberta, do not use their first positions.
+        too_long = positions is not None and length > positions - 2
+        outside = int(ids.max()) >= config.vocab_size or int(ids.min()) < 0
+        if isinstance(error, IndexError) and (outside or not too_long):
+            raise ValueError(
+                f"input_ids of {name!r} reach {int(ids.max())}, and its vocabulary has "
+                f"{config.vocab_size} tokens: are the tokenizer and the model from the same folder?"
+            ) from error
+        if not too_long or isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise ValueError(
+            f"A text has {length} tokens for the encoder {name!r}, which has {positions} "
+            "positions. Leave truncation on in the tokenizer, and max_length at most as long as "
+            "its model_max_length."
+        ) from error
+
+
 def selected_layers(layers: Any, request: bool | int | Sequence[int] | None) -> Any:
     """The layers asked for, None in the place of others.
 
@@ -190,28 +224,3 @@ def _check_labels(name: str, config: PreTrainedConfig, labels: Sequence[str] | N
             f"The source of {name!r} was fine-tuned on the labels {own}, not on {list(labels)}; "
             "give its bare encoder, or the labels in its order."
         )
-
-
-def check_reach(name: str, config: Any, ids: Tensor, error: Exception) -> None:
-    """Say why an encoder cannot read a batch: tokens of another tokenizer, or texts too long.
-
-    Args:
-        name: of the encoder.
-        config: of the encoder.
-        ids: (B, S) input ids.
-        error: what it raised.
-
-    Raises:
-        ValueError: one of the two is the reason.
-    """
-    length, most = ids.shape[1], getattr(config, "max_position_embeddings", None)
-    if int(ids.max()) >= config.vocab_size:
-        raise ValueError(
-            f"input_ids of {name!r} reach {int(ids.max())}, and its vocabulary has "
-            f"{config.vocab_size} tokens: are the tokenizer and the model from the same folder?"
-        ) from error
-    if isinstance(error, IndexError) or (isinstance(most, int) and 0 < most < length):
-        raise ValueError(
-            f"A text has {length} positions, and the encoder {name!r} has only {most}: encode it "
-            "with truncation=True and without a larger max_length."
-        ) from error

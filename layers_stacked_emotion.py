@@ -341,3 +341,25 @@ class Calibration(nn.Module):
     def forward(self, logits: Tensor) -> Tensor:
         """(B, L) to (B, L)."""
         return logits * self.scale.to(logits.dtype) + self.bias.to(logits.dtype)
+
+
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean binary cross entropy.
+
+    Args:
+        logits: (B, L).
+        labels: (B, L) of 0 and 1, or probabilities.
+
+    Raises:
+        ValueError: labels that are not a tensor, or of another shape.
+    """
+    shape = tuple(labels.shape) if isinstance(labels, Tensor) else None
+    if shape != logits.shape:
+        found = f"are a {type(labels).__name__}" if shape is None else f"have the shape {shape}"
+        raise ValueError(
+            f"labels {found}; they must be a tensor of shape {tuple(logits.shape)}: (batch, "
+            "labels), one 0 or 1 per label."
+        )
+    return nn.functional.binary_cross_entropy_with_logits(
+        logits.float(), labels.to(logits.device).float()
+    )

@@ -16,8 +16,8 @@ from .configuration_stacked_emotion import StackedEmotionConfig
 from .decisions_stacked_emotion import decide
 from .encoders_stacked_emotion import (
     build_encoder,
-    check_reach,
     eager_attention,
+    readable_errors,
     selected_layers,
 )
 from .layers_stacked_emotion import (
@@ -30,6 +30,7 @@ from .layers_stacked_emotion import (
     StackNorm,
     WordDropout,
     WordMean,
+    label_loss,
     masked_mean,
     pool_words,
 )
@@ -257,12 +258,8 @@ class StackedEmotionModel(StackedEmotionPreTrainedModel):
             options["output_hidden_states"] = bool(head.layers) or output_hidden_states
         if output_attentions:
             options["output_attentions"] = True
-        try:
-            with eager_attention(encoder, bool(output_attentions)):
-                output = encoder(input_ids=ids, attention_mask=mask, return_dict=True, **options)
-        except (IndexError, RuntimeError) as error:
-            check_reach(name, encoder.config, ids, error)  # raises where it knows the reason
-            raise
+        with readable_errors(name, encoder, ids), eager_attention(encoder, bool(output_attentions)):
+            output = encoder(input_ids=ids, attention_mask=mask, return_dict=True, **options)
         return (
             pool_words(output.last_hidden_state, word_index, words),
             head(head.read(output), mask),
@@ -386,15 +383,7 @@ class StackedEmotionForSequenceClassification(StackedEmotionPreTrainedModel):
         logits = self.calibration(logits)
         loss = None
         if labels is not None:
-            if not isinstance(labels, Tensor) or labels.shape != logits.shape:
-                what = f"the shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else None
-                raise ValueError(
-                    f"labels have {what or f'the type {type(labels).__name__}'}; they must be a "
-                    f"tensor {tuple(logits.shape)}: (batch, labels), one 0 or 1 per label."
-                )
-            loss = nn.functional.binary_cross_entropy_with_logits(
-                logits.float(), labels.to(logits.device).float()
-            )
+            loss = label_loss(logits, labels)
             if self.config.use_classifier and not self.config.ensemble_start:
                 # Heads and gates, which only explain here, stay in the graph: DDP wants that.
                 loss = loss + 0.0 * outputs.meta_logits.float().sum()

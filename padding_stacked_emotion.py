@@ -42,10 +42,7 @@ _SETTINGS_OF_OTHERS: dict[str, tuple[tuple[Any, ...], str]] = {
         "the model needs input_ids, attention_mask and word_index",
     ),
 }
-_OPTIONS = (  # of the tokenizer, and of pipelines, which pass on what they do not know
-    "padding", "truncation", "max_length", "pad_to_multiple_of", "return_tensors", "top_k",
-    "return_word_offsets", "return_truncated", "function_to_apply", "batch_size", "return_words",
-)  # fmt: skip
+_OF_PIPELINES = ("top_k", "return_words", "function_to_apply", "batch_size", "num_workers")
 _FROM_TRANSFORMERS = ("name_or_path", "auto_map", "tokenizer_class", "backend", "is_local")
 
 
@@ -90,9 +87,9 @@ def check_options(options: Mapping[str, Any], *known: str) -> None:
         elif name == "padding_side":
             check_side(name, value or "right")
         elif name not in ("verbose", *known):
-            near = get_close_matches(name, _OPTIONS, n=1, cutoff=0.7)
-            meant = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(f"StackedEmotionTokenizer has no option {name!r}{meant}.")
+            near = get_close_matches(name, [*known, *_OF_PIPELINES], n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise ValueError(f"StackedEmotionTokenizer has no option {name!r}{hint}.")
 
 
 def check_side(name: str, side: Any) -> None:

@@ -69,10 +69,8 @@ class StackedEmotionPipeline(Pipeline):
         Raises:
             ValueError: something that is not a text, or a `top_k` below 1.
         """
-        if hasattr(inputs, "columns") and hasattr(inputs, "iloc"):
-            raise ValueError(
-                f"Give one column of the {type(inputs).__name__}, such as frame['text']."
-            )
+        if hasattr(inputs, "columns"):  # a DataFrame
+            raise ValueError("Give one column of the table: classify(table['text']).")
         column = isinstance(inputs, Sequence) or hasattr(inputs, "tolist")  # of a table
         if column and not isinstance(inputs, str):
             inputs = list(inputs)

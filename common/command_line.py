@@ -10,7 +10,7 @@ import sys
 import tempfile
 import textwrap
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
@@ -116,6 +116,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse what this parser knows; an unknown option is an error."""
         words = list(sys.argv[1:] if args is None else args)
+        words = self._with_model(words)
         end = words.index("--") if "--" in words else len(words)
         words[:end] = [self._spelled(word) for word in words[:end]]
         found, extra = super().parse_known_args(words, namespace)
@@ -123,6 +124,20 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             self.error(f"unknown option {unknown[0]}{self._near(unknown[0])}")
         return found, extra
+
+    def _with_model(self, words: list[str]) -> list[str]:
+        """The words with the model as this command takes it: as its first word, or by `--model`."""
+        words = [part for word in words for part in _split_option(word, "--model")]
+        named = "--model" in words
+        places = [one.dest for one in self._actions if not one.option_strings]
+        if "--model" in self._option_string_actions:
+            bare = bool(words) and not named and not words[0].startswith("-")
+            if bare and (not places or os.path.isdir(os.path.expanduser(words[0]))):
+                return ["--model", *words]
+        elif named and places[:1] in (["model"], ["folder"]):
+            given = words.index("--model")
+            return [*words[given + 1 : given + 2], *words[:given], *words[given + 2 :]]
+        return words
 
     def _near(self, name: str) -> str:
         """Which options may be meant: those of sections by that name, or the nearest ones."""
@@ -162,6 +177,10 @@ class Parser(argparse.ArgumentParser):
         self.paths.add(path)
 
 
+def _split_option(word: str, name: str) -> list[str]:
+    return [name, word.removeprefix(f"{name}=")] if word.startswith(f"{name}=") else [word]
+
+
 Commands = dict[str, tuple[str, Callable[[Parser], None]]]
 """By the name of a command its line of help, and what declares its options."""
 
@@ -194,15 +213,26 @@ def add_settings(
             continue  # a section without a shorthand, which no single option can set
         if "." in path and get_origin(hint) is list and section_of(hint):
             continue  # listed once, at the top level
-        title = entry.get("group", default_title)
+        title, text = entry.get("group", default_title), one_line(str(entry.get("help", "")))
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
         groups[title].add_argument(
             f"--{path}", dest=path, metavar=entry.get("metavar", _metavar(path, hint)),
             **_arity(hint),
-            help=_with_choices(one_line(str(entry.get("help", ""))), _choices(hint)),
+            help=_with_choices(text, _choices(hint), _default(entry)),
         )  # fmt: skip
         parser.paths.add(path)
+
+
+def _default(about: Mapping[str, Any]) -> str:
+    """The default of a key as the help shows it; "" if its text says it, or there is none."""
+    value = about["default"]
+    if "default" in about.get("help", "") or not isinstance(value, (bool, int, float, str, list)):
+        return ""
+    if value is False or value in ("", []):
+        return ""
+    words = value if isinstance(value, list) else ["true" if value is True else value]
+    return " ".join(f"{word:g}" if isinstance(word, float) else str(word) for word in words)
 
 
 def one_line(text: str) -> str:
@@ -286,9 +316,12 @@ def _choice(values: Sequence[Any]) -> str:
     return shown if len(shown) <= _LONG_CHOICES else "KIND"
 
 
-def _with_choices(text: str, values: Sequence[Any]) -> str:
-    """The help of a choice, with its values if they are not in its metavar."""
-    return f"{text} ({', '.join(map(str, values))})" if _choice(values) == "KIND" else text
+def _with_choices(text: str, values: Sequence[Any], default: str = "") -> str:
+    """The help of an option with its default, and with its values if its metavar lacks them."""
+    if _choice(values) != "KIND":
+        return f"{text}; default: {default}" if default else text
+    shown = (f"{value} by default" if value == default else str(value) for value in values)
+    return f"{text} ({', '.join(shown)})"
 
 
 def _word(name: str) -> str:

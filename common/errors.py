@@ -9,6 +9,7 @@ import bisect
 import difflib
 import math
 import re
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -59,6 +60,27 @@ def quoted(names: Iterable[Any], limit: int = 30) -> str:
     names = list(names)
     shown = ", ".join(shorten(name) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what a library said as a sentence, or that the Hub cannot be reached.
+
+    Example:
+        >>> reason_of(ConnectionError("[Errno -2] Name or service not known"))
+        'there is no connection to the Hub.'
+        >>> reason_of(ValueError("no such split"))
+        'no such split.'
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        kind = type(cause).__name__
+        if "offline mode" in str(cause).lower():
+            break
+        if isinstance(cause, ConnectionError | socket.gaierror) or kind.startswith("Connect"):
+            return "there is no connection to the Hub."
+        cause = cause.__cause__ or cause.__context__
+    first = (str(cause or error).strip().splitlines() or [type(error).__name__])[0]
+    return first if first.endswith((".", "!", "?")) else f"{first}."
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

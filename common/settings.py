@@ -120,7 +120,10 @@ def dump_yaml(values: Mapping[str, Any]) -> str:
 
 @cache
 def keys_of(kind: type) -> dict[str, tuple[Any, Mapping[str, Any]]]:
-    """Type and metadata of the keys of a section; a flat field adds its own, under its heading."""
+    """Type and metadata of the keys of a section; a flat field adds its own, under its heading.
+
+    The metadata has the key's `default`, except for sections, which would have to be built.
+    """
     known = get_type_hints(kind)
     found: dict[str, tuple[Any, Mapping[str, Any]]] = {}
     for entry in fields(kind):
@@ -129,7 +132,9 @@ def keys_of(kind: type) -> dict[str, tuple[Any, Mapping[str, Any]]]:
             inner = keys_of(hint).items()
             found |= {name: (its, {"group": about["help"], **more}) for name, (its, more) in inner}
         elif not {"extra", "hidden"} & set(about):
-            found[entry.name] = hint, about
+            make = entry.default_factory
+            default = entry.default if make is MISSING or section_of(hint) else make()
+            found[entry.name] = hint, {"default": default, **about}
     return found
 
 

@@ -68,9 +68,9 @@ class DataArguments:
     test_file: str | None = option(None, "test texts, in one of the same formats")
     train_split: str = option("train", "split of the data set to train on")
     validation_split: str = option(
-        "validation", "split of the data set to validate on; may be absent if not set"
+        "validation", "split of the data set to validate on, if there is one"
     )
-    test_split: str = option("test", "split of the data set to test on; as above")
+    test_split: str = option("test", "split of the data set to test on, if there is one")
     text_column: str | None = option(
         None, "column of texts; default: the one called text, Tweet, …, or of strings"
     )
@@ -105,7 +105,7 @@ class DataArguments:
         None, "character between two fields, or tab; default: found in the file"
     )
     quoting: Quoting = option(
-        "auto", "csv: fields may be in double quotes; auto: csv in .csv, none in .tsv and .txt"
+        "auto", "fields in double quotes; auto: csv in .csv, none in .tsv and .txt"
     )
     encoding: str | None = option(
         None, "encoding of text files, such as WINDOWS-1256; default: UTF-8 or UTF-16"
@@ -118,7 +118,7 @@ class DataArguments:
         None, "use only the first validation texts, for a quick trial"
     )
     on_bad_rows: OnBadRows = option(
-        "error", "stop at rows that cannot be used, or leave out and report up to half of all"
+        "error", "stop at unusable rows, or leave out and report up to half of all"
     )
     drop_leaked: bool = option(
         False, "leave out texts that an earlier split has; else they are marked as leaked"

@@ -161,10 +161,15 @@ def _check_present(table: Table, names: Sequence[str], option: str) -> None:
         return
     if len(missing) == len(names) and not _binary_columns(table, set()):
         raise unlabeled_error(table, f"none of the columns {quoted(names)} is there")
+    whose = {
+        "label_columns": "or fix --label_columns",
+        "label_names": "so that each label has one: those of the model or of the training texts, "
+        "or of --label_names if you gave it",
+    }
     raise table.error(
         "label columns are missing: "
         + "; ".join(f"{name!r}{did_you_mean(name, table.columns)}" for name in missing)
-        + f". The columns are {quoted(table.columns)}. Add or rename columns, or fix --{option}."
+        + f". The columns are {quoted(table.columns)}. Add or rename columns, {whose[option]}."
     )
 
 

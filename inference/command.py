@@ -29,7 +29,7 @@ def add_runtime_options(parser: Parser, dtype: str, automatic: str) -> None:
     parser.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     parser.add_argument(
         "--dtype", choices=("auto", "float32", "bfloat16", "float16", "int8"), default=dtype,
-        help="precision of the weights",
+        help="auto: float32, or what an export allows",
     )  # fmt: skip
     parser.add_argument(
         "--backend", choices=("auto", "torch", "onnx", "openvino"), default="auto",
@@ -56,7 +56,7 @@ def add_predict_options(parser: Parser) -> None:
         "texts", nargs="*", metavar="TEXT", help="texts; default: the lines of standard input"
     )
     parser.add_argument("--model", required=True, help="folder of a model or run, or Hub ID")
-    add_runtime_options(parser, "auto", "the fastest that is exact enough")
+    add_runtime_options(parser, "auto", "torch, or the fastest that an export allows")
     parser.add_argument(
         "--format", choices=_EXPLANATION_FORMATS, default="auto",
         help="auto: bars on a terminal, else JSON lines",
@@ -189,8 +189,6 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
                 print(bars(answer.scores, answer.labels, predictor.decision))
                 if not answer.has_words:
                     print("    (no words: no label)")
-                if answer.abstained:
-                    print("    (not sure: no label)")
             else:
                 print(prediction_line(text, answer))
     if truncated:

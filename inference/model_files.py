@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..common.errors import UserError, did_you_mean, shorten
+from ..common.errors import UserError, did_you_mean, reason_of, shorten
 from ..common.files import file_digest, fingerprint, parse_json
 from ..common.finished import Form, read_record
 from ..folders_stacked_emotion import WEIGHTS, WEIGHTS_INDEX, leads_out
@@ -287,15 +287,14 @@ class ModelFiles:
             dtype: which graph.
 
         Raises:
-            UserError: it was not exported.
-            ModelError: a file is not the one that was exported.
+            ModelError: it was not exported, or a file is not the one that was exported.
         """
         names = report["files"].get(dtype)
         if names is None:
-            raise UserError(
-                f"dtype={dtype!r} was not exported to {self.location}/onnx; there are "
-                f"{[kind for kind in sorted(report['files']) if ' ' not in kind]}. Run "
-                f"stacked-emotion export with --quantize int8."
+            there = [kind for kind in sorted(report["files"]) if " " not in kind]
+            fix = f" Run: {export_command(self, dtype)}" if dtype == "int8" else ""
+            raise ModelError(
+                f"dtype={dtype!r} was not exported to {self.location}/onnx; there are {there}.{fix}"
             )
         paths = [self.exported_file(report, name) for name in sorted(names, key=len)]
         return paths[0]  # the graph; its data follow
@@ -309,7 +308,8 @@ class ModelFiles:
         path = self(f"onnx/{name}")
         if report["digests"].get(name) != file_digest(Path(path)):
             raise ModelError(
-                f"{path} is not the file that was exported. Run: {export_command(self)}"
+                f"{path} is not the file that was exported. Run: "
+                f"{export_command(self, 'int8' if 'int8' in report['files'] else '')}"
             )
         return path
 
@@ -361,16 +361,16 @@ def hub_file(repo_id: str, name: str, revision: str | None = None, **hub_options
             hub.get_hf_file_metadata(url, token=hub_options.get("token"))
         return str(hub.hf_hub_download(repo_id, name, revision=revision, **hub_options))
     except Exception as error:  # the HTTP client has errors of its own, which changed with versions
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         missing = f"There is no folder {repo_id}, and " if name == CONFIG else ""
         raise ModelError(
-            f"{missing}{name} of {repo_id}@{revision} cannot be fetched from the Hub: {first}"
+            f"{missing}{name} of {repo_id}@{revision} cannot be fetched from the Hub: "
+            f"{reason_of(error)}"
         ) from error
 
 
-def export_command(files: ModelFiles) -> str:
-    """The command that writes a model's ONNX graphs."""
-    return f"stacked-emotion export {files.location}"
+def export_command(files: ModelFiles, dtype: str = "") -> str:
+    """The command that writes a model's ONNX graphs, also that of int8."""
+    return f"stacked-emotion export {files.location}{' --quantize int8' * (dtype == 'int8')}"
 
 
 def _traced(value: Any) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from ..common.inert_text import in_html, json_line
+from ..common.errors import UserError, counted, quoted
+from ..common.inert_text import in_html, json_line, printable
 from ..common.numerics import sigmoid
 from .decisions import Decision
 
@@ -36,6 +37,23 @@ class Prediction:
     has_words: bool = True
     encoders: list[str] | None = None
     abstained: bool | None = None
+
+    def __repr__(self) -> str:
+        scores = {name: round(score, 4) for name, score in self.scores.items()}
+        shown = [f"labels={self.labels!r}", f"scores={scores!r}"]
+        shown += [
+            f"{one.name}={getattr(self, one.name)!r}"
+            for one in fields(self)[2:]
+            if getattr(self, one.name) != one.default
+        ]
+        return f"Prediction({', '.join(shown)})"
+
+    @property
+    def note(self) -> str:
+        """Labels given and their scores, as `joy 0.93, love 0.51`; or why there are none."""
+        given = ", ".join(f"{name} {self.scores[name]:.2f}" for name in self.labels)
+        none = "not sure" if self.abstained else "none" if self.has_words else "no words"
+        return given or none
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,13 +137,14 @@ class TextScores:
 
 
 class Predictions(list[Prediction]):
-    """A list with one `Prediction` per text, which a notebook shows as a table.
+    """A list with one `Prediction` per text, shown as a table.
 
     Args:
         answers: one per text.
         texts: the texts.
         label_names: the model's labels.
         index: of the Series or DataFrame the texts came from.
+        frame: the DataFrame they came from.
     """
 
     def __init__(
@@ -134,18 +153,28 @@ class Predictions(list[Prediction]):
         texts: Sequence[str],
         label_names: Sequence[str],
         index: Any = None,
+        frame: Any = None,
     ) -> None:
         super().__init__(answers)
         self.texts, self.label_names, self._row_index = texts, list(label_names), index
+        self._frame = frame
 
-    def to_pandas(self) -> Any:
-        """A DataFrame: `text`, `labels` (lists), `score_<label>`, `truncated`, `has_words`."""
+    def to_pandas(self, prefix: str = "") -> Any:
+        """A DataFrame of the texts and the answers.
+
+        Args:
+            prefix: put before the names of the new columns.
+
+        Returns:
+            `text`, or the columns of the DataFrame the texts came from; then `labels` (lists),
+            `score_<label>`, `truncated` and `has_words`.
+
+        Raises:
+            UserError: the DataFrame has such a column already.
+        """
         import pandas
 
-        columns: dict[str, Any] = {
-            "text": list(self.texts),
-            "labels": [answer.labels for answer in self],
-        }
+        columns: dict[str, Any] = {"labels": [answer.labels for answer in self]}
         for name in self.label_names:
             columns[f"score_{name}"] = np.array([answer.scores[name] for answer in self], float)
         columns["truncated"] = np.array([answer.truncated for answer in self], bool)
@@ -154,17 +183,34 @@ class Predictions(list[Prediction]):
             columns["encoders"] = [answer.encoders for answer in self]
         if any(answer.abstained is not None for answer in self):
             columns["abstained"] = np.array([answer.abstained for answer in self], bool)
-        return pandas.DataFrame(columns, index=self._row_index)
+        new = pandas.DataFrame(columns, index=self._row_index).add_prefix(prefix)
+        if self._frame is None:
+            new.insert(0, "text", list(self.texts))
+            return new
+        if clash := [name for name in new.columns if name in self._frame.columns]:
+            raise UserError(
+                f"The DataFrame already has the columns {quoted(clash)}: give another prefix, such "
+                "as to_pandas(prefix='predicted_')."
+            )
+        return pandas.concat([self._frame.reset_index(drop=True), new.reset_index(drop=True)],
+                             axis=1).set_axis(self._frame.index)  # fmt: skip
+
+    def __repr__(self) -> str:
+        lines = [f"Predictions of {counted(len(self), 'text')}:"]
+        notes = [printable(answer.note) for answer in self[:_SHOWN]]
+        width = max(map(len, notes), default=0)
+        for text, note in zip(self.texts, notes, strict=False):
+            lines.append(f"  {note:<{width}}  {printable(text[:60])}")
+        if (left := len(self) - _SHOWN) > 0:
+            lines.append(f"  and {left:,} more")
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         rows = []
         for text, answer in zip(self.texts[:_SHOWN], self[:_SHOWN], strict=False):
-            given = ", ".join(f"{name} {answer.scores[name]:.2f}" for name in answer.labels)
-            none = "not sure" if answer.abstained else "none" if answer.has_words else "no words"
-            note = given or none
             rows.append(
                 f'<tr><td dir="auto">{in_html(text[:200])}</td>'
-                f"<td><bdi>{in_html(note)}</bdi></td></tr>"
+                f"<td><bdi>{in_html(answer.note)}</bdi></td></tr>"
             )
         if (left := len(self) - _SHOWN) > 0:
             rows.append(f'<tr><td colspan="2">and {left:,} more</td></tr>')
@@ -172,8 +218,12 @@ class Predictions(list[Prediction]):
 
 
 def prediction_line(text: str, answer: Prediction) -> str:
-    """One line of JSON for a text and its answer; further fields where they matter."""
-    row: dict[str, Any] = {"text": text, "labels": answer.labels, "scores": answer.scores}
+    """One line of JSON for a text and its answer; further fields where they matter.
+
+    Scores have as many digits as float32 needs to come back the same.
+    """
+    scores = {name: float(str(np.float32(score))) for name, score in answer.scores.items()}
+    row: dict[str, Any] = {"text": text, "labels": answer.labels, "scores": scores}
     if answer.truncated:
         row["truncated"] = True
     if not answer.has_words:

@@ -19,9 +19,8 @@ from ..tokenizer_files_stacked_emotion import read_tokenizers
 from .adaptive.graphs import GraphStages
 from .adaptive.stack import adaptive_rule
 from .backends.fastest import fastest
-from .backends.onnx import ONNX_DTYPES, OnnxRunner, exported
-from .backends.openvino import OPENVINO_DTYPES, OpenVinoRunner
-from .backends.precision import native_dtype
+from .backends.onnx import OnnxRunner, exported
+from .backends.openvino import OpenVinoRunner, export_for
 from .backends.weight_conversion import check_finite, converted_weights
 from .decisions import Decision
 from .model_files import CONFIG, TOKENIZER, ModelError, ModelFiles
@@ -153,14 +152,13 @@ class StackedEmotionPredictor(TextPredictor):
         Args:
             path_or_id: the folder of a model or of its run, or the Hub ID.
             dtype: "float32", "bfloat16", "float16" (torch on a GPU), or "int8" (onnx, openvino);
-                "auto" for the fastest that is exact enough: bfloat16 where the device computes in
-                it natively, int8 where the export measured it, float32 elsewhere.
+                "auto" for float32, unless an export measured another one to be exact enough.
             device: "auto" for the first GPU, if there is one.
             revision: commit, tag or branch of a Hub ID.
             backend: "torch"; "onnx" or "openvino" for what `stacked-emotion export` wrote; "auto"
-                for the fastest that is installed and that the export found exact enough (see
-                `fastest.exact_enough`). With a dtype, or without an export, "auto" is torch (with
-                int8 ONNX Runtime). The attribute `backend` says which it is.
+                for the fastest on this CPU that is installed and that the export found exact
+                enough (see `fastest.exact_enough`). Without an export, on a GPU or with a dtype,
+                "auto" is torch (with int8 ONNX Runtime). The attribute `backend` says which it is.
             long_texts, pooling: see `TextPredictor`.
             adaptive: skip encoders where the labels are certain enough, by the model's own limits.
             abstain: the share of texts that get labels, the surest ones, such as 0.9; 1 for all,
@@ -336,20 +334,20 @@ def runtime(
     if backend not in BACKENDS:
         raise UserError(f"backend={backend!r} is not known; there are {BACKENDS}.")
     name = str(dtype).removeprefix("torch.")
-    if backend == "auto" and name == "int8":
-        backend = "onnx"
-    if backend == "auto":
-        report = None
-        if name == "auto" and device.type == "cpu":
-            report = files.onnx_report()
-        backend, name = fastest(report).split() if report is not None else ("torch", name)
-        logger.info("%s: backend %s %s", files.location, backend, name)
     if name != "auto":
+        if backend == "auto":
+            backend = "onnx" if name == "int8" else "torch"
         return backend, name
-    if backend == "torch":
-        return backend, str(native_dtype(device)).removeprefix("torch.")
-    chosen = fastest(exported(files), installed=lambda module: module.startswith(backend))
-    return backend, chosen.split()[1] if chosen.startswith(backend) else "float32"
+    if backend in ("auto", "torch"):
+        report = files.onnx_report() if device.type == "cpu" else None
+    else:
+        report = exported(files)
+    only = None if backend == "auto" else (lambda module: module.startswith(backend))
+    found, name = fastest(report, installed=only).split()
+    if backend not in ("auto", found):
+        return backend, "float32"
+    logger.info("%s: backend %s %s", files.location, found, name)
+    return found, name
 
 
 def _exported_runner(
@@ -363,11 +361,7 @@ def _exported_runner(
     """
     if device.type != "cpu":
         raise UserError(f"backend={backend!r} runs on the CPU; for {device} use 'torch'.")
-    report = exported(files)
-    kinds = ONNX_DTYPES if backend == "onnx" else OPENVINO_DTYPES
-    if dtype not in kinds:
-        raise UserError(f"dtype={dtype!r} is not one of {backend}'s; there are {kinds}.")
-    kind = dtype if backend == "onnx" else "float32"
+    report, kind = export_for(files, backend, dtype)
     graph = files.graph(report, kind)
     runner: type[OnnxRunner] | type[OpenVinoRunner]
     runner = OnnxRunner if backend == "onnx" else OpenVinoRunner

@@ -88,12 +88,27 @@ def _why(
     if decision.rule == "threshold":
         return f"{start} its threshold is {threshold:.2f}"
     if not is_given:
-        return f"{start} the set without it is expected to match better"
+        return f"{start} the set fits better without it"
     if len(given) == decision.min_labels:
         return f"{start} every text gets a label, and this one fits best"
     if score < left:
         return f"{start} rarer labels need less"
-    return f"{start} the set with it is expected to match better"
+    return f"{start} the set fits better with it"
+
+
+def _footnote(found: Sequence[Bar], decision: Decision) -> str:
+    """One line about the labels that 0.5 as the cut would decide otherwise, "" for none."""
+    odd = [bar for bar in found if bar.why]
+    below = [printable(bar.label) for bar in odd if bar.given]
+    above = [printable(bar.label) for bar in odd if not bar.given]
+    if not odd:
+        return ""
+    parts = [f"given below 0.50: {', '.join(below)}"] if below else []
+    parts += [f"not given above 0.50: {', '.join(above)}"] if above else []
+    reason = "The labels are chosen as a set, and rarer ones need less."
+    if decision.min_labels and len(below) == sum(bar.given for bar in found) == 1:
+        reason = "Every text gets a label, and this one fits best."
+    return f"    ({'; '.join(parts)}. {reason})"
 
 
 def bars(
@@ -101,19 +116,27 @@ def bars(
 ) -> str:
     """The labels of a text as bars, for a terminal; `*` marks those that are given.
 
-    A bar of 1 has `width` characters. Control characters in names are shown as escapes.
+    A bar of 1 has `width` characters. Control characters in names are shown as escapes. Where a
+    label is given below 0.5, or not given above, its threshold stands behind the bar; with one cut
+    for all labels, or where the model is not sure, a last line says why.
     """
     found = ranked(scores, labels, decision)
     names = [printable(bar.label) for bar in found]
     longest = max(map(len, names))
     lines = [
         f"  {'*' if bar.given else ' '} {name:<{longest}} {bar.score:.2f} "
-        f"{'█' * round(bar.length * width)}{f'  ({bar.why})' if bar.why else ''}"
+        f"{'█' * round(bar.length * width)}"
         for bar, name in zip(found, names, strict=True)
     ]
+    if abstained(scores, labels, decision):
+        return "\n".join([*lines, "    (not sure: no label)"])
+    if decision.rule == "threshold":
+        limits = dict(zip(decision.labels, decision.thresholds, strict=True))
+        notes = (f"  (threshold {limits[bar.label]:.2f})" if bar.why else "" for bar in found)
+        return "\n".join(map("".join, zip(lines, notes, strict=True)))
     if cut(found, decision) is not None:
         lines.insert(len(labels), f"    {'─' * (longest + 5 + width)} cut")
-    return "\n".join(lines)
+    return "\n".join([*lines, *filter(None, [_footnote(found, decision)])])
 
 
 def sides(found: Sequence[Bar], show: Callable[[str], str] = printable) -> tuple[str, str]:

@@ -140,7 +140,7 @@ class TextPredictor:
 
         Returns:
             A list with one `Prediction` per text, also for a single text. `.to_pandas()` makes a
-            DataFrame of it.
+            DataFrame of it, and keeps the columns of a DataFrame.
 
         Raises:
             UserError: something that is not a text, with its position, or more than `limits`
@@ -148,7 +148,8 @@ class TextPredictor:
         """
         found, index = texts_of(texts, text)
         answers = self.score(found, batch_tokens, progress)
-        return Predictions(answers, found, self.labels, index)
+        frame = texts if index is not None and hasattr(texts, "columns") else None
+        return Predictions(answers, found, self.labels, index, frame)
 
     def predict_proba(
         self,

@@ -16,6 +16,9 @@ import pytest
 from stacked_emotion import __version__
 from stacked_emotion.cli import build_parser, main
 from stacked_emotion.common.command_line import run_command
+from stacked_emotion.common.settings import keys_of
+from stacked_emotion.trainer.arguments import TrainingRecipe
+from stacked_emotion.trainer.distillation.arguments import Distillation
 
 HEAVY = ("torch", "transformers", "datasets", "numpy", "pandas", "huggingface_hub")
 
@@ -45,6 +48,29 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert "--debug" in said
         assert "default: None" not in said
     assert "port to listen on; 0: a free one; default: 8080" in help_of("serve", capsys)
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"), [("train", TrainingRecipe), ("distill", Distillation)]
+)
+def test_help_shows_every_default(
+    command: str, kind: type, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_option = {
+        line.split()[0]: line
+        for line in help_of(command, capsys).splitlines()
+        if line.startswith("  --")
+    }
+    seen = 0
+    for name, (_, about) in keys_of(kind).items():
+        default = about["default"]
+        if isinstance(default, bool) or not isinstance(default, (int, float, str)) or default == "":
+            continue
+        shown = f"{default:g}" if isinstance(default, float) else default
+        assert re.search(rf"default:? .*{re.escape(str(shown))}|{re.escape(str(shown))} by default",
+                         by_option[f"--{name}"]), name  # fmt: skip
+        seen += 1
+    assert seen > 15
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -276,3 +302,49 @@ def test_mistakes_exit_with_2_and_no_traceback(
     assert "error:" in said
     assert message in said
     assert "Traceback" not in said
+
+
+def test_mistakes_in_paths_are_found_before_torch_is_loaded(
+    tiny_stack_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in.csv").write_text("text,joy\nفرحان,1\n", "utf-8")
+    (tmp_path / "out.csv").touch()
+    model = str(tiny_stack_folder)
+    bulk = ["predict", "--model", model, "--input"]
+    commands = {
+        "out.csv exists": [*bulk, "in.csv", "--output", "out.csv"],
+        "the format must be one of": [*bulk, "in.csv", "--output", "out.xlsx"],
+        "no.csv: there is no such file": [*bulk, "no.csv", "--output", "new.csv"],
+        "no column 'z'": [*bulk, "in.csv", "--text_column", "z", "--output", "new.csv"],
+        "no such folder: runs/none": ["export", "runs/none"],
+        "each label has one: those of the model": ["evaluate", model, "--test_file", "in.csv"],
+        "did you mean 'train'": ["trian"],
+        "has no ONNX export": ["serve", model, "--dtype", "int8"],
+    }
+    code = (
+        "import sys\nfrom stacked_emotion.cli import main\n"
+        f"assert [main(words) for words in {list(commands.values())}] == [2] * {len(commands)}\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr
+    for told, line in zip(commands, found.stderr.splitlines(), strict=True):
+        assert told in line
+
+
+def test_the_model_is_taken_as_the_first_word_and_by_its_option(
+    tiny_stack_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(tiny_stack_folder)
+    assert main(["predict", model, "فرحان"]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == "فرحان"
+    for words in (["predict", "a", "b"], ["predict"]):
+        assert main(words) == 2
+        assert "required: --model" in capsys.readouterr().err
+    for words in (["--model", "/no/such/x"], ["--model=/no/such/x"], ["/no/such/x"]):
+        for command in ("serve", "export", "check", "publish"):
+            more = ["--repo_id", "a/b"] if command == "publish" else []
+            assert main([command, *more, *words]) == 2
+            assert "/no/such/x" in capsys.readouterr().err

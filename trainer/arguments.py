@@ -89,32 +89,30 @@ class StageArguments:
     train_encoders: list[str] = option(
         [], "fine-tune only these, so that machines can share the work", metavar="NAME"
     )
-    jobs: int = option(
-        1, "encoder parts trained at a time, each in a process of its own with one thread", least=1
-    )
+    jobs: int = option(1, "encoder parts trained at a time, each in a one-thread process", least=1)
     seed: int = option(0, "seed of the folds and of the encoders", **SEED)
     encoder_seeds: list[int] = option(
         [], "repeat the whole training, once per seed of folds and encoders", **SEED
     )
     head_seeds: list[int] = option(
-        [0, 1, 2], "seeds of the layers on top, one training each; the first is published", **SEED
+        [0, 1, 2], "seeds of the layers on top, trained once each; the first is kept", **SEED
     )
     cross_fit: int = option(
-        5, "folds of cross-fitting; 0: features of texts that the encoders have seen"
+        5, "folds of cross-fitting; 0: features of texts that encoders have seen"
     )
     probe_gap_limit: float = option(
         0.1, "stack only logits if the folds' features differ by more macro AP", least=0
     )
     trust_factor: float = option(
-        50.0, "learning rate of the trust, as a multiple of that of meta and head", least=0
+        50.0, "learning rate of the trust, as a multiple of meta's and head's", least=0
     )
     threshold_objective: str = option(
         "jaccard+macro_f1",
-        "what thresholds maximize: jaccard, micro_f1, macro_f1, jaccard+macro_f1",
+        "what thresholds maximize: jaccard, micro_f1, macro_f1; default: jaccard+macro_f1",
     )
     decisions: list[str] = option(
         ["global", "shrunk", "expected_jaccard"],
-        "decision rules to choose from: global, shrunk, expected_jaccard", metavar="RULE",
+        "rules to choose from; default: all (global, shrunk, expected_jaccard)", metavar="RULE",
     )  # fmt: skip
     min_labels: int = option(
         1, "fewest labels of a text by expected_jaccard: 1 or 0", least=0, most=1
@@ -124,13 +122,15 @@ class StageArguments:
         above=0, most=1,
     )  # fmt: skip
     gain_in_errors: float = option(
-        1.0, "standard errors that a part must gain out of fold, else it is dropped"
+        1.0, "standard errors that a part must gain out of fold, to be kept"
     )
     adaptive_agreement: float = option(
-        0.99, "share of label cells that adaptive prediction must give as the full stack does",
+        0.99, "share of labels on which adaptive prediction must agree",
         above=0, most=1,
     )  # fmt: skip
-    logging_steps: int = option(20, "steps between two log lines", least=1)
+    logging_steps: int | None = option(
+        None, "steps between two log lines; default: a line every half minute", least=1
+    )
     report_to: list[str] = option(["none"], "trackers, such as tensorboard", metavar="NAME")
     bf16: bool | None = option(
         None, "bf16 mixed precision for encoders; default: where the device has it"

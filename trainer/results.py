@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -264,6 +265,13 @@ def leak_note(entry: Mapping[str, Any]) -> str:
     )
 
 
+def baselines_command(folder: str) -> str:
+    """The command that scores the baselines on the texts of a finished run; nothing is trained."""
+    run = shlex.quote(folder)
+    rows = "most_frequent_labels tf_idf_logistic_regression"
+    return f"stacked-emotion ablate {run}/recipe.yaml --output_dir {run} --variants {rows}"
+
+
 def to_markdown(results: dict[str, Any]) -> str:
     """The results as Markdown: scores by system and by label, comparisons and times."""
     lines = [
@@ -294,6 +302,10 @@ def to_markdown(results: dict[str, Any]) -> str:
             ]
             table = markdown_table(["difference", *(TITLES[m] for m in columns)], rows)
             lines += [_DIFFERENCES, "", table, ""]
+    if results["splits"] and results.get("kind") != "student":
+        command = baselines_command("RUN")
+        lines += ["For baselines on the same texts, where RUN is the folder of the run:", "",
+                  f"    {command}", ""]  # fmt: skip
     lines += calibration_lines(results.get("calibration"), results["labels"])
     lines += abstention_lines(results.get("abstention"))
     related = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from ..common.locks import output_folder
 from ..common.settings import write_yaml
 from .arguments import TrainingRecipe
 from .commands import command_main
-from .results import to_markdown
+from .results import baselines_command, system_marks, systems_table
 from .running.kept_tables import KeptTables
 from .running.once import main_rank_alone, run_folder
 from .running.processes import join_ranks, prepare_process
@@ -125,14 +126,34 @@ def _run_stages(
     return {"stages": records}
 
 
+def shown(results: dict[str, Any], folder: str) -> str:
+    """What `train` prints at the end: a table per held-out split, and what to do next."""
+    parts = ["\n".join(f"- {text}" for text in results["summary"])] if results["summary"] else []
+    for split in results["splits"]:
+        systems = {name: entry[split] for name, entry in results["systems"].items()}
+        marks = system_marks(results, split)
+        parts.append(f"{split}:\n{systems_table(systems, aligned=True, marks=marks)}")
+    run = shlex.quote(folder)
+    steps = {
+        "predict": f"stacked-emotion predict --model {run} 'a text of yours'",
+        "publish": f"stacked-emotion publish {run} --repo_id USER/NAME --dry_run",
+    }
+    if results["splits"]:
+        steps["compare with baselines"] = baselines_command(folder)
+    width = max(map(len, steps))
+    parts.append(
+        f"The model is in {folder}/model, all figures are in {folder}/results.md. Next:\n"
+        + "\n".join(f"  {name:<{width}}  {command}" for name, command in steps.items())
+    )
+    return "\n\n".join(parts)
+
+
 def run_recipe(recipe: TrainingRecipe) -> None:
     """Run a recipe and print its results; the command `train`."""
     prepare_process()
     results = run_training(recipe)
     if PartialState().is_main_process and "systems" in results:
-        print(to_markdown(results))
-        folder = recipe.stages.output_dir
-        print(f"The finished model is in {folder}/model: give this folder to transformers.")
+        print(shown(results, recipe.stages.output_dir))
 
 
 main = partial(command_main, "train")

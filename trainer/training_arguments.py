@@ -35,6 +35,8 @@ _RESERVED = {
     "push_to_hub": "publish the finished run instead",
     "label_smoothing_factor": "the losses of this package do not smooth labels",
 }
+LOGGING_STEPS = 20
+"""Steps between two entries in the history of a training, unless the user sets it."""
 # Fields that change what is logged and saved, but not what is learned.
 _NOT_LEARNED = ("logging_", "log_", "save_", "report_to", "run_name", "disable_tqdm", "dataloader_",
                 "project", "trackio_", "skip_memory", "include_num", "ddp_timeout")  # fmt: skip

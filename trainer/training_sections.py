@@ -50,8 +50,8 @@ class LossSettings:
 
 
 def _loss(name: str, **options: Any) -> Any:
-    text = "loss by name: bce, weighted_bce, focal, asymmetric, lca, hybrid"
-    return field(default_factory=lambda: LossSettings(name, options), metadata={"help": text})
+    about = {"help": "bce, weighted_bce, focal, asymmetric, lca or hybrid", "default": name}
+    return field(default_factory=lambda: LossSettings(name, options), metadata=about)
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Optimization:
         "per_device_train_batch_size": "batch_size",
         "warmup_steps": "warmup",
     }
-    epochs: float = option(5.0, "epochs", least=0)
+    epochs: float = option(5.0, "passes over the training texts", least=0)
     learning_rate: float | None = option(
         None, "learning rate of the encoder; default 2.5e-5 * (768 / hidden size)^2", least=0
     )
@@ -85,20 +85,20 @@ class FineTuning(Optimization):
     """How an encoder is fine-tuned on some labeled texts."""
 
     head_factor: float = option(
-        10.0, "learning rate of the encoder's head, as a multiple of the encoder's", least=0
+        10.0, "learning rate of its head, as a multiple of the encoder's", least=0
     )
     layer_decay: float = option(
         1.0, "learning rate of a layer, as a multiple of that of the layer above", least=0
     )
     frozen_layers: int = option(
-        -1, "layers that are not trained, from the embeddings up; -1 freezes nothing", least=-1
+        -1, "layers not trained, from the embeddings up; -1: all are trained", least=-1
     )
     lora_rank: int = option(
         0, "train LoRA adapters of this rank instead (peft); 0 for none", least=0
     )
     lora_alpha: float = option(16.0, "scale of the LoRA adapters", above=0)
     consistency: float = option(
-        0.0, "weight of R-Drop, the agreement of two passes with different dropout", least=0
+        0.0, "weight of R-Drop, the agreement of two passes; 0 for none", least=0
     )
     loss: LossSettings = _loss("weighted_bce")
 
@@ -143,7 +143,7 @@ class RelatedData(FineTuning):
     """
 
     shorthand: ClassVar[str] = "train_file"
-    epochs: float = option(3.0, "epochs", least=0)
+    epochs: float = option(3.0, "passes over these texts", least=0)
     data: RelatedFiles = flat(RelatedFiles, "data")
     credit: DataCredit = flat(DataCredit, "model card and app")
     strip_accents: bool = option(False, "read é as e and ñ as n, for a vocabulary without accents")
@@ -230,7 +230,7 @@ class HeadTraining(MetaTraining):
 class JointTraining(Optimization):
     """How stage `joint` trains the whole stack; its loss is that of stage `head`."""
 
-    epochs: float = option(1.0, "epochs", least=0)
+    epochs: float = option(1.0, "passes over the training texts", least=0)
     learning_rate: float = option(5e-6, "learning rate of the encoders", least=0)
     head_factor: float = option(
         20.0, "learning rate of the other parts, as a multiple of it", least=0

@@ -11,11 +11,10 @@ from typing import Any, Protocol
 import pyarrow
 import pyarrow.parquet as parquet
 
-from ...common.errors import DataError, did_you_mean, quoted
+from ...common.errors import DataError, did_you_mean, quoted, reason_of
 from .text import check_columns, file_facts
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_NO_CONNECTION = re.compile(r"Connect(ion)?(Error|Timeout)|OfflineModeIsEnabled|gaierror")
 _READ_BUFFER = 1 << 20
 _SAVED = ("dataset_dict.json", "state.json")
 
@@ -128,7 +127,7 @@ class DatasetRows:
         except DataError:
             raise
         except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-            raise DataError(f"The data set {name} cannot be loaded: {_reason(error)}") from error
+            raise DataError(f"The data set {name} cannot be loaded: {reason_of(error)}") from error
         self.name = f"{name}, split {split}"
         self.facts: dict[str, Any] = {
             "dataset": name, "config": config, "split": split, "revision": commit,
@@ -218,9 +217,9 @@ def load_hub_split(
         raise
     except Exception as error:  # the library raises a dozen kinds, from requests' to pyarrow's
         raise DataError(
-            f"The data set {described} cannot be loaded: {_reason(error)} Check --dataset_name, "
-            "--dataset_config_name, --dataset_revision and the network, or give files, such as "
-            "--train_file."
+            f"The data set {described} cannot be loaded: {reason_of(error)} Check --dataset_name, "
+            "--dataset_config_name, --dataset_revision and the network, or give files by "
+            "--train_file, --validation_file and --test_file."
         ) from error
     if split not in splits:
         if may_be_absent:
@@ -293,19 +292,8 @@ def _commit_now(name: str, revision: str | None) -> str | None:
     except (HfHubHTTPError, OfflineModeIsEnabled, HFValidationError, OSError) as error:
         raise DataError(
             f"There is no file or folder {name}, and no such data set on the Hub can be read: "
-            f"{_reason(error)}"
+            f"{reason_of(error)}"
         ) from error
-
-
-def _reason(error: BaseException) -> str:
-    """Why a data set cannot be read, as a sentence; a Hub that is out of reach is said first."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    first, cause = lines[0].rstrip("."), error
-    while cause is not None:
-        if _NO_CONNECTION.search(" ".join(kind.__name__ for kind in type(cause).__mro__)):
-            return f"there is no connection to the Hub ({first})."
-        cause = cause.__cause__ or cause.__context__  # type: ignore[assignment]
-    return f"{first}."
 
 
 def _resolved(name: str, revision: str | None) -> str | None:

@@ -21,6 +21,7 @@ from .known_data import (
     ARABIC,
     EMOTIONS,
     LANGUAGE_NAMES,
+    NO_DEFINITION,
     definitions,
     known_data,
     related_credits,
@@ -169,9 +170,7 @@ class CardContent:
                     EvalResult(
                         task_type="text-classification",
                         task_name=self.task,
-                        dataset_type=self.data_name(split)
-                        if record.setting(f"{split}_file")
-                        else record.dataset_name or self.data_name(split),
+                        dataset_type=self._data_type(split),
                         dataset_name=self.data_name(split),
                         dataset_config=record.dataset_config,
                         dataset_split=split,
@@ -186,13 +185,32 @@ class CardContent:
                 )
         return results
 
-    def data_name(self, split: str) -> str:
-        """What the texts of a split are called: the data set, or the file they were read from."""
+    def _data_type(self, split: str) -> str:
+        """The Hub ID of the data of a split; without one its name."""
         record = self.record
+        if not record.setting(f"{split}_file"):
+            known = record.dataset_name
+        else:
+            known = known_data(record).credit.hub_id if record.beside_training(split) else None
+        return known or self.data_name(split)
+
+    def data_name(self, split: str) -> str:
+        """What the texts of a split are called: the data set, or the file they were read from.
+
+        A file beside the training file, of data that the recipe names, is called by both:
+        `lab/data (dev.csv)`.
+        """
+        record, known = self.record, known_data(self.record).credit.name
         if record.setting(f"{split}_file") and not record.synthetic_file(split):
-            return one_line(record.data_file(split) or "")
-        known = known_data(record).credit.name or record.dataset_name
+            file = one_line(record.data_file(split) or "")
+            return f"{one_line(known)} ({file})" if record.beside_training(split) else file
+        known = known or record.dataset_name or ""
         return known or one_line(record.data_file(split) or "own texts")
+
+    @property
+    def defined(self) -> bool:
+        """Whether any label has a definition."""
+        return any(text != NO_DEFINITION for text in self.label_definitions.values())
 
     @property
     def corrector(self) -> str:

@@ -28,6 +28,7 @@ _STAGES_OF_ONE = _STAGES | {
     "meta": "the meta-learner learns one more vector of each word",
 }
 _BIBTEX_KEY = re.compile(r"@\w+\{([^,]+),")
+_WHEN = ("before", "after")
 _WEAK_F1 = 0.4
 _WEAK_SHARE = 0.1
 
@@ -57,6 +58,23 @@ def card_sections(record: RunRecord) -> dict[str, Any]:
         "environment": _environment(record),
         "citations": _citations(record),
         "credits": _credit_lines(record),
+        "calibration": _calibration(record),
+    }
+
+
+def _calibration(record: RunRecord) -> dict[str, Any] | None:
+    """How scores were calibrated: ECE before and after by split, where it fell, and if as one."""
+    found = record.results.get("calibration")
+    if not found:
+        return None
+    errors = {
+        split: tuple(sum(found[part][split]["ece"]) / len(record.labels) for part in _WHEN)
+        for split in found["before"]
+    }
+    return {
+        "errors": errors,
+        "worse": [split for split, (before, after) in errors.items() if after >= before],
+        "shared": len(set(zip(found["scale"], found["bias"], strict=True))) < len(record.labels),
     }
 
 
@@ -238,18 +256,20 @@ def _losses(record: RunRecord) -> list[dict[str, Any]]:
                 for key, value in (loss.get("config") or {}).items()
                 if value is not None
             ],
-            "citation": loss.get("citation") or _loss_citation(loss["name"]),
+            "citation": loss.get("citation") or _loss_citation(loss),
         }
         for where, loss in found
     ]
 
 
-def _loss_citation(name: str) -> str:
+def _loss_citation(loss: Mapping[str, Any]) -> str:
     losses = _all_losses()
-    known = losses.LOSSES.get(name)
+    known = losses.LOSSES.get(loss["name"])
     parts = [known.citation] if known else []
-    if name == "hybrid":
+    if loss["name"] == "hybrid":
         parts.append(losses.ContrastiveLoss.citation)
+    if (loss.get("config") or {}).get("class_weights") == "effective_number":
+        parts.append(losses.WeightedBinaryCrossEntropyLoss.effective_number_citation)
     return "\n".join(part for part in parts if part)
 
 

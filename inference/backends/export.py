@@ -279,7 +279,7 @@ def _quantize(
     kinds = sorted(set(linear.values()))
 
     def attempt(kept: Sequence[str]) -> dict[str, Any]:
-        progress(f"int8, in float32: {', '.join(kept) or 'nothing but the layers on top'}")
+        progress(f"int8; encoder layers kept in float32: {', '.join(kept) or 'none'}")
         quantize_graph(source, target, [name for name, kind in linear.items() if kind not in kept])
         return comparison(OnnxRunner(str(target), "int8"))
 
@@ -360,4 +360,7 @@ def report_table(report: dict[str, Any]) -> str:
         ]
         for name, found in report["differences"].items()
     ]
+    if not report["texts"]["labeled"]:
+        rows = [row[:-1] for row in rows]
+        return markdown_table(header, rows)
     return markdown_table([*header, "Jaccard"], rows)

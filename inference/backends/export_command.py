@@ -33,14 +33,16 @@ def run_export(parser: Parser, options: argparse.Namespace) -> int:
         UserError: what `export.export_onnx` or `student_export.export_student` refuses.
     """
     from ...common.disk import disk_errors
-    from ...common.errors import counted
+    from ...common.errors import counted, listed
     from ...common.locks import locked
     from ..model_files import CONFIG, ModelFiles
-    from .export import CheckTexts, export_onnx, report_table
+    from .fastest import fastest
 
     files, check = ModelFiles(options.model), None
     if files.read_json(CONFIG).get("model_type") != "stacked_emotion":
         return _export_student(options, Path(files.location))
+    from .export import CheckTexts, export_onnx, report_table
+
     if options.test_file:
         from ...data.labeled_texts import load_labeled_texts
 
@@ -55,12 +57,16 @@ def run_export(parser: Parser, options: argparse.Namespace) -> int:
         report = export_onnx(
             folder, options.quantize, check, lambda line: print(line, file=sys.stderr)
         )
-    print(f"{Path(files.location) / 'onnx'}: {', '.join(sorted(report['files']))}")
+    graphs = sorted(kind for kind in report["files"] if " " not in kind)
+    print(f"{Path(files.location) / 'onnx'}: {listed(graphs)}")
+    if len(graphs) < len(report["files"]):
+        print("and each encoder alone, for adaptive stacking")
     if options.quantize:
         kept = ", ".join(report["kept_float32"]) or "none"
         print(f"kinds of encoder layers kept in float32: {kept}")
     print(f"differences from torch float32 on {counted(report['texts']['count'], 'text')}:")
     print(report_table(report))
+    print(f"--backend auto on this machine: {fastest(report)}")
     return 0
 
 

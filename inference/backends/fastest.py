@@ -14,7 +14,7 @@ _MODULES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 # fastest first, measured as docs/performance.md says
 _WITH_TILES = ["openvino bfloat16", "openvino int8", "onnx int8", "torch bfloat16"]
 _WITH_BFLOAT16 = ["onnx int8", "openvino int8", "openvino bfloat16", "torch bfloat16"]
-_WITHOUT = ["onnx int8", "onnx float32", "openvino float32", "torch float32"]
+_WITHOUT = ["onnx int8", "onnx float32", "openvino float32"]
 
 
 def exact_enough(report: Mapping[str, Any] | None, backend: str) -> bool:
@@ -42,8 +42,9 @@ def fastest(
 ) -> str:
     """The backend and dtype to take on a CPU, such as "openvino bfloat16".
 
-    Without a report of an export always torch. The processor's abilities, "amx_tile" and
-    "avx512_bf16" of them, and what is installed are by default asked of the system.
+    "torch float32" unless the report of an export measured a faster one to be exact enough. The
+    processor's abilities ("amx_tile", "avx512_bf16") and what is installed come from the system by
+    default.
     """
     abilities = (flags or processor_flags)()
     there = installed or (lambda module: find_spec(module) is not None)
@@ -53,12 +54,9 @@ def fastest(
         order = _WITH_BFLOAT16 if "avx512_bf16" in abilities else _WITHOUT
     for candidate in order:
         backend = candidate.split()[0]
-        if backend != "torch" and there(_MODULES[backend]) and exact_enough(report, candidate):
+        if there(_MODULES[backend]) and exact_enough(report, candidate):
             return candidate
-    measured = ((report or {}).get("differences") or {}).get("torch bfloat16")
-    if order is _WITHOUT or (measured and not exact_enough(report, "torch bfloat16")):
-        return "torch float32"
-    return "torch bfloat16"
+    return "torch float32"
 
 
 def processor_flags() -> set[str]:

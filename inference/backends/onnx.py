@@ -105,7 +105,7 @@ class OnnxEmotionPredictor(TextPredictor):
                 or `abstain` and the model has no limits.
         """
         files = ModelFiles(path_or_id, revision, **hub_options)
-        report = exported(files)
+        report = exported(files, dtype)
         if dtype == "auto":
             dtype = "int8" if exact_enough(report, "onnx int8") else "float32"
         path = files.graph(report, dtype)
@@ -130,8 +130,12 @@ def text_encoder(files: ModelFiles) -> AlignedBatchEncoder:
         return AlignedBatchEncoder.from_settings(*read_tokenizers(files, files.location))
 
 
-def exported(files: ModelFiles) -> dict[str, Any]:
+def exported(files: ModelFiles, dtype: str = "") -> dict[str, Any]:
     """The report of a model's export.
+
+    Args:
+        files: of the model.
+        dtype: of the graph that is wanted, for the message.
 
     Raises:
         ModelError: there is no usable export.
@@ -140,7 +144,7 @@ def exported(files: ModelFiles) -> dict[str, Any]:
     if report is None:
         stale = files.find(ONNX_REPORT) is not None
         why = "an export of other weights" if stale else "no ONNX export"
-        raise ModelError(f"{files.location} has {why}. Run: {export_command(files)}")
+        raise ModelError(f"{files.location} has {why}. Run: {export_command(files, dtype)}")
     return report
 
 

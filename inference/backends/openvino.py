@@ -9,11 +9,26 @@ import numpy as np
 
 from ...alignment_stacked_emotion import INPUTS
 from ...common.errors import UserError
-from .onnx import available_cores
+from ..model_files import ModelFiles
+from .onnx import ONNX_DTYPES, available_cores, exported
 
 OPENVINO_DTYPES = ("float32", "bfloat16", "int8")
 _SMALLEST = 1 << 14
 _GROUP = 128  # 0, 128 and 768 were tried: 16, 27 and 23 texts/s a core
+
+
+def export_for(files: ModelFiles, backend: str, dtype: str) -> tuple[dict[str, Any], str]:
+    """The report of the export that a backend needs, and which graph it reads; torch is not needed.
+
+    Raises:
+        ModelError: there is no usable export.
+        UserError: a dtype the backend does not have.
+    """
+    kinds = ONNX_DTYPES if backend == "onnx" else OPENVINO_DTYPES
+    if dtype not in (*kinds, "auto"):
+        raise UserError(f"dtype={dtype!r} is not one of {backend}'s; there are {kinds}.")
+    kind = "int8" if (backend, dtype) == ("onnx", "int8") else "float32"
+    return exported(files, kind), kind
 
 
 class OpenVinoRunner:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
@@ -17,14 +18,16 @@ from ...common.files import replace_file
 from ...common.locks import locked
 from ..adaptive.stack import adaptive_rule
 from ..model_files import ModelFiles
-from ..predictor import StackedEmotionPredictor, device_of, runtime
 from .joining import join_parts
-from .ledger import Ledger, model_facts
+from .ledger import Ledger, model_facts, refuse_existing
 from .parts import FORMATS, part_suffix, write_lines, write_part
 from .predictions import Columns, answer
 from .processes import Processes
 from .rows import Chunk, JsonRows, Problem, Source, choose_text_column
 from .sources import expected_rows, open_source
+
+if TYPE_CHECKING:
+    from ..predictor import StackedEmotionPredictor
 
 PART_ROWS = 4096
 # Raised when the same rows come to other answers: parts of both are then not joined.
@@ -136,6 +139,8 @@ def predict_file(
         raise UserError(f"--spreadsheet_safe is for .csv and .tsv, not for {target.name}.")
     if part_rows < 1:
         raise UserError(f"--part_rows is {part_rows}: give a number of rows from 1 up.")
+    if not overwrite:
+        refuse_existing(target)
     options = {"text_column": text_column} | (source_options or {})
     source = open_source(str(input_file), **options)
     column = choose_text_column(source, text_column)
@@ -185,6 +190,8 @@ def _runs_on(
     **others: Any,
 ) -> list[str]:
     """Device, backend and dtype, on which the answers depend in their last digits."""
+    from ..predictor import device_of, runtime
+
     where = device_of(processes.device if device == "auto" else device)
     return [where.type, *runtime(files, backend, dtype, where)]
 
@@ -217,6 +224,9 @@ class _Job:
     def predict_parts(self, part_rows: int) -> tuple[int, int]:
         """Do this process's missing parts; number of all parts and rows."""
         count = rows = 0
+        if self.processes.rank == 0 and (finished := self.ledger.count()):
+            print(f"Resuming: {counted(finished, 'part')} of {part_rows:,} rows are there already.",
+                  file=sys.stderr)  # fmt: skip
         with tqdm(
             total=expected_rows(self.source), unit="rows", unit_scale=True,
             desc=Path(self.source.name).name, disable=self.processes.rank > 0 or None,
@@ -228,6 +238,9 @@ class _Job:
                     assert self.predictor is not None
                     where = f"{self.predictor.backend} on {self.predictor.runner.device}"
                     bar.set_postfix_str(where, refresh=False)
+                    if bar.disable and self.processes.rank == 0:  # not a terminal
+                        print(f"{Path(self.source.name).name}: {rows + len(chunk.rows):,} rows "
+                              f"({where})", file=sys.stderr)  # fmt: skip
                 count, rows = chunk.number + 1, rows + len(chunk.rows)
                 bar.update(len(chunk.rows))
             bar.total = rows
@@ -235,6 +248,8 @@ class _Job:
 
     def _predict(self, chunk: Chunk) -> None:
         if self.predictor is None:
+            from ..predictor import StackedEmotionPredictor
+
             options = {"device": self.processes.device, **self.predictor_options}
             self.predictor = StackedEmotionPredictor.from_pretrained(
                 self.model, revision=self.revision, **options

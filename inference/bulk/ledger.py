@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ...common.errors import UserError, counted, quoted
+from ...common.errors import UserError, counted, shorten
 from ...common.files import file_digest, fingerprint
 from ...common.finished import OTHER_KEY, Form, find, finish
 from .parts import write_lines
@@ -39,7 +39,7 @@ class Ledger:
         self.target, self.suffix = target, suffix
         self.facts = json.loads(json.dumps(facts))
         self.key = fingerprint(self.facts)
-        self.folder = target.with_name(f"{target.name}.parts")
+        self.folder = parts_folder(target)
         self.problems = target.with_name(f"{target.name}.problems.jsonl")
         self.partial = self.folder / _PARTIAL
 
@@ -97,9 +97,7 @@ class Ledger:
             )
         for path in (self.target, self.problems):
             if path.exists() and not overwrite and not self._is_left_over(path):
-                raise UserError(
-                    f"{path} exists. Give another --output, or --overwrite to replace it."
-                )
+                raise _exists(path)
 
     def _is_left_over(self, path: Path) -> bool:
         """Whether it is the side file of an output that was removed, as a prediction writes it."""
@@ -114,12 +112,21 @@ class Ledger:
         return sorted(path.name for path in self.folder.glob(f"[0-9]*{self.suffix}"))
 
     def _belongs_to_another(self, facts: dict[str, Any]) -> str:
-        differing = [key for key in self.facts if facts.get(key) != self.facts[key]]
+        there, now = _options_apart(facts), _options_apart(self.facts)
+        differing = [
+            f"{key!r}" + (f": {shorten(there[key])} there" if _is_plain(there.get(key)) else "")
+            for key in now
+            if there.get(key) != now[key]
+        ]
         return (
-            f"{self.folder} holds {counted(len(self._numbers()), 'part')} of another run "
-            f"(differing in {quoted(differing)}). Finish that run by its own command, give another "
-            "--output, or --overwrite to discard the parts."
+            f"{self.folder} holds {counted(self.count(), 'part')} of another run "
+            f"(differing in {', '.join(differing)}). Finish that run with its own options, give "
+            "another --output, or --overwrite to discard the parts."
         )
+
+    def count(self) -> int:
+        """How many parts are there; `has` says whether one is whole and of the same rows."""
+        return len(self._numbers())
 
     def part(self, number: int) -> Path:
         """The path of a part."""
@@ -172,6 +179,35 @@ class Ledger:
             path.unlink()
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+
+def parts_folder(target: Path) -> Path:
+    """Where the parts of an output are."""
+    return target.with_name(f"{target.name}.parts")
+
+
+def refuse_existing(target: Path) -> None:
+    """Refuse an output that no run is at work on, before anything heavy is loaded.
+
+    Raises:
+        UserError: the output is there.
+    """
+    if target.exists() and not parts_folder(target).exists():
+        raise _exists(target)
+
+
+def _exists(path: Path) -> UserError:
+    return UserError(f"{path} exists. Give another --output, or --overwrite to replace it.")
+
+
+def _options_apart(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts of a run, each option of the predictor as one of them."""
+    options = facts.get("predictor", {})
+    return {key: value for key, value in facts.items() if key != "predictor"} | options
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int) and value != ""
 
 
 def _record_name(number: int) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow
 
 from ..decisions import Decision
-from ..predictor import StackedEmotionPredictor
 from .rows import text_problem
+
+if TYPE_CHECKING:
+    from ..predictor import StackedEmotionPredictor
 
 
 @dataclass(frozen=True)

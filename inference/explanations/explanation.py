@@ -71,11 +71,11 @@ class Explanation:
         return asdict(self)
 
     def to_text(self, width: int = 20) -> str:
-        """The labels on either side of the cut, then the words, one per line.
+        """The text, the labels on either side of the cut, then a table with a line per word.
 
-        A line has contribution, its bar, attention, the most trusted encoder and the word, which
-        stands last, in an isolate, so that neither its direction nor its width moves the
-        other columns. Control characters are shown as escapes.
+        The bar of a word against the label is light (░). The word stands last, in an isolate, so
+        that neither its direction nor its width moves the other columns. Control characters are
+        shown as escapes.
 
         Args:
             width: characters of the longest bar.
@@ -84,22 +84,32 @@ class Explanation:
             f"{printable(name)} {score:.2f}" for name, score in self.encoder_scores.items()
         )
         lines = [
+            isolated(printable(self.text)),
             f"{printable(self.label)} {self.score:.3f} ({self.verdict}; by encoder: {heads})",
-            f"  {UNITS[self.method]}; attention; most trusted encoder; word",
         ]
         if self.ranking:
-            lines.insert(1, "  given: {} ┃ cut ┃ not given: {}".format(*sides(self.ranking)))
-        largest = _largest(self.words)
-        longest = max(map(len, self.encoder_scores), default=0)
+            lines.append("  given: {} ┃ cut ┃ not given: {}".format(*sides(self.ranking)))
+        largest, rows = _largest(self.words), []
         for word in self.words:
-            bar = "█" * round(width * abs(word.contribution) / largest)
+            sign = "█" if word.contribution >= 0 else "░"
+            bar = sign * round(width * abs(word.contribution) / largest)
             trusted = max(word.gates, key=lambda name: word.gates[name])
-            shown = isolated(printable(word.word))
-            lines.append(
-                f"  {word.contribution:+.3f} {bar:<{width}} {word.attention:.2f}  "
-                f"{printable(trusted):<{longest}} {word.gates[trusted]:.2f}  {shown}"
+            rows.append(
+                (
+                    f"{word.contribution:+.3f} {bar}",
+                    f"{word.attention:.2f}",
+                    f"{printable(trusted)} {word.gates[trusted]:.2f}",
+                    isolated(printable(word.word)),
+                )
             )
-        if not self.words:
+        if rows:
+            rows.insert(0, (UNITS[self.method], "attention", "trusts most", "word"))
+            widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+            lines += [
+                "  " + "  ".join([*map(str.ljust, cells, widths), cells[-1]]) for cells in rows
+            ]
+            lines.append("  (█ for the label, ░ against it)")
+        else:
             lines.append("  (no words)")
         if self.truncated:
             lines.append("  (the end of the text was not read)")

@@ -329,5 +329,7 @@ def _parsed(body: bytes) -> Any:
 
 async def _http_error(http: HttpRequest, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    answer = {"error": f"{error.detail}. See /docs.", "error_type": "validation"}
+    allowed = (error.headers or {}).get("Allow")
+    verb = f" Send a {allowed} request." if allowed else ""
+    answer = {"error": f"{error.detail}.{verb} See /docs.", "error_type": "validation"}
     return JSONResponse(answer, error.status_code, error.headers)

@@ -39,7 +39,7 @@ def add_serve_options(parser: Parser) -> None:
     limits = Limits()
     parser.set_defaults(run=run_serve)
     parser.add_argument("model", metavar="MODEL", help="folder of a model or run, or Hub ID")
-    add_runtime_options(parser, "float32", "torch, or ONNX Runtime for int8")
+    add_runtime_options(parser, "float32", "torch, or ONNX Runtime for --dtype int8")
     network = parser.add_argument_group("network")
     network.add_argument("--host", default="127.0.0.1", help="address to listen on")
     network.add_argument("--port", type=int, default=8080, help="port to listen on; 0: a free one")
@@ -71,7 +71,8 @@ def run_serve(options: argparse.Namespace) -> int:
     Raises:
         UserError: options that do not fit together, a missing package, or a port in use.
     """
-    from ..model_files import local_folder
+    from ..backends.openvino import export_for
+    from ..model_files import ModelFiles, local_folder
 
     numbers = ("workers", "queue", "max_texts", "max_characters", "max_bytes")
     for name in numbers:
@@ -94,6 +95,12 @@ def run_serve(options: argparse.Namespace) -> int:
             f"--host {options.host} can be reached from other machines, so clients need a token: "
             f"set the variable {TOKEN}, or give --token_file."
         )
+    backend = options.backend
+    if backend == "auto" and options.dtype == "int8":
+        backend = "onnx"
+    if backend in ("onnx", "openvino"):
+        files = ModelFiles(options.model, options.revision)
+        files.graph(*export_for(files, backend, options.dtype))
     return _serve(options, token)
 
 
@@ -184,7 +191,7 @@ def make_app(settings: ServiceSettings, failure: int) -> Starlette:
 
     def fail(error: Exception) -> None:
         if isinstance(error, UserError):
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            logger.error(str(error))
         else:
             logger.error("the model cannot be loaded", exc_info=error)
         os._exit(failure)

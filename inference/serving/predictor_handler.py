@@ -53,10 +53,16 @@ class PredictorHandler(EndpointHandler):
         """As `EndpointHandler.read`."""
         request = super().read(data)
         if request.options.explain and not self._explains:
+            predictor = self.predictor
+            remedies = {
+                "with --backend torch --dtype float32": predictor.runner.backend != "torch",
+                "without --long_texts window": predictor.long_texts != "truncate",
+                "without --adaptive": predictor.adaptive is not None,
+            }
+            asked = " and ".join(remedy for remedy, wanted in remedies.items() if wanted)
             raise ValueError(
-                f'"explain" needs backend torch, truncated texts and all encoders; this server has '
-                f"{self.predictor.backend}, long texts: {self.predictor.long_texts}, adaptive: "
-                f"{'off' if self.predictor.adaptive is None else 'on'}."
+                f'"explain" does not work on this server, which has {predictor.backend}: start it '
+                f"{asked}."
             )
         return request
 

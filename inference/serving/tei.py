@@ -66,7 +66,10 @@ def info(handler: PredictorHandler, model: str, queue: int) -> dict[str, Any]:
                 "label2id": {label: index for index, label in labels.items()},
             }
         },
-        "thresholds": dict(zip(predictor.labels, predictor.thresholds, strict=True)),
+        "decision": predictor.decision.rule,
+        "thresholds": dict(zip(predictor.labels, predictor.thresholds, strict=True))
+        if predictor.decision.rule == "threshold"
+        else None,
         "max_concurrent_requests": queue,
         "max_input_length": predictor.encoder.max_length,
         "max_batch_tokens": handler.batch_tokens,

@@ -74,10 +74,25 @@ def test_bars_come_in_the_order_of_the_decision_with_one_cut() -> None:
         name for line in found for name in ("joy", "rare", "sad", "cut") if name in line.split()
     ]
     assert names == ["joy", "rare", "cut", "sad"]
-    assert "given because rarer labels need less" in found[1]
-    assert "not given because" in found[3]
+    assert found[-1] == (
+        "    (given below 0.50: rare; not given above 0.50: sad. "
+        "The labels are chosen as a set, and rarer ones need less.)"
+    )
+    assert "(" not in "".join(found[:-1])
     lengths = [line.count("█") for line in found if "cut" not in line]
     assert lengths == sorted(lengths, reverse=True)
+
+
+def test_bars_say_why_briefly_and_only_where_it_is_needed() -> None:
+    one = Decision(["joy", "sad"], [0.3, 0.5])
+    assert bars({"joy": 0.4, "sad": 0.2}, ["joy"], one, width=2).splitlines() == [
+        "  * joy 0.40 █  (threshold 0.30)", "    sad 0.20 ",
+    ]  # fmt: skip
+    best = Decision(["joy", "sad"], [0.5, 0.5], "expected_jaccard")
+    assert "below" not in bars({"joy": 0.9, "sad": 0.1}, ["joy"], best)
+    assert bars({"joy": 0.4, "sad": 0.1}, ["joy"], best).endswith(
+        "(given below 0.50: joy. Every text gets a label, and this one fits best.)"
+    )
 
 
 def test_what_was_not_read_is_told(

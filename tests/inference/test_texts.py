@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.inference import Limits, StackedEmotionPredictor
+from stacked_emotion.inference.predictions import prediction_line
 from stacked_emotion.inference.texts import texts_of
 
 TEXTS = ["فرحان", "", "حزين <b>"]
@@ -91,6 +94,19 @@ def test_predictions_are_a_frame_and_a_table(tiny_stack_folder: Path) -> None:
     assert "حزين &lt;b&gt;" in page
     assert "no words" in page
     assert "and 480 more" in predictor.predict(["نص"] * 500)._repr_html_()
+    lines = repr(answers).splitlines()
+    assert (lines[0], len(lines)) == ("Predictions of 3 texts:", 4)
+    assert lines[2].startswith("  no words ")
+    assert all(f"{name} {answers[0].scores[name]:.2f}" in lines[1] for name in answers[0].labels)
+    assert repr(predictor.predict(["نص"] * 500)).splitlines()[-1] == "  and 480 more"
+    one = repr(answers[0])
+    assert "encoders" not in one
+    assert "has_words=False" in repr(answers[1])
+    assert not re.search(r"\d\.\d{5}", one)
+    row = json.loads(prediction_line("x", answers[0]))
+    assert not re.search(r"\d\.\d{12}", json.dumps(row))
+    exact = np.float32([answers[0].scores[name] for name in predictor.labels])
+    assert np.float32(list(row["scores"].values())).tolist() == exact.tolist()
     shown = repr(predictor)
     assert "torch float32 on cpu" in shown
     assert "3 labels" in shown

@@ -45,7 +45,9 @@ def predict_until_killed(moment: int, arguments: tuple[Any, ...], options: dict[
 def exit_code(moment: int, arguments: tuple[Any, ...], options: dict[str, Any]) -> int | None:
     """Exit code of a process of its own; -9 if it was killed, 0 if the moment never came."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["stacked_emotion.inference.bulk.job"])  # for all forks
+    context.set_forkserver_preload(
+        ["stacked_emotion.inference.bulk.job", "stacked_emotion.inference.predictor"]
+    )  # for all forks
     process = context.Process(target=predict_until_killed, args=(moment, arguments, options))
     process.start()
     process.join(120)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -11,13 +13,16 @@ import pytest
 from markdown_it import MarkdownIt
 from tiny_runs import tiny_run_options
 
+from stacked_emotion.cli import build_parser
 from stacked_emotion.common.environment import environment, git_state
 from stacked_emotion.common.files import file_digest
 from stacked_emotion.trainer import parse_recipe, run_training
+from stacked_emotion.trainer.ablation.variants import variants_of
 from stacked_emotion.trainer.choosing.decision_rules import Decision
 from stacked_emotion.trainer.metrics.bootstrap import paired_bootstrap
 from stacked_emotion.trainer.results import System, compare, compare_columns, to_markdown
 from stacked_emotion.trainer.running.provenance import source_state
+from stacked_emotion.trainer.train import shown
 
 
 def git(folder: Path, *words: str) -> str:
@@ -137,6 +142,26 @@ def test_rare_labels_and_seeds_are_compared() -> None:
 HOSTILE = [
     "<script>alert(1)</script>|`x`", "](http://evil.example) \\|", "a\x1b[2J\u202e\u2028\nb\x00",
 ]  # fmt: skip
+
+
+def test_what_is_printed_at_the_end(finished_run: Path) -> None:
+    results = json.loads((finished_run / "results.json").read_text(encoding="utf-8"))
+    printed = shown(results, "runs/my run")
+    table = [line for line in printed.splitlines() if line.startswith("| ")]
+    assert len(table) == 2 + len(results["systems"])
+    assert len({len(line) for line in table}) == 1, "the columns are aligned"
+    jaccard = results["systems"]["stack"]["validation"]["jaccard"]
+    assert f"{jaccard['mean']:.3f} ± {jaccard['std']:.3f}" in table[-1]
+    assert printed.splitlines()[0] == f"- {results['summary'][0]}"
+    commands = re.findall(r"stacked-emotion (.*)", printed)
+    assert [command.split()[0] for command in commands] == ["predict", "publish", "ablate"]
+    for command in commands:
+        options = build_parser().parse_args(shlex.split(command))
+        assert "runs/my run" in " ".join(map(str, vars(options).values()))
+    wanted = commands[-1].split("--variants ")[1].split()
+    recipe = parse_recipe(["--config", str(finished_run / "recipe.yaml")])
+    assert wanted == [row.slug for row in variants_of(recipe) if row.group == "Baselines"][:2]
+    assert commands[-1].replace("'runs/my run'", "RUN") in to_markdown(results)
 
 
 def test_labels_are_inert_in_results_md(run_folder: Path) -> None:

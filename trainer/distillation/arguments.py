@@ -81,7 +81,7 @@ class DistillationArguments(Optimization):
     temperature: float = option(1.0, "temperature of the soft labels")
     soft_weight: float = option(0.5, "weight of the soft labels against the hard ones")
     class_weights: Literal["none", "inverse", "sqrt_inverse", "effective_number"] = option(
-        "sqrt_inverse", "class weights of hard labels"
+        "sqrt_inverse", "class weights"
     )
     class_weight_power: float | None = option(
         None, "exponent of the class weights, instead of that method's own"
@@ -108,17 +108,19 @@ class DistillationArguments(Optimization):
     cross_fit: int = option(5, "folds for the student's thresholds, without a teacher's run")
     held_out_folds: int | None = option(None, "hold out only this many folds; default: all")
     thresholds_from: Literal["teacher", "labels"] = option(
-        "teacher", "give each label as often as the teacher does, or as the labels say"
+        "teacher", "give each label as often as the teacher, or as the labels say"
     )
     threshold_objective: Literal["jaccard", "micro_f1", "macro_f1", "jaccard+macro_f1"] = option(
-        "jaccard+macro_f1", "what thresholds maximize"
+        "jaccard+macro_f1", "thresholds maximize"
     )
     fold_thresholds: bool = option(
         False, "shift the student's scores so that 0.5 is each label's threshold"
     )
     fold_seed: int = option(0, "seed of the folds and of the altered copies", **SEED)
     onnx: bool = option(False, "export the student to ONNX too, fp32 and int8")
-    logging_steps: int = option(20, "steps between two log lines", least=1)
+    logging_steps: int | None = option(
+        None, "steps between two log lines; default: a line every half minute", least=1
+    )
     save_steps: int = option(200, "steps between two checkpoints", least=1)
     report_to: list[str] = option(["none"], "trackers, such as tensorboard", metavar="NAME")
 

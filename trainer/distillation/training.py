@@ -21,8 +21,9 @@ from ..losses.distillation import DistillationLoss
 from ..parameter_groups import width_scaled_learning_rate
 from ..running.checkpoints import newest_checkpoint
 from ..running.once import CHECKPOINTS
+from ..running.progress import show_loss
 from ..trainer import StackedEmotionTrainer
-from ..training_arguments import training_arguments
+from ..training_arguments import LOGGING_STEPS, training_arguments
 from .arguments import DistillationArguments
 from .student import build_student, student_groups
 
@@ -158,7 +159,7 @@ def train_student(
             learning_rate=options.learning_rate or width_scaled_learning_rate(width),
             report_to=options.report_to,
             bf16=options.bf16,
-            logging_steps=options.logging_steps,
+            logging_steps=options.logging_steps or LOGGING_STEPS,
             save_strategy="steps",
             save_steps=options.save_steps,
             save_total_limit=2,
@@ -171,6 +172,7 @@ def train_student(
             model, options.learning_rate, options.head_factor, options.weight_decay
         ),
     )
+    show_loss(trainer, options, options.logging_steps)
     trainer.train(resume_from_checkpoint=newest_checkpoint(checkpoints))
     return model.eval(), [entry for entry in trainer.state.log_history if "loss" in entry]
 

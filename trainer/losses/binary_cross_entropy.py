@@ -52,7 +52,7 @@ class WeightedBinaryCrossEntropyLoss(BinaryCrossEntropyLoss):
     """
 
     name: ClassVar[str] = "weighted_bce"
-    citation: ClassVar[str] = """@inproceedings{cui2019classbalanced,
+    effective_number_citation: ClassVar[str] = """@inproceedings{cui2019classbalanced,
   title = {Class-Balanced Loss Based on Effective Number of Samples},
   author = {Cui, Yin and Jia, Menglin and Lin, Tsung-Yi and Song, Yang and Belongie, Serge},
   booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},

@@ -83,12 +83,23 @@ class Results:
         return frame.set_index(["split", "system", "label"][: 3 if by_label else 2])
 
     def _repr_html_(self) -> str:
-        table = self.to_pandas().to_html(float_format="{:.3f}".format)
+        table = self._marked().to_html(float_format="{:.3f}".format)
         return table if self.values["splits"] else f"<p>{NO_SCORES}</p>{table}"
 
     def __repr__(self) -> str:
-        table = self.to_pandas().to_string(float_format="{:.3f}".format)
+        table = self._marked().to_string(float_format="{:.3f}".format)
         return table if self.values["splits"] else f"{NO_SCORES}\n{table}"
+
+    def _marked(self) -> pandas.DataFrame:
+        """`to_pandas`, with the best encoder and what was left at its start marked."""
+        from ..results import system_marks
+
+        table = self.to_pandas()
+        marks = {split: system_marks(self.values, split) for split in self.values["splits"]}
+        table.index = table.index.map(
+            lambda row: (row[0], row[1] + marks.get(row[0], {}).get(row[1], ""))
+        )
+        return table.rename_axis(["split", "system"])
 
 
 def _label_of(metric: str, names: Sequence[str]) -> str | None:

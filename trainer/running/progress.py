@@ -6,15 +6,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import PartialState
-from transformers import TrainerCallback
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
-from ...common.errors import spelled
+from ...common.errors import counted, spelled
+
+if TYPE_CHECKING:
+    from ..training_sections import Optimization
 
 _SECONDS = 0.5
+_LINE_SECONDS = 30.0
 _listeners: list[Callable[[float], None]] = []
 
 
@@ -109,6 +113,63 @@ def report_progress(share: float) -> None:
     """Tell the listener, if there is one, how much of the work is done, from 0 to 1."""
     for listener in _listeners:
         listener(share)
+
+
+def show_loss(trainer: Trainer, settings: Optimization, logging_steps: int | None) -> None:
+    """Let a trainer print a line every half minute and one at the end, instead of every log.
+
+    Every log still reaches the history and the trackers. A listener gets the share of the steps
+    instead. A notebook keeps its table, and whoever sets how often to log gets the trainer's own
+    lines.
+
+    Args:
+        trainer: before it trains.
+        settings: of its stage.
+        logging_steps: as the user gave it, None for not at all.
+    """
+    own = ("logging_", "log_level", "disable_tqdm")
+    if has_listener():
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(ProgressReport)
+        return
+    asked = logging_steps or any(key.startswith(own) for key in settings.training_arguments)
+    if not asked and (
+        trainer.pop_callback(ProgressCallback) or trainer.pop_callback(PrinterCallback)
+    ):
+        trainer.add_callback(LossLines)
+
+
+class LossLines(TrainerCallback):
+    """Prints the loss now and then: how it began, how far it is, and how it ends."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, float] = {}
+        self.latest: dict[str, float] = {}
+        self.begin = self.printed = time.monotonic()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Keep the losses of a log; print them if the last line is long ago."""
+        losses = {name: value for name, value in (logs or {}).items() if name.startswith("loss")}
+        if not losses:
+            return
+        self.first, self.latest = self.first or losses, losses
+        if time.monotonic() - self.printed > _LINE_SECONDS:
+            self.printed = time.monotonic()
+            announce(f"  epoch {state.epoch:.1f} of {args.num_train_epochs:g}: {self._loss()}")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Print the last losses, beside the first one."""
+        if self.latest:
+            took = time.monotonic() - self.begin
+            announce(
+                f"  {counted(state.global_step, 'step')} in {took:.0f} s: {self._loss()}, at first "
+                f"{self.first['loss']:.4f}"
+            )
+
+    def _loss(self) -> str:
+        parts = {k.removeprefix("loss_"): v for k, v in self.latest.items() if k != "loss"}
+        more = ", ".join(f"{name} {value:.4f}" for name, value in parts.items())
+        return f"loss {self.latest['loss']:.4f}{f' ({more})' if len(parts) > 1 else ''}"
 
 
 class ProgressReport(TrainerCallback):

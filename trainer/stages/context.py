@@ -33,7 +33,7 @@ from ..running.progress import announce as announce
 from ..running.progress import announce_device
 from ..running.provenance import keyed_state, source_state
 from ..running.tracking import check_trackers
-from ..training_arguments import training_arguments
+from ..training_arguments import LOGGING_STEPS, training_arguments
 from ..training_sections import FineTuning, MetaTraining, Optimization
 from .ngrams import ngram_tokenizer
 from .related_data import RelatedTexts, load_related, report_related
@@ -253,7 +253,7 @@ class RunContext(DataSplits):
             learning_rate=learning_rate,
             report_to=stages.report_to,
             **{
-                "logging_steps": stages.logging_steps,
+                "logging_steps": stages.logging_steps or LOGGING_STEPS,
                 "bf16": bool(stages.bf16) and not on_cpu,
                 "fp16": stages.fp16,
             }

@@ -10,7 +10,6 @@ from typing import Any, TypeGuard
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import PrinterCallback
 
 from ...common.errors import UserError, counted
 from ...common.files import fingerprint
@@ -24,7 +23,7 @@ from ..parameter_groups import layer_of, parameter_groups, width_scaled_learning
 from ..running.checkpoints import newest_checkpoint
 from ..running.jobs import Task, run_tasks
 from ..running.once import CHECKPOINTS, finished_record, make
-from ..running.progress import ProgressReport, has_listener
+from ..running.progress import show_loss
 from ..running.provenance import used_state
 from ..running.tracking import send_tensorboard_to
 from ..trainer import StackedEmotionTrainer
@@ -397,9 +396,7 @@ def _fine_tune(
             given.layer_decay,
         ),
     )
-    if has_listener():
-        trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(ProgressReport)
+    show_loss(trainer, given, stages.logging_steps)
     send_tensorboard_to(trainer, context.shared / "tensorboard/encoders" / name / folder.name)
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder / CHECKPOINTS))
     if adapted is not None:

@@ -16,6 +16,7 @@ from ..data_collator import EncodedTextCollator
 from ..parameter_groups import freeze_parts, parameter_groups
 from ..running.checkpoints import newest_checkpoint
 from ..running.once import CHECKPOINTS, run_once
+from ..running.progress import show_loss
 from ..running.tracking import send_tensorboard_to, text_gates
 from ..trainer import StackedEmotionTrainer
 from ..training_arguments import learned_from
@@ -93,6 +94,7 @@ def _train(context: RunContext, folder: Any) -> dict[str, Any]:
             joint.layer_decay,
         ),
     )
+    show_loss(trainer, joint, recipe.stages.logging_steps)
     send_tensorboard_to(trainer, context.output / "tensorboard" / "joint")
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder / CHECKPOINTS))
     trainer.save_finished(folder / "model")

@@ -19,10 +19,14 @@ from run_folders import BASE_MODELS
 from tiny_models import LABELS
 
 from stacked_emotion.common.errors import UserError
+from stacked_emotion.common.settings import by_path, keys_of, plain
 from stacked_emotion.hub_card import RunRecord, card_content, terms_of
 from stacked_emotion.hub_card.card.known_data import NO_DEFINITION, known_data
 from stacked_emotion.hub_card.run_model import RunModel
+from stacked_emotion.hub_card.run_record import _ONLY_WITH
 from stacked_emotion.hub_card.space.publishing import model_facts
+from stacked_emotion.trainer.arguments import TrainingRecipe
+from stacked_emotion.trainer.training_sections import EncoderSettings
 
 SEMEVAL = "SemEvalWorkshop/sem_eval_2018_task_1"
 TEXTS = ["فرحان جدا 😍", 'a "quoted" <b>text</b> | with a bar']
@@ -143,7 +147,10 @@ def test_figures_are_those_of_the_run(stack_card: str, run_folder: Path) -> None
             rf"\| {label} \| {support.mean:.0f} \|.*\| {re.escape(str(f1))} \|", stack_card
         )
     assert "| stack − zeta | Jaccard |" in stack_card
-    assert f"| anger | {NO_DEFINITION} | 0.500 |" in stack_card, "the data are somebody's own"
+    assert "| label | threshold |" in stack_card, "the data are somebody's own"
+    assert "| anger | 0.500 |" in stack_card
+    assert stack_card.count("no definitions were given") == 1
+    assert NO_DEFINITION not in stack_card
     assert "fear (" in stack_card, "a seldom label is told of"
 
 
@@ -231,6 +238,69 @@ def test_the_figures_name_the_file_that_was_scored(run_folder: Path, tmp_path: P
         "held_out.csv"
     }
     assert "data train_rows.csv" in card
+    recipe["data_name"] = "lab/FEELINGS"
+    card = card_of(changed(run_folder, tmp_path / "elsewhere", recipe=recipe))
+    assert "### held_out.csv, validation split" in card, "another folder may hold other data"
+    recipe["validation_file"] = "/x/held_out.csv"
+    card = card_of(changed(run_folder, tmp_path / "named", recipe=recipe))
+    assert "### lab/FEELINGS (held_out.csv), validation split" in card
+    data = metadata(card)["model-index"][0]["results"][0]["dataset"]
+    assert (data["type"], data["name"]) == ("lab/FEELINGS", "lab/FEELINGS (held_out.csv)")
+
+
+def test_the_calibration_is_told_as_it_is(run_folder: Path, tmp_path: Path) -> None:
+    own = {"scale": [0.9, 1.1, 1.0], "bias": [0.1, 0.0, -0.1]}
+    one = {"scale": [0.97] * 3, "bias": [-0.03] * 3}
+    cases = {"better": (own, 0.01), "worse": (own, 0.05), "shared": (one, 0.01)}
+    said = {}
+    for name, (fitted, after) in cases.items():
+        record = fitted | {
+            "before": {"out of fold": {"ece": [0.04] * 3}, "validation": {"ece": [0.04] * 3}},
+            "after": {"out of fold": {"ece": [0.02] * 3}, "validation": {"ece": [after] * 3}},
+        }
+        copy = changed(run_folder, tmp_path / name, calibration=record)
+        said[name] = " ".join(card_of(copy).split())
+    promise = "about 70 % have the label"
+    assert (
+        f"calibrated per label: of texts like the training texts that score 0.7, {promise}. Mean"
+        in (said["better"])
+    )
+    assert (
+        "out of fold 0.040 before and 0.020 after, validation 0.040 before and 0.010 after. "
+        in (said["better"])
+    )
+    assert promise not in said["worse"]
+    assert "It did not fall on validation, so do not read a score as a frequency." in said["worse"]
+    assert "calibrated by one scale and bias that all labels share: of texts" in said["shared"]
+    assert "per label" not in said["shared"].partition("Mean calibration error")[0][-300:]
+
+
+def test_settings_without_effect_are_left_out(run_folder: Path, tmp_path: Path) -> None:
+    settings = {
+        "joint": {"epochs": 1.0}, "head": {"epochs": 4}, "dataset_name": None,
+        "train_split": "train", "use_lstm": False, "lstm_hidden_size": 64,
+        "encoder_defaults": {"probe": [], "probe_c": 0.003, "lora_rank": 8, "lora_alpha": 16.0},
+        "encoders": {"zeta": {"ngrams": [2, 5], "ngrams_c": 3.0},
+                     "alpha": {"ngrams": [], "ngrams_c": 3.0}},
+    }  # fmt: skip
+    record = RunRecord.from_folder(changed(run_folder, tmp_path / "run", recipe=settings))
+    shown = set(record.public_settings())
+    assert shown >= {"head.epochs", "encoder_defaults.lora_alpha", "encoders.zeta.ngrams_c"}
+    assert not shown & {"joint.epochs", "train_split", "lstm_hidden_size",
+                        "encoder_defaults.probe_c", "encoders.alpha.ngrams_c"}  # fmt: skip
+    known = {key.rpartition(".")[2] for key in by_path(plain(TrainingRecipe()))}
+    known |= set(keys_of(EncoderSettings))
+    assert {*_ONLY_WITH, *_ONLY_WITH.values()} <= known
+
+
+@pytest.mark.parametrize(("weights", "cited"), [("sqrt_inverse", 0), ("effective_number", 1)])
+def test_class_weights_are_cited_where_they_are_used(
+    weights: str, cited: int, run_folder: Path, tmp_path: Path
+) -> None:
+    loss = {"name": "hybrid", "config": {"class_weights": weights}}
+    stages = {"head": {"loss": loss}}
+    copy = changed(run_folder, tmp_path / "run", loss=loss, stages=stages)
+    assert card_of(copy).count("@inproceedings{cui2019classbalanced,") == cited
 
 
 def test_figures_of_a_file_in_place_of_a_known_split(run_folder: Path, tmp_path: Path) -> None:

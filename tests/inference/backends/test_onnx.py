@@ -106,7 +106,8 @@ def test_the_server_answers_as_to_single_texts(
     assert (moved < 2e-3).mean() > 0.95
     if predictor.runner.backend != "torch":
         assert explained.status_code == 400
-        assert f"this server has {predictor.backend}" in explained.json()["error"]
+        said = explained.json()["error"]
+        assert f"which has {predictor.backend}: start it with --backend torch" in said
 
 
 def test_report_says_what_was_measured(exported: Path) -> None:

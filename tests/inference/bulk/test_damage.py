@@ -66,6 +66,8 @@ def test_a_damaged_part_is_made_again(
     said = capsys.readouterr().err
     assert f"{path.with_suffix('.jsonl')} is damaged: " in said
     assert name in said
+    assert said.startswith("Resuming: 2 parts of ")
+    assert "in.jsonl: 30 rows (torch float32 on cpu)" in said
     assert interrupted[2].read_bytes() == whole
 
 

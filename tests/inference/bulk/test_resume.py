@@ -91,8 +91,11 @@ def test_what_is_there_is_not_overwritten(
     monkeypatch.setattr(StackedEmotionPredictor, "score", failing)
     with pytest.raises(KeyboardInterrupt):
         predict_file(*arguments, part_rows=PART_ROWS)
-    with pytest.raises(UserError, match=r"2 parts of another run \(differing in 'part_rows'\)"):
+    told = rf"2 parts of another run \(differing in 'part_rows': {PART_ROWS} there\)"
+    with pytest.raises(UserError, match=told):
         predict_file(*arguments, part_rows=PART_ROWS + 1)
+    with pytest.raises(UserError, match=r"differing in 'runs_on', 'backend', 'dtype'"):
+        predict_file(*arguments, part_rows=PART_ROWS, dtype="bfloat16", backend="torch")
     rows[0]["text"] = "changed"
     write_rows(given, rows)
     with pytest.raises(UserError, match=r"differing in 'input'"):

@@ -12,6 +12,7 @@ import torch
 from tiny_models import LABELS, NASTY_TEXTS, build_stack
 
 from stacked_emotion.inference import StackedEmotionPredictor, explain, html_page, without_word
+from stacked_emotion.inference.explanations.explanation import Explanation, WordExplanation
 from stacked_emotion.inference.explanations.rendering import text_direction
 
 TEXT = "أنا <b>فرحان</b> جدا 😍, really!"
@@ -225,7 +226,7 @@ def test_html_is_whole_safe_and_marked(predictor: StackedEmotionPredictor, text:
 def test_terminal_text_is_isolated_and_safe(predictor: StackedEmotionPredictor) -> None:
     text = explain(predictor, TEXT, "joy").to_text()
     assert "\u2068فرحان\u2069" in text
-    given, rest = text.splitlines()[1].split("┃ cut ┃")
+    given, rest = text.splitlines()[2].split("┃ cut ┃")
     labels = predictor.predict(TEXT)[0].labels
     assert all(f"{label} 0." in (given if label in labels else rest) for label in predictor.labels)
     assert "😍" in text
@@ -235,3 +236,24 @@ def test_terminal_text_is_isolated_and_safe(predictor: StackedEmotionPredictor) 
     assert "\\u202e" in hostile
     hostile.encode("utf-8")
     assert "(no words)" in explain(predictor, "").to_text()
+
+
+def test_terminal_columns_have_titles_and_signs() -> None:
+    words = [
+        WordExplanation("good", 0, 4, {"a": 0.25, "long": 0.75}, 0.6, 0.1),
+        WordExplanation("bad", 5, 8, {"a": 0.9, "long": 0.1}, 0.4, -0.05),
+    ]
+    shown = Explanation("good bad", "joy", 0.7, True, "occlusion", {"a": 0.5, "long": 0.6}, words)
+    lines = shown.to_text(width=4).splitlines()
+    assert lines[0] == "\u2068good bad\u2069"
+    title, good, bad = lines[2:5]
+    assert good.split()[:2] == ["+0.100", "████"]
+    assert bad.split()[:2] == ["-0.050", "░░"]
+    for column, values in (
+        ("change of the score", ("+", "-")), ("attention", ("0.60", "0.40")),
+        ("trusts most", ("long 0.75", "a 0.90")), ("word", ("\u2068good", "\u2068bad")),
+    ):  # fmt: skip
+        place = title.index(column)
+        assert (good[place:].startswith(values[0]), bad[place:].startswith(values[1])) == (
+            True,
+        ) * 2

@@ -155,12 +155,15 @@ def test_what_is_refused(server: Running, route: str, body: bytes, status: int, 
 
 
 def test_other_routes(server: Running) -> None:
-    assert httpx.get(f"{server.address}/").status_code == 405
+    wrong = httpx.get(f"{server.address}/")
+    assert wrong.status_code == 405
+    assert "Send a POST request" in wrong.json()["error"]
     assert httpx.get(f"{server.address}/admin").status_code == 404
     info = httpx.get(f"{server.address}/info").json()
     assert info["model_id"] == "model"
     assert info["max_client_batch_size"] == 100
     assert info["adaptive"] is None
+    assert info["decision"] == "threshold"
     assert info["thresholds"] == pytest.approx({"joy": 0.3, "anger": 0.5, "fear": 0.7})
     document = httpx.get(f"{server.address}/openapi.json").json()
     assert set(document["paths"]) == {"/", "/predict", "/health", "/info", "/metrics"}

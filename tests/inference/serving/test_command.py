@@ -41,6 +41,9 @@ SECRET = "0123456789abcdef-secret"
         (["--port", "http"], "http"),
         (["--port", "70000"], "--port is 70000"),
         (["--dtype", "float8"], "float8"),
+        (["--dtype", "int8"], "has no ONNX export. Run: stacked-emotion export {} --quantize int8"),
+        (["--backend", "openvino"], "has no ONNX export. Run: stacked-emotion export {}"),
+        (["--backend", "onnx", "--dtype", "bfloat16"], "'bfloat16' is not one of onnx's"),
     ],
 )
 def test_what_is_refused(
@@ -49,7 +52,9 @@ def test_what_is_refused(
 ) -> None:  # fmt: skip
     monkeypatch.delenv(TOKEN, raising=False)
     assert main(["serve", str(tiny_stack_folder), *words]) == 2
-    assert told in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert told.format(tiny_stack_folder) in said
+    assert "listening" not in said
 
 
 def test_a_missing_model_and_a_used_port(
@@ -174,7 +179,8 @@ def test_a_model_that_does_not_load_ends_the_command(
     with process(tmp_path, "--workers", workers) as (started, _):
         _, log = started.communicate(timeout=120)
         assert started.returncode == 2
-    assert f"error: {tmp_path} has no tokenizer_config.json" in log
+    events = [json.loads(line)["event"] for line in log.splitlines()]
+    assert any(f"{tmp_path} has no tokenizer_config.json" in event for event in events)
     assert "Traceback" not in log
 
 

@@ -51,7 +51,7 @@ def test_two_processes_run_every_stage(
     said = done.stderr
     assert said.count(" on cpu, 2 processes, ") == 1
     assert said.count("Stage encoders: zeta, final, 45 texts") == 1
-    assert done.stdout.count("The finished model is in") == 1
+    assert done.stdout.count("The model is in") == 1
     results = json.loads((tmp_path / "run/results.json").read_text(encoding="utf-8"))
     assert list(results["systems"]) == ["zeta", "alpha", "average", "meta", "stack", "joint"]
     assert results["recipe"]["head"]["epochs"] == 1
