@@ -187,7 +187,7 @@ def locate(kind: type, path: str, source: str = "") -> tuple[str, Any]:
     return ".".join(names), hint
 
 
-def _key(kind: Any, given: str, source: str, where: str) -> tuple[str, Any]:
+def _key(kind: Any, given: str, source: str, where: str, value: Any = ...) -> tuple[str, Any]:
     """The name of a key and its type."""
     name, hints = _aliases(kind).get(given, given), hints_of(kind)
     if name in hints:
@@ -201,6 +201,9 @@ def _key(kind: Any, given: str, source: str, where: str) -> tuple[str, Any]:
     near = did_you_mean(given, [*hints, *_aliases(kind), *free])
     if homes := sections_with(kind, given):  # such as `epochs` at the top level
         near = f" here; it is a key of {', '.join(homes)}"
+        if source.endswith("(): "):
+            ((section, inside),) = nested({f"{homes[0]}.{given}": value}).items()
+            near += f". Give {section}={inside!r}"
     raise UserError(f"{source}{where} is not known{near}.")
 
 
@@ -239,22 +242,13 @@ def checked(kind: type, values: Any, source: str = "", path: str = "") -> dict[s
     if not isinstance(values, Mapping):
         short = getattr(kind, "shorthand", None)
         if short is None:
-            wanted = _pairs(source, "key: value")
-            verb = "hold" if wanted.startswith("`") else "be"
-            raise UserError(f"{source}{path} is {shorten(values)}; it must {verb} {wanted}.")
+            wanted = _pairs(source, "key: value", "hold ")
+            raise UserError(f"{source}{path} is {shorten(values)}; it must {wanted}.")
         return Whole(checked(kind, {short: values}, source, path))
     found: dict[str, Any] = Whole() if isinstance(values, Whole) else {}
     for given, value in values.items():
         where = f"{path}.{given}" if path else str(given)
-        try:
-            name, hint = _key(kind, str(given), source, where)
-        except UserError as error:
-            homes = sections_with(kind, str(given))
-            if homes and source.endswith("(): "):  # a keyword: show where it belongs
-                form = nested({f"{homes[0]}.{given}": value})
-                ((section, inside),) = form.items()
-                raise UserError(f"{error} Give {section}={inside!r}.") from None
-            raise
+        name, hint = _key(kind, str(given), source, where, value)
         if name in found:
             raise UserError(f"{source}{where} is given twice: it is another name of {name}.")
         if value is None and section_of(hint) and get_origin(hint) is not list:
@@ -293,13 +287,8 @@ def convert(hint: Any, value: Any, source: str, where: str) -> Any:
         return [checked(inner[0], e, source, f"{where}.{i}") for i, e in enumerate(entries)]
     if kind is list and isinstance(value, (list, tuple)):
         return [convert(inner[0], entry, source, where) for entry in value]
-    if kind is Literal:
-        if value in inner:
-            return value
-    elif hint in (list, dict, type(None)) and (isinstance(value, hint) or value is None):
-        if isinstance(value, hint):
-            return value
-    elif (found := _plain(hint, value)) is not None:
+    found = value if kind is Literal and value in inner else _plain(hint, value)
+    if found is not None:
         return found
     raise _misfit(hint, value, source, where)
 
@@ -322,15 +311,15 @@ def _plain(hint: Any, value: Any) -> Any:
     return value if isinstance(hint, type) and isinstance(value, hint) else None
 
 
-def _pairs(source: str, form: str) -> str:
-    """Keys and values as YAML has them, or as the keywords of a function, such as `train(): `."""
-    return f"a dictionary, {{{form}}}" if source.endswith("(): ") else f"`{form}` lines"
+def _pairs(source: str, form: str, verb: str = "") -> str:
+    """Keys and values as YAML has them, or as a keyword does, where `source` is a function."""
+    python = f"{'be ' * bool(verb)}a dictionary, {{{form}}}"
+    return python if source.endswith("(): ") else f"{verb}`{form}` lines"
 
 
 def _misfit(hint: Any, value: Any, source: str, where: str) -> UserError:
     wanted = describe(hint, source)
-    quotes = wanted == "a text" and isinstance(value, (int, float))
-    advice = "; put it in quotes" if quotes else ""
+    advice = "; put it in quotes" * (wanted == "a text" and isinstance(value, (int, float)))
     return UserError(f"{source}{where} is {shorten(value)}; it must be {wanted}{advice}.")
 
 
@@ -340,17 +329,15 @@ def describe(hint: Any, source: str = "") -> str:
     if kind is Literal:
         return f"one of {', '.join(map(str, inner))}"
     if kind in (Union, types.UnionType):
-        members = [member for member in inner if member is not type(None)]
-        return " or ".join(describe(member, source) for member in members)
+        return " or ".join(describe(one, source) for one in inner if one is not type(None))
     short = getattr(section_of(hint), "shorthand", "value")
     if kind is list and section_of(hint):
         return f"a list of sections with {_pairs(source, 'key: value')}"
-    if kind is dict:
-        return _pairs(source, f"name: {short}")
     if kind is list:
         return f"a list ([…]) of {describe(inner[0]).split(' ', 1)[1]}s"
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-    return words.get(hint, "a list" if hint is list else _pairs(source, "key: value"))
+    form = f"name: {short}" if kind is dict else "key: value"
+    return words.get(hint, "a list" if hint is list else _pairs(source, form))
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
