@@ -268,7 +268,7 @@ def test_the_server_says_which_encoders_were_run(limited: Copy) -> None:
     assert one.headers["X-Encoder-Order"] == "mid, zeta, alpha"
     assert one.headers["X-Encoders-Run"] == str(expected[0])
     assert refused.status_code == 400
-    assert refused.json()["error"].endswith("adaptive: on.")
+    assert refused.json()["error"].endswith("start it without --adaptive.")
 
 
 def test_a_server_without_limits_says_so(tiny_stack_folder: Path) -> None:
