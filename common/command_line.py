@@ -226,7 +226,7 @@ def add_settings(
 
 def _default(about: Mapping[str, Any]) -> str:
     """The default of a key as the help shows it; "" if its text says it, or there is none."""
-    value = about["default"]
+    value = about.get("default")
     if "default" in about.get("help", "") or not isinstance(value, (bool, int, float, str, list)):
         return ""
     if value is False or value in ("", []):

@@ -38,7 +38,7 @@ def option(default: Any, text: str, **more: Any) -> Any:
     `more` is further metadata: `metavar`; `group`, the heading in `--help`; or `above`, `least` and
     `most`, the range of a number or of each number in a list.
     """
-    metadata = {"help": text} | more
+    metadata = {"help": text, "default": default} | more
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     if isinstance(default, type):
@@ -120,10 +120,7 @@ def dump_yaml(values: Mapping[str, Any]) -> str:
 
 @cache
 def keys_of(kind: type) -> dict[str, tuple[Any, Mapping[str, Any]]]:
-    """Type and metadata of the keys of a section; a flat field adds its own, under its heading.
-
-    The metadata has the key's `default`, except for sections, which would have to be built.
-    """
+    """Type and metadata of the keys of a section; a flat field adds its own, under its heading."""
     known = get_type_hints(kind)
     found: dict[str, tuple[Any, Mapping[str, Any]]] = {}
     for entry in fields(kind):
@@ -132,9 +129,7 @@ def keys_of(kind: type) -> dict[str, tuple[Any, Mapping[str, Any]]]:
             inner = keys_of(hint).items()
             found |= {name: (its, {"group": about["help"], **more}) for name, (its, more) in inner}
         elif not {"extra", "hidden"} & set(about):
-            make = entry.default_factory
-            default = entry.default if make is MISSING or section_of(hint) else make()
-            found[entry.name] = hint, {"default": default, **about}
+            found[entry.name] = hint, about
     return found
 
 

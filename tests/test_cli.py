@@ -64,7 +64,7 @@ def test_help_shows_every_default(
     }
     seen = 0
     for name, (_, about) in keys_of(kind).items():
-        default = about["default"]
+        default = about.get("default")
         if isinstance(default, bool) or not isinstance(default, (int, float, str)) or default == "":
             continue
         shown = f"{default:g}" if isinstance(default, float) else default
