@@ -9,9 +9,8 @@ import pytest
 from labeled_files import LABELS, ROWS, assert_in, load, table_rows, write_csv
 
 from stacked_emotion.common.command_line import Parser, add_settings, settings_given
-from stacked_emotion.common.errors import DataError, UserError
+from stacked_emotion.common.errors import DataError, UserError, reason_of
 from stacked_emotion.common.settings import build
-from stacked_emotion.data.files.arrow_rows import _reason
 from stacked_emotion.data.labeled_texts import (
     DataArguments,
     LabeledTexts,
@@ -176,11 +175,9 @@ def test_a_hub_out_of_reach_is_said_first() -> None:
         outer = RuntimeError("Couldn't reach it.")
         outer.__cause__ = error
         for found in (error, outer):
-            reason = _reason(found)
-            assert reason.startswith("there is no connection to the Hub (")
-            assert reason.endswith(").")
-    assert _reason(ValueError("no such config.\nmore")) == "no such config."
-    assert _reason(ValueError()) == "ValueError."
+            assert reason_of(found) == "there is no connection to the Hub."
+    assert reason_of(ValueError("no such config.\nmore")) == "no such config."
+    assert reason_of(ValueError()) == "ValueError."
 
 
 def test_row_of_a_hub_data_set_is_named(hub_folder):

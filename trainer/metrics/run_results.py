@@ -95,6 +95,8 @@ class Results:
         from ..results import system_marks
 
         table = self.to_pandas()
+        if not self.values["splits"]:
+            return table
         marks = {split: system_marks(self.values, split) for split in self.values["splits"]}
         table.index = table.index.map(
             lambda row: (row[0], row[1] + marks.get(row[0], {}).get(row[1], ""))
