@@ -177,7 +177,7 @@ def test_calls_that_look_right_are_one_sentence(tiny_stack: Any) -> None:
         classify(pandas.DataFrame({"text": TEXTS[:2]}))
     with pytest.raises(ValueError, match=r"no option 'topk' \(did you mean 'top_k'\?\)"):
         classify(TEXTS[0], topk=1)
-    with pytest.raises(ValueError, match="which has 6. positions"):
+    with pytest.raises(ValueError, match=r"which has 6\d positions"):
         classify("فرحان " * 200, truncation=False)
     stock = pipeline("text-classification", model=model, tokenizer=tokenizer)
     with pytest.raises(ValueError, match="give a list of texts"):
