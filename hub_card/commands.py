@@ -116,7 +116,7 @@ def _publish(options: argparse.Namespace) -> int:
         responsible_use=_text(use) if use else None,
         plots=not options.no_plots,
         branch=options.branch,
-        report=lambda line: print(f"{line} …", flush=True),
+        report=lambda line: print(line if line.endswith(".") else f"{line} …", flush=True),
     )
     print(summary(publication))
     return 0

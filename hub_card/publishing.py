@@ -142,7 +142,7 @@ def publish(
         *([] if dry_run or token or get_token() else [_NO_TOKEN]),
     ]
     if missing:
-        raise UserError(_listed([*missing, *_unnamed(record)]))
+        raise UserError("\n".join([_listed(missing), *_unnamed(record)]))
     for line in _unnamed(record):
         say(line)
     api = HfApi(token=token)
@@ -322,13 +322,16 @@ def _missing_words(
 
 
 def _unnamed(record: RunRecord) -> list[str]:
-    """One line about all encoders whose Hub ID is not known."""
+    """One line about all encoders whose Hub ID is not known; naming them is optional."""
     names = [] if record.synthetic else record.unnamed_encoders
     if not names:
         return []
     options = " ".join(f"--base_model {name}=USER/NAME" for name in names)
-    advice = f"If they are copies of Hub models, name them: {options}"
-    return [f"These encoders came from local folders: {', '.join(names)}. {advice}"]
+    advice = (
+        f"If they are copies of Hub models, {options} gives them the credit. If they are your own, "
+        "leave that out."
+    )
+    return [f"Note: these encoders came from local folders: {', '.join(names)}. {advice}"]
 
 
 def _listed(problems: Sequence[str]) -> str:

@@ -13,10 +13,9 @@ import numpy as np
 from ..common.errors import UserError
 from ..common.files import read_json
 from ..common.privacy import LOCAL, is_hub_id, public_values
-from ..common.settings import by_path
 from ..inference.decisions import Decision
 from ..ngrams_stacked_emotion import HashedNgramsConfig
-from ..trainer.arguments import DESCRIBED, STAGES
+from ..trainer.arguments import DESCRIBED
 from ..trainer.running.provenance import settings_of
 
 FORMAT = 1
@@ -28,13 +27,6 @@ RESULTS = (
     "student_source", "lead_kept", "note", "abstention",
 )  # fmt: skip
 """The parts of `results.json` that are published."""
-_ONLY_WITH = {
-    "ngrams_c": "ngrams", "ngrams_bits": "ngrams", "probe_c": "probe", "lora_alpha": "lora_rank",
-    "meta_hidden_size": "use_meta_learner", "lstm_hidden_size": "use_lstm",
-    "train_split": "dataset_name", "validation_split": "dataset_name",
-    "test_split": "dataset_name",
-}  # fmt: skip
-"""By the name of a setting the one in its section without which it has no effect."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -368,36 +360,6 @@ class RunRecord:
         """Anything of this run without local paths and secrets; see `public_values`."""
         kept = {*self.labels, *self.encoder_names, *self.systems}
         return public_values(value, self.local_sources, kept)
-
-    def public_settings(self) -> dict[str, Any]:
-        """The same by paths such as `head.learning_rate`.
-
-        Of an encoder's settings only those that differ from `encoder_defaults`; without what the
-        card says elsewhere, and without what had no effect: settings of stages that were not run,
-        and of parts that were off.
-        """
-        settings = by_path(self.public_training_args())
-        stages = self.results.get("stages") or {}
-        idle = {stage for stage in STAGES[1:] if stages and stage not in stages}
-        return {
-            key: value
-            for key, value in settings.items()
-            if key.split(".")[0] not in {*DESCRIBED, *idle}
-            and _has_effect(key, settings)
-            and (
-                not key.startswith("encoders.")
-                or (
-                    not key.endswith(".pretraining")  # sections, which the card shows elsewhere
-                    and value != settings.get(re.sub(r"^encoders\.\w+", "encoder_defaults", key))
-                )
-            )
-        }
-
-
-def _has_effect(path: str, settings: Mapping[str, Any]) -> bool:
-    """Whether the part that a setting belongs to was on; also where that is not known."""
-    section, dot, key = path.rpartition(".")
-    return key not in _ONLY_WITH or bool(settings.get(f"{section}{dot}{_ONLY_WITH[key]}", True))
 
 
 @dataclass(frozen=True)

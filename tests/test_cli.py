@@ -19,6 +19,7 @@ from stacked_emotion.common.command_line import run_command
 from stacked_emotion.common.settings import keys_of
 from stacked_emotion.trainer.arguments import TrainingRecipe
 from stacked_emotion.trainer.distillation.arguments import Distillation
+from stacked_emotion.trainer.metrics.titles import TITLES
 
 HEAVY = ("torch", "transformers", "datasets", "numpy", "pandas", "huggingface_hub")
 
@@ -268,11 +269,18 @@ def test_evaluate(
     command = ["evaluate", "--model", str(tiny_stack_folder), "--test_file",
                str(tmp_path / "test.csv"), "--output", str(tmp_path / "figures.json")]  # fmt: skip
     assert main(command) == 0
-    assert "| jaccard |" in capsys.readouterr().out
+    overall = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in capsys.readouterr().out.splitlines()
+        if line.count("|") == 3
+    ]
+    names = [title for name, title in TITLES.items() if name != "rare_ap"]
+    assert [row[0] for row in overall[2:]] == names, "the names of results.md and the card"
     report = json.loads((tmp_path / "figures.json").read_text())
     assert report["data"]["rows"] == 3
     assert 0 <= report["scores"]["jaccard"] <= 1
-    assert "support_joy" in report["scores"]
+    assert overall[2][1] == f"{report['scores']['jaccard']:.4f}"
+    assert {"support_joy", "samples_f1", "micro_ap"} <= set(report["scores"])
 
 
 @pytest.mark.parametrize(

@@ -351,7 +351,10 @@ def systems_table(
 
 
 def label_table(
-    scores: Mapping[str, Any], labels: Sequence[str], thresholds: Mapping[str, float] | None
+    scores: Mapping[str, Any],
+    labels: Sequence[str],
+    thresholds: Mapping[str, float] | None,
+    aligned: bool = False,
 ) -> str:
     """One row per label: support, precision, recall, F1, average precision and threshold.
 
@@ -359,6 +362,7 @@ def label_table(
         scores: what `System.scores` gives.
         labels: the labels.
         thresholds: by label; None where they are not what a score is compared with.
+        aligned: see `markdown_table`.
     """
     kinds = ("precision", "recall", "f1", "ap")
     rows = [
@@ -368,7 +372,7 @@ def label_table(
         for label in labels
     ]  # fmt: skip
     header = ["label", "support", "precision", "recall", "F1", "AP", "threshold"]
-    return markdown_table(header if thresholds else header[:-1], rows)
+    return markdown_table(header if thresholds else header[:-1], rows, aligned)
 
 
 def shown_thresholds(results: Mapping[str, Any]) -> dict[str, float] | None:

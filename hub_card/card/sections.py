@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import Any
 
 from ...common.inert_text import visible
+from ...common.settings import by_path
+from ...trainer.arguments import DESCRIBED, STAGES
 from ...trainer.metrics.titles import METRICS, TITLES
 from ...trainer.results import system_marks
 from ..run_record import RunRecord
@@ -15,6 +17,13 @@ from .known_data import Credit, known_data, related_credits
 
 COMPARED = ("jaccard", "micro_f1", "macro_f1", "macro_ap", "hamming_loss")
 CLASS_WISE = ("precision", "recall", "f1", "ap")
+ONLY_WITH = {
+    "ngrams_c": "ngrams", "ngrams_bits": "ngrams", "probe_c": "probe", "lora_alpha": "lora_rank",
+    "meta_hidden_size": "use_meta_learner", "lstm_hidden_size": "use_lstm",
+    "train_split": "dataset_name", "validation_split": "dataset_name",
+    "test_split": "dataset_name",
+}  # fmt: skip
+"""By the name of a setting the one in its section without which it has no effect."""
 _STAGES = {
     "encoders": "each encoder is fine-tuned on the labels, with its own head",
     "meta": "the meta-learner learns which encoder to trust, word by word",
@@ -59,6 +68,7 @@ def card_sections(record: RunRecord) -> dict[str, Any]:
         "citations": _citations(record),
         "credits": _credit_lines(record),
         "calibration": _calibration(record),
+        "settings": shown_settings(record),
     }
 
 
@@ -227,6 +237,30 @@ def _stages(record: RunRecord) -> list[tuple[str, str, str]]:
                 what += ". It gained too little and was left at its start"
             rows.append((stage, what, f"{sum(took):,.0f} s" if took else "not recorded"))
     return rows
+
+
+def shown_settings(record: RunRecord) -> dict[str, Any]:
+    """The settings of a run by paths such as `head.learning_rate`.
+
+    Of an encoder's settings only those that differ from `encoder_defaults`; without what the card
+    says elsewhere, and without what had no effect: settings of stages that were not run, and of
+    parts that were off.
+    """
+    settings = by_path(record.public_training_args())
+    stages = record.results.get("stages") or {}
+    idle = {stage for stage in STAGES[1:] if stages and stage not in stages}
+    found = {}
+    for path, value in settings.items():
+        section, dot, key = path.rpartition(".")
+        elsewhere = path.split(".")[0] in {*DESCRIBED, *idle} or value in (None, [], "")
+        off = key in ONLY_WITH and not settings.get(f"{section}{dot}{ONLY_WITH[key]}", True)
+        default = re.sub(r"^encoders\.\w+", "encoder_defaults", path)
+        of_encoder = path.startswith("encoders.")
+        if of_encoder and (key == "pretraining" or value == settings.get(default)):
+            continue  # pretraining: sections, which the card shows elsewhere
+        if not (elsewhere or off):
+            found[path] = value
+    return found
 
 
 def _losses(record: RunRecord) -> list[dict[str, Any]]:

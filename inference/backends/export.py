@@ -279,7 +279,8 @@ def _quantize(
     kinds = sorted(set(linear.values()))
 
     def attempt(kept: Sequence[str]) -> dict[str, Any]:
-        progress(f"int8; encoder layers kept in float32: {', '.join(kept) or 'none'}")
+        but = f", except {', '.join(kept)}" if kept else ""
+        progress(f"trying int8 for the linear layers of the encoders{but}")
         quantize_graph(source, target, [name for name, kind in linear.items() if kind not in kept])
         return comparison(OnnxRunner(str(target), "int8"))
 
@@ -346,21 +347,17 @@ def _other_backends(source: Path, folder: Path) -> Iterable[tuple[str, Runner]]:
 
 
 def report_table(report: dict[str, Any]) -> str:
-    """The report's differences as Markdown."""
+    """The report's differences as Markdown, with the Jaccard where the texts are labeled."""
     header = ["backend", "largest score difference", "label agreement", "all labels equal"]
+    labeled = ["Jaccard"] if report["texts"]["labeled"] else []
     rows = [
         [
             name,
             f"{found['largest_score_difference']:.1e}",
             f"{100 * found['label_agreement']:.2f} %",
             f"{100 * found['texts_with_all_labels_equal']:.2f} %",
-            f"{found['jaccard']:.4f} ({found['jaccard_difference']:+.4f})"
-            if "jaccard" in found
-            else "",
+            *(f"{found['jaccard']:.4f} ({found['jaccard_difference']:+.4f})" for _ in labeled),
         ]
         for name, found in report["differences"].items()
     ]
-    if not report["texts"]["labeled"]:
-        rows = [row[:-1] for row in rows]
-        return markdown_table(header, rows)
-    return markdown_table([*header, "Jaccard"], rows)
+    return markdown_table([*header, *labeled], rows, aligned=True)

@@ -6,6 +6,7 @@ import argparse
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ...common.command_line import Parser, add_settings, settings_given
 from ...data.arguments import READING_OPTIONS, DataArguments
@@ -33,16 +34,13 @@ def run_export(parser: Parser, options: argparse.Namespace) -> int:
         UserError: what `export.export_onnx` or `student_export.export_student` refuses.
     """
     from ...common.disk import disk_errors
-    from ...common.errors import counted, listed
     from ...common.locks import locked
     from ..model_files import CONFIG, ModelFiles
-    from .fastest import fastest
+    from .export import CheckTexts, export_onnx
 
     files, check = ModelFiles(options.model), None
     if files.read_json(CONFIG).get("model_type") != "stacked_emotion":
         return _export_student(options, Path(files.location))
-    from .export import CheckTexts, export_onnx, report_table
-
     if options.test_file:
         from ...data.labeled_texts import load_labeled_texts
 
@@ -57,17 +55,33 @@ def run_export(parser: Parser, options: argparse.Namespace) -> int:
         report = export_onnx(
             folder, options.quantize, check, lambda line: print(line, file=sys.stderr)
         )
-    graphs = sorted(kind for kind in report["files"] if " " not in kind)
-    print(f"{Path(files.location) / 'onnx'}: {listed(graphs)}")
-    if len(graphs) < len(report["files"]):
-        print("and each encoder alone, for adaptive stacking")
-    if options.quantize:
-        kept = ", ".join(report["kept_float32"]) or "none"
-        print(f"kinds of encoder layers kept in float32: {kept}")
-    print(f"differences from torch float32 on {counted(report['texts']['count'], 'text')}:")
-    print(report_table(report))
-    print(f"--backend auto on this machine: {fastest(report)}")
+    print(what_was_written(folder, report))
     return 0
+
+
+def what_was_written(folder: Path, report: dict[str, Any]) -> str:
+    """What `export` prints: the graphs, how exact they are, and what `--backend auto` makes of it.
+
+    Args:
+        folder: of the model.
+        report: what `export_onnx` returned.
+    """
+    from ...common.errors import counted
+    from .export import GRAPHS, report_table
+    from .fastest import fastest
+
+    whole = [dtype for dtype in GRAPHS if dtype in report["files"]]
+    lines = [f"{folder / 'onnx'} has the whole stack in {' and in '.join(whole)}."]
+    if len(report["files"]) > len(whole):
+        lines.append("It also has a graph per encoder, for --adaptive.")
+    if kept := report["kept_float32"]:
+        lines.append(f"The int8 graph keeps these encoder layers in float32: {', '.join(kept)}.")
+    texts = counted(report["texts"]["count"], "text")
+    lines += ["", f"Differences from torch float32 on {texts}:", report_table(report), ""]
+    if "int8" in whole and not report["texts"]["labeled"]:
+        lines.append("To let --backend auto choose int8, measure it on labeled texts: --test_file.")
+    lines.append(f"On this CPU, --backend auto now takes {fastest(report)}.")
+    return "\n".join(lines)
 
 
 def _export_student(options: argparse.Namespace, folder: Path) -> int:

@@ -100,15 +100,18 @@ def test_everything_missing_is_told_at_once(run: Path, looked_at: dict[str, Any]
         publish(run, "emotions", teacher="a/b", label_definitions={"envy": "…"}, dry_run=True)
     told = str(caught.value)
     for part in (
-        "6 things to settle", "'emotions' is not a repository ID", "is a stack",
+        "5 things to settle", "'emotions' is not a repository ID", "is a stack",
         "no default license",
         "languages=", "envy", "base_models={'zeta': 'USER/NAME', 'mid': 'USER/NAME'}",
     ):  # fmt: skip
         assert part in told
     assert "--" not in told, "a caller from Python reads keywords"
+    assert told.splitlines()[-1].startswith("Note: these encoders came from local folders: zeta, ")
+    assert "If they are your own, leave that out." in told
     steps: list[str] = []
     publish(run, "user/emotions", **OPTIONS, report=steps.append)
     assert "zeta, mid" in steps[0], "with a license and a language it is a remark"
+    assert steps[0].endswith(".")  # no ellipsis behind it on a terminal
 
 
 def test_the_command_line(

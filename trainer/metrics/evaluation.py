@@ -12,6 +12,7 @@ from ...data.labeled_texts import LabeledTexts, load_labeled_texts
 from ..choosing.abstention import abstention_record, abstention_table
 from ..results import label_table, source_name, split_record
 from .scores import emotion_scores
+from .titles import TITLES
 
 if TYPE_CHECKING:
     from ...inference import StackedEmotionPredictor
@@ -36,13 +37,16 @@ class Evaluation:
     abstention: dict[str, Any] | None = None
 
     def to_markdown(self) -> str:
-        """All figures: overall, then class-wise, then those of the surest texts."""
+        """The figures that `results.md` and the card show: overall, by label, of the surest texts.
+
+        The columns are padded, for a terminal; `to_dict` has every figure.
+        """
         names, scores = self.texts.label_names, self.scores
-        overall = [name for name in scores if not name.endswith(tuple(f"_{n}" for n in names))]
+        overall = [(TITLES[name], f"{scores[name]:.4f}") for name in TITLES if name in scores]
         by_label = {name: {"mean": score, "values": [score]} for name, score in scores.items()}
         parts = [
-            markdown_table(["metric", "value"], [(m, f"{scores[m]:.4f}") for m in overall]),
-            label_table(by_label, names, self.thresholds),
+            markdown_table(["metric", "value"], overall, aligned=True),
+            label_table(by_label, names, self.thresholds, aligned=True),
         ]
         if self.abstention is not None:
             table = abstention_table(self.abstention)

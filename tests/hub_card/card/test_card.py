@@ -22,8 +22,8 @@ from stacked_emotion.common.errors import UserError
 from stacked_emotion.common.settings import by_path, keys_of, plain
 from stacked_emotion.hub_card import RunRecord, card_content, terms_of
 from stacked_emotion.hub_card.card.known_data import NO_DEFINITION, known_data
+from stacked_emotion.hub_card.card.sections import ONLY_WITH, shown_settings
 from stacked_emotion.hub_card.run_model import RunModel
-from stacked_emotion.hub_card.run_record import _ONLY_WITH
 from stacked_emotion.hub_card.space.publishing import model_facts
 from stacked_emotion.trainer.arguments import TrainingRecipe
 from stacked_emotion.trainer.training_sections import EncoderSettings
@@ -284,13 +284,13 @@ def test_settings_without_effect_are_left_out(run_folder: Path, tmp_path: Path) 
                      "alpha": {"ngrams": [], "ngrams_c": 3.0}},
     }  # fmt: skip
     record = RunRecord.from_folder(changed(run_folder, tmp_path / "run", recipe=settings))
-    shown = set(record.public_settings())
+    shown = set(shown_settings(record))
     assert shown >= {"head.epochs", "encoder_defaults.lora_alpha", "encoders.zeta.ngrams_c"}
     assert not shown & {"joint.epochs", "train_split", "lstm_hidden_size",
                         "encoder_defaults.probe_c", "encoders.alpha.ngrams_c"}  # fmt: skip
     known = {key.rpartition(".")[2] for key in by_path(plain(TrainingRecipe()))}
     known |= set(keys_of(EncoderSettings))
-    assert {*_ONLY_WITH, *_ONLY_WITH.values()} <= known
+    assert {*ONLY_WITH, *ONLY_WITH.values()} <= known
 
 
 @pytest.mark.parametrize(("weights", "cited"), [("sqrt_inverse", 0), ("effective_number", 1)])

@@ -28,6 +28,8 @@ from stacked_emotion.inference import (
 )
 from stacked_emotion.inference.backends import export as onnx_export
 from stacked_emotion.inference.backends.export import CheckTexts, layer_kind, report_table
+from stacked_emotion.inference.backends.export_command import what_was_written
+from stacked_emotion.inference.backends.fastest import fastest
 from stacked_emotion.inference.model_files import ModelFiles
 from stacked_emotion.inference.serving.app import ServiceSettings
 
@@ -123,7 +125,22 @@ def test_report_says_what_was_measured(exported: Path) -> None:
     assert int8["jaccard_difference"] == pytest.approx(
         int8["jaccard"] - report["differences"]["onnx float32"]["jaccard"]
     )
-    assert "| onnx int8 |" in report_table(report)
+    table = report_table(report).splitlines()
+    assert len({len(line) for line in table}) == 1, "the columns are aligned"
+    assert f"{int8['jaccard']:.4f} (" in next(line for line in table if "| onnx int8 " in line)
+    said = what_was_written(exported, report)
+    assert "has the whole stack in float32 and in int8." in said
+    assert f"--backend auto now takes {fastest(report)}." in said
+    assert "--test_file" not in said
+    for found in report["differences"].values():
+        found.pop("jaccard"), found.pop("jaccard_difference")
+    report["texts"]["labeled"] = False
+    report["files"] |= {"float32 stages": ["a.onnx"]}
+    assert "Jaccard" not in report_table(report)
+    said = what_was_written(exported, report)
+    assert "measure it on labeled texts: --test_file" in said
+    assert "a graph per encoder, for --adaptive" in said
+    assert "stages" not in said
     small = (exported / "onnx/model_int8.onnx.data").stat().st_size
     assert small < (exported / "onnx/model.onnx.data").stat().st_size
     graph = (exported / "onnx/model.onnx").read_bytes()
