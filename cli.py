@@ -156,18 +156,14 @@ def _evaluate(parser: Parser, options: argparse.Namespace) -> int:
     from .common.environment import environment
     from .common.errors import UserError
     from .common.files import write_json
-    from .data.labeled_texts import load_labeled_texts
     from .inference.model_files import ModelFiles
+    from .trainer.metrics.evaluation import evaluate, labeled_for
 
     if options.output and not options.output.absolute().parent.is_dir():
         raise UserError(f"--output {options.output}: {options.output.parent} is not a folder.")
     names = list(ModelFiles(options.model, options.revision).decision().labels)
-    reading = {"label_names": names} | settings_given(parser, options)
-    data = DataArguments(test_file=options.test_file, **reading)
-    texts = load_labeled_texts(data, "test", names)  # before anything heavy is loaded
-    assert texts is not None
-    from .inference import StackedEmotionPredictor
-    from .trainer.metrics.evaluation import evaluate
+    texts = labeled_for(names, options.test_file, settings_given(parser, options))
+    from .inference import StackedEmotionPredictor  # only now: it loads torch
 
     predictor = StackedEmotionPredictor.from_pretrained(
         options.model, revision=options.revision, abstain=options.abstain

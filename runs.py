@@ -261,7 +261,7 @@ class Run:
         if labels is not None:
             reading |= _labels(labels, reading | {"train_file": test}, "evaluate(): ")
         reading = checked(DataArguments, reading, "evaluate(): ")
-        found = evaluate(self.predictor, labeled_for(self.predictor, test, reading))
+        found = evaluate(self.predictor, labeled_for(self.predictor.labels, test, reading))
         scores = {metric: {"mean": score} for metric, score in found.scores.items()}
         return Results(
             {"labels": found.texts.label_names, "splits": ["test"],

@@ -25,7 +25,6 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 
 from .errors import UserError, check_numbers, did_you_mean, shorten
-from .files import replace_text
 
 Section = TypeVar("Section")
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -108,13 +107,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
-    """Write keys and values, in their order, for `read_yaml`."""
-    replace_text(path, dump_yaml(values))
-
-
 def dump_yaml(values: Mapping[str, Any]) -> str:
-    """Keys and values as YAML, in their order."""
+    """Keys and values as YAML, in their order, for `read_yaml`."""
     return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
 
 

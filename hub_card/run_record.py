@@ -377,16 +377,13 @@ class Score:
     values: list[float]
 
     def __str__(self) -> str:
-        if len(self.values) > 1:
-            return f"{self.mean:.3f} ± {self.std:.3f}"
-        return f"{self.mean:.3f}"
+        return f"{self.mean:.3f}" + f" ± {self.std:.3f}" * (len(self.values) > 1)
 
 
 def _source(entry: Any) -> tuple[str, dict[str, Any]]:
     """Source and state in an entry such as `{"source": …, "source_state": …}`."""
-    if isinstance(entry, Mapping):
-        return str(entry.get("source") or ""), dict(entry.get("source_state") or {})
-    return str(entry or ""), {}
+    found = entry if isinstance(entry, Mapping) else {"source": entry}
+    return str(found.get("source") or ""), dict(found.get("source_state") or {})
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "train_split", "validation_split", "test_split", "dataset_split",  # of data sets
     "model", "input", "output",  # of `stacked-emotion predict`, which is named in full
     "json",  # of `inspect` alone
+    "variants", "repo_id", "dry_run",  # of `ablate` and `publish`, which are named in full
 }  # fmt: skip
 OTHERS = {
     "num_processes", "untracked_files", "porcelain",  # of accelerate and git

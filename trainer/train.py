@@ -13,9 +13,10 @@ from typing import Any
 
 from accelerate import PartialState
 
+from ..common.files import replace_text
 from ..common.finished import thorough
 from ..common.locks import output_folder
-from ..common.settings import write_yaml
+from ..common.settings import dump_yaml
 from .arguments import TrainingRecipe
 from .commands import command_main
 from .results import baselines_command, system_marks, systems_table
@@ -94,7 +95,7 @@ def _train(context: RunContext, begin: float, repeats: Sequence[RunContext] = ()
 def _write_recipe(context: RunContext) -> None:
     """Write all settings to the folder of the run, as a recipe that can be run again."""
     if PartialState().is_main_process:
-        write_yaml(context.output / "recipe.yaml", context.recipe.to_dict())
+        replace_text(context.output / "recipe.yaml", dump_yaml(context.recipe.to_dict()))
 
 
 def _finished(context: RunContext, stage: str) -> dict[str, Any]:

@@ -347,7 +347,7 @@ def test_tables_in_memory():
     for table in (lists, pandas.DataFrame(lists), datasets.Dataset.from_dict(lists)):
         assert labels(table) == [["joy"], ["anger", "joy"]]
     frame = pandas.DataFrame({"text": ["a", None], "joy": [1, 0]})
-    assert_in(refusal(frame), "record 2", "missing")
+    assert_in(refusal(frame), "rows are numbered by the index", "row 1,", "missing")
     assert_in(refusal(pandas.Series(["a"])), "cannot be read", "DataFrame")
 
 

@@ -278,11 +278,11 @@ def test_missing_values_of_pandas():
     import pandas
 
     numbers = pandas.DataFrame({"text": ["a", "b"], "joy": pandas.array([1, None], "Int64")})
-    assert_in(refusal(numbers), "record 2, column 'joy'", "missing")
+    assert_in(refusal(numbers), "row 1, column 'joy'", "missing")
     strings = pandas.DataFrame({"text": pandas.array(["a", None], "string"), "joy": [1, 0]})
-    assert_in(refusal(strings), "record 2, column 'text'", "missing")
+    assert_in(refusal(strings), "row 1, column 'text'", "missing")
     lists = pandas.DataFrame({"text": ["a", "b"], "labels": [None, ["joy"]]})
-    assert_in(refusal(lists), "record 1, column 'labels'", "missing")
+    assert_in(refusal(lists), "row 0, column 'labels'", "missing")
 
 
 def test_a_folder_of_files_that_do_not_fit_together(tmp_path):

@@ -173,11 +173,11 @@ def test_any_number_of_labels(
 def test_calls_that_look_right_are_one_sentence(tiny_stack: Any) -> None:
     model, tokenizer = tiny_stack
     classify = StackedEmotionPipeline(model=model, tokenizer=tokenizer)
-    with pytest.raises(ValueError, match=r"Give one column of the DataFrame, such as frame\['text"):
+    with pytest.raises(ValueError, match="Give one column of the table"):
         classify(pandas.DataFrame({"text": TEXTS[:2]}))
     with pytest.raises(ValueError, match=r"no option 'topk' \(did you mean 'top_k'\?\)"):
         classify(TEXTS[0], topk=1)
-    with pytest.raises(ValueError, match="has only 6"):
+    with pytest.raises(ValueError, match=r"which has 6\d positions"):
         classify("فرحان " * 200, truncation=False)
     stock = pipeline("text-classification", model=model, tokenizer=tokenizer)
     with pytest.raises(ValueError, match="give a list of texts"):

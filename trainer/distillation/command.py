@@ -10,7 +10,8 @@ from typing import Any
 
 from accelerate import PartialState
 
-from ...common.settings import write_yaml
+from ...common.files import replace_text
+from ...common.settings import dump_yaml
 from ..commands import command_main
 from ..results import to_markdown
 from ..running.once import run_folder
@@ -39,7 +40,7 @@ def run_distillation(arguments: Distillation) -> dict[str, Any]:
         records = context.train_all()
         if not PartialState().is_main_process:
             return {}
-        write_yaml(context.output / "recipe.yaml", arguments.to_dict())
+        replace_text(context.output / "recipe.yaml", dump_yaml(arguments.to_dict()))
         results = finish_distillation(context, records, begin)
         if options.onnx:
             from ...inference.backends.student_export import export_student

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...common.tables import markdown_table
 from ...data.arguments import DataArguments
 from ...data.labeled_texts import LabeledTexts, load_labeled_texts
-from ...inference import StackedEmotionPredictor
 from ..choosing.abstention import abstention_record, abstention_table
 from ..results import label_table, source_name, split_record
 from .scores import emotion_scores
 from .titles import TITLES
+
+if TYPE_CHECKING:
+    from ...inference import StackedEmotionPredictor
 
 
 @dataclass
@@ -56,21 +59,18 @@ class Evaluation:
         return found | {"abstention": self.abstention}
 
 
-def labeled_for(
-    predictor: StackedEmotionPredictor, test: Any, reading: dict[str, Any]
-) -> LabeledTexts:
-    """Texts with the labels of a model.
+def labeled_for(names: list[str], test: Any, reading: Mapping[str, Any]) -> LabeledTexts:
+    """Texts with the labels of a model; neither torch nor the model is loaded.
 
     Args:
-        predictor: the model.
+        names: the labels, in their order.
         test: a file or a table, as `read_table` takes it.
-        reading: options of `DataArguments`; the label names are those of the model by default.
+        reading: options of `DataArguments`; the label names are `names` by default.
 
     Raises:
         DataError: the texts cannot be used, or have other labels.
     """
-    names = list(predictor.labels)
-    data = DataArguments(test_file=test, **({"label_names": names} | reading))
+    data = DataArguments(test_file=test, **{"label_names": names, **reading})
     texts = load_labeled_texts(data, "test", names)
     assert texts is not None
     return texts

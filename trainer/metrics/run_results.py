@@ -95,7 +95,7 @@ class Results:
         from ..results import system_marks
 
         table = self.to_pandas()
-        if table.empty:
+        if not self.values["splits"]:
             return table
         marks = {split: system_marks(self.values, split) for split in self.values["splits"]}
         table.index = table.index.map(
