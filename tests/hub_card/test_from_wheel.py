@@ -132,9 +132,9 @@ def test_the_handler_answers_without_the_package(
 def test_a_copy_that_misses_a_module_is_noticed(published: dict[str, Any], tmp_path: Path) -> None:
     """The guard lets no editable install step in."""
     space = Path(shutil.copytree(published["space"], tmp_path / "space"))
-    (space / "stacked_emotion/inference/backends/precision.py").unlink()
+    (space / "stacked_emotion/inference/decisions.py").unlink()
     code = "import stacked_emotion.hub_card.space.interface\ngive(1)"
-    with pytest.raises(AssertionError, match=r"stacked_emotion\.inference\.backends\.precision"):
+    with pytest.raises(AssertionError, match=r"stacked_emotion\.inference\.decisions"):
         run_isolated(tmp_path, code, space)
 
 
@@ -143,7 +143,7 @@ def test_what_is_needed_follows_from_imports() -> None:
         ["hub_card/space/interface.py"]
     )}  # fmt: skip
     assert {
-        "inference/backends/precision.py",
+        "inference/decisions.py",
         "hub_card/space/style.css",
         "inference/predictor.py",
     } <= space
