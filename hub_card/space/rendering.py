@@ -78,17 +78,19 @@ def bars(scores: Mapping[str, float], given: Sequence[str], decision: Decision) 
             + "</div>"
         )  # fmt: skip
     named = ", ".join(f"<bdi>{in_html(bar.label)}</bdi>" for bar in ranking if bar.given)
-    if not named:
-        unsure = abstained(scores, given, decision)
-        named = "none: the model is not sure of this text" if unsure else "none"
     key = "threshold" if by_threshold else "cut"
+    note = f'<span class="se-limit-key"></span> {key}. {meaning(decision)}'
+    if not named:
+        named = "none"
+        if abstained(scores, given, decision):
+            named = "none: the model is not sure of this text"
+            note = "The model gives no label to the texts that it is least sure of."
     head = '<span class="se-threshold">threshold</span>' if by_threshold else ""
     return (
         f'<div class="se-card{"" if by_threshold else " se-one-cut"}">'
         f'<p class="se-given-labels">Labels given: <strong>{named}</strong></p>'
         f'<div class="se-head"><span></span><span></span><span>score</span>{head}</div>'
-        f'{"".join(rows)}<p class="se-note"><span class="se-limit-key"></span> {key}. '
-        f"{meaning(decision)}</p></div>"
+        f'{"".join(rows)}<p class="se-note">{note}</p></div>'
     )
 
 

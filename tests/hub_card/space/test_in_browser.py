@@ -110,7 +110,8 @@ def test_type_and_read(page: Any, tiny_stack_folder: Path) -> None:
         given = row.get_attribute("data-given") == "true"
         assert given == (label in expected.labels)
     assert shown == pytest.approx(expected.scores, abs=0.006)
-    strengths = Decision(LABELS, [0.3, 0.5, 0.7]).strengths([shown[label] for label in LABELS])
+    scores = [expected.scores[label] for label in LABELS]
+    strengths = Decision(LABELS, [0.3, 0.5, 0.7]).strengths(scores)
     assert list(shown) == [LABELS[place] for place in np.argsort(-strengths)]
     assert fits(page)
 
