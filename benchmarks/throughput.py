@@ -88,6 +88,7 @@ def main() -> None:
         f"positions per text and encoder; medians. Measured bfloat16 product {peak:.2f} TFLOP/s. "
         f"Tokenizing takes {1e3 * tokenizing:.2f} ms per text for all three encoders together.\n\n"
         + markdown_table(header, rows),
+        whole=not options.peers,
     )  # fmt: skip
 
 
