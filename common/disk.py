@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -55,25 +56,21 @@ def make_folder(folder: Path, option: str) -> None:
     Raises:
         UserError: there is a file in its way, or nothing can be written there.
     """
+    check_folder(folder, option)
     with disk_errors(folder, option):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
-            raise UserError(
-                f"{folder} cannot be made a folder ({error.strerror}). Choose another {option}."
-            ) from error
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def check_folder(folder: Path, option: str) -> None:
-    """Refuse a path where `make_folder` would find a file in its way; nothing is written.
+    """Refuse a path with a file, or a link to nothing, in its way; nothing is written.
 
     Raises:
         UserError: there is one.
     """
-    place = next((path for path in (folder, *folder.parents) if path.exists()), folder)
-    if place.exists() and not place.is_dir():
+    place = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), None)
+    if place is not None and not place.is_dir():
         raise UserError(
-            f"{folder} cannot be made a folder ({place} is a file). Choose another {option}."
+            f"{folder} cannot be made a folder ({place} is not one). Choose another {option}."
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import log, log1p
 from typing import Any
 
@@ -151,7 +152,7 @@ class Decision:
             raise ValueError(f"decision_scale is {self.scale!r}; it must be above 0.")
         if self.min_labels not in (0, 1) or isinstance(self.min_labels, bool | float):
             raise ValueError(f"min_labels is {self.min_labels!r}; it must be 0 or 1.")
-        abstain_limit(self.abstain, self.abstain_limits)
+        _ = self.limit  # raises where it does not fit
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Decision:
@@ -203,10 +204,15 @@ class Decision:
         except ValueError as error:
             raise UserError(str(error)) from None
 
+    @cached_property
+    def limit(self) -> float | None:
+        """The highest uncertainty of a text that gets labels; None where every text does."""
+        return abstain_limit(self.abstain, self.abstain_limits)
+
     @property
     def may_abstain(self) -> bool:
         """Whether a text can get no label because the model is not sure."""
-        return abstain_limit(self.abstain, self.abstain_limits) is not None
+        return self.limit is not None
 
     def __call__(self, logits: Any, has_words: np.ndarray | None = None) -> np.ndarray:
         """The labels given for (…, labels) logits, as (…, labels) bool; see `decide`."""
@@ -219,8 +225,7 @@ class Decision:
 
     def abstains(self, logits: Any) -> np.ndarray:
         """(…,) bool: the texts of (…, labels) logits that get no label because of `abstain`."""
-        limit = abstain_limit(self.abstain, self.abstain_limits)
-        return self.uncertainty(logits) > (np.inf if limit is None else limit)
+        return self.uncertainty(logits) > (np.inf if self.limit is None else self.limit)
 
     def uncertainty(self, logits: Any) -> np.ndarray:
         """1 minus the `expected_jaccard` of the labels given, as if the model never abstained.

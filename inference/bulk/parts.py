@@ -26,7 +26,6 @@ from .rows import Chunk, JsonRows, Problem, TableRows
 if TYPE_CHECKING:
     import pandas
 
-    from ...data.tables import Table
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 _QUOTED = re.compile('[",\r\n]')
@@ -111,22 +110,6 @@ def _score_texts(scores: np.ndarray, missing: str) -> Iterable[list[str]]:
     """Scores with as many digits as float32 needs to come back the same."""
     for row in scores:
         yield [missing] * len(row) if np.isnan(row[0]) else [str(score) for score in row]
-
-
-def table_lines(table: Table) -> Iterable[str]:
-    """A table that was read as JSON lines, with the names of its classes."""
-    columns = dict(table.columns)
-    for name, classes in table.class_names.items():
-        columns[name] = [_named(value, classes) for value in columns[name]]
-    rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
-    return map(json_line, rows)
-
-
-def _named(value: Any, classes: list[str]) -> Any:
-    """The names of class numbers; a missing one stays missing."""
-    if isinstance(value, list):
-        return [_named(number, classes) for number in value]
-    return None if value is None or value < 0 else classes[value]
 
 
 def json_line(record: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from ...common.errors import UserError
 from ...common.files import fingerprint, replace_file
 from ...data.arguments import DataArguments
 from ...data.tables import Table, read_table
-from ...inference.bulk.parts import table_lines, write_lines
+from ...inference.bulk.parts import json_line, write_lines
 
 
 @dataclass
@@ -49,7 +49,7 @@ class KeptTables:
                 table = read_table(one, DataArguments())
             except UserError as error:
                 raise UserError(f"{split} is a {kind} that cannot be used: {error}") from error
-            lines = list(table_lines(table))
+            lines = list(_json_lines(table))
             rows = [json.loads(line) for line in lines]
             table.problems.source = f"{split} ({kind})"
             kept._lines[f"{split}_file"] = lines
@@ -74,3 +74,19 @@ class KeptTables:
             with disk_errors(file.parent, "--output_dir"):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 replace_file(file, partial(write_lines, lines=lines))
+
+
+def _json_lines(table: Table) -> Iterable[str]:
+    """A table that was read as JSON lines, with the names of its classes."""
+    columns = dict(table.columns)
+    for name, classes in table.class_names.items():
+        columns[name] = [_named(value, classes) for value in columns[name]]
+    rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    return map(json_line, rows)
+
+
+def _named(value: Any, classes: list[str]) -> Any:
+    """The names of class numbers; a missing one stays missing."""
+    if isinstance(value, list):
+        return [_named(number, classes) for number in value]
+    return None if value is None or value < 0 else classes[value]
