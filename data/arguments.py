@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Literal, get_args
 
 from ..common.errors import DataError, quoted, shorten
@@ -163,6 +163,17 @@ class DataArguments:
                 "--label_columns and --labels_column exclude each other: the labels are either "
                 "columns of 0 and 1, or one column."
             )
+        uses = {
+            "text_column": [self.text_column], "id_column": [self.id_column],
+            "labels_column": [self.labels_column], "label_columns": self.label_columns or [],
+            "ignore_columns": self.ignore_columns or [],
+        }  # fmt: skip
+        for (one, names), (other, others) in combinations(uses.items(), 2):
+            if both := {*names} & {*others} - {None}:
+                raise DataError(
+                    f"--{one} and --{other} both name {quoted(sorted(map(str, both)))}. A column "
+                    "has one use: leave it out of one of them."
+                )
         if self.label_format == "columns" and self.labels_column is not None:
             raise DataError("--label_format columns needs --label_columns, not --labels_column.")
         if self.label_columns is not None and self.label_format not in (None, "columns"):
@@ -185,8 +196,8 @@ class DataArguments:
             self.delimiter = check_delimiter(self.delimiter)
         if self.encoding is not None:
             try:
-                codecs.lookup(self.encoding)
-            except LookupError:
+                "".encode(self.encoding)  # a codec such as hex is no encoding of texts
+            except (LookupError, ValueError):
                 raise DataError(
                     f"--encoding {self.encoding!r} is not known. Use a name such as UTF-8, UTF-16 "
                     "or WINDOWS-1256."

@@ -89,7 +89,7 @@ def evaluate(predictor: StackedEmotionPredictor, texts: LabeledTexts) -> Evaluat
         texts.labels.astype(int),
         found.probabilities,
         label_names=names,
-        decisions=decision.abstaining(1.0).of_probabilities(found.probabilities).astype(int),
+        decisions=decision.abstaining(1.0)(found.logits, found.has_words).astype(int),
     )
     result = Evaluation(texts, scores)
     if decision.rule == "threshold":
