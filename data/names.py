@@ -69,12 +69,18 @@ _SCORED = re.compile(  # joy: 3, joy=.5, joy (3), joy 80%, joy 0.8; not e17 or e
 _WORDS_OF_A_SENTENCE = 5
 _LONG = 60
 
+_VISIBLE = re.compile("[^\\s\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _JOINERS = "\u200c\u200d"  # they change how letters join, and are invisible only at the ends
 _NULLS = frozenset({"nan", "null", "nat", "<na>", "n/a", "#n/a"})
 _LETTERS = str.maketrans(
     {"ى": "ي", "ی": "ي", "ے": "ي", "ک": "ك", "ة": "ه", "ہ": "ه", "ھ": "ه", "ۀ": "ه", "ٱ": "ا",
      "ـ": None}
 )  # fmt: skip
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a text has no visible character."""
+    return _VISIBLE.search(text) is None
 
 
 def clean_name(name: str) -> str:
