@@ -163,16 +163,14 @@ class DataArguments:
                 "--label_columns and --labels_column exclude each other: the labels are either "
                 "columns of 0 and 1, or one column."
             )
-        uses = {
-            "text_column": [self.text_column], "id_column": [self.id_column],
-            "labels_column": [self.labels_column], "label_columns": self.label_columns or [],
-            "ignore_columns": self.ignore_columns or [],
-        }  # fmt: skip
-        for (one, names), (other, others) in combinations(uses.items(), 2):
-            if both := {*names} & {*others} - {None}:
+        uses = ("text_column", "id_column", "labels_column", "label_columns", "ignore_columns")
+        named = [getattr(self, use) or () for use in uses]
+        sets = [{names} if isinstance(names, str) else set(names) for names in named]
+        for (one, names), (other, others) in combinations(zip(uses, sets, strict=True), 2):
+            if both := names & others:
                 raise DataError(
-                    f"--{one} and --{other} both name {quoted(sorted(map(str, both)))}. A column "
-                    "has one use: leave it out of one of them."
+                    f"--{one} and --{other} both name {quoted(sorted(both))}. A column has one "
+                    "use: leave it out of one of them."
                 )
         if self.label_format == "columns" and self.labels_column is not None:
             raise DataError("--label_format columns needs --label_columns, not --labels_column.")

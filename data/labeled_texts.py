@@ -169,10 +169,8 @@ def labeled_table(
         DataError: See `load_labeled_texts`.
     """
     if not len(table):
-        advice = "" if table.facts.get("format") == "memory" else (
-            " Check that the file is what its extension says, and that the header names every "
-            "column."
-        )  # fmt: skip
+        of_file = table.facts.get("format") != "memory"
+        advice = " Check the extension, and that the header names every column." * of_file
         raise DataError(f"{table.problems.describe('cannot be used')}\nNo row is left.{advice}")
     if label_names is not None:
         label_names = [clean_name(name) for name in label_names]
