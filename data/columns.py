@@ -128,6 +128,11 @@ def find_columns(
         column = find_column(table, arguments.id_column, "id_column")
     if column in (*columns.labels, columns.names):
         column = None
+    if text in (*columns.labels, columns.names):
+        raise table.error(
+            f"column {text!r} would hold both the texts and labels. Set --text_column to another "
+            f"of {quoted(table.columns)}."
+        )
     doubted = tuple(name for name in columns.labels if looks_like_metadata(name))
     return replace(columns, id=column, metadata=doubted if columns.inferred else ())
 

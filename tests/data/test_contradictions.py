@@ -56,6 +56,8 @@ def test_a_column_of_identifiers_that_was_named_is_no_label(tmp_path):
         (ONE_HOT, {"delimiter": ";"}, ["--delimiter ';' does not occur in line 1", "to ','"]),
         (("tweet,sentiment", "a,joy"), {"column_names": ["text", "labels"]},
          ["line 1 looks like a header", "Leave out --column_names"]),
+        (ONE_HOT, {"label_names": ["joy", "anger"], "text_column": "joy"},
+         ["column 'joy' would hold both the texts and labels", "--text_column"]),
         (("# exported", *ONE_HOT), {}, ["No row is left", "the header names every column"]),
     ],
 )  # fmt: skip
