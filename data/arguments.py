@@ -80,9 +80,7 @@ class DataArguments:
     labels_column: str | None = option(
         None, "one column of labels; default: the one called labels, label or emotions"
     )
-    label_format: LabelFormat | None = option(
-        None, "how labels are written; default: the kind that fits"
-    )
+    label_format: LabelFormat | None = option(None, "how labels are written; default: what fits")
     label_separator: str | None = option(
         None, "sign between two names, also tab, newline or ' '; default: found in the column"
     )

@@ -69,7 +69,7 @@ def add_predict_options(parser: Parser) -> None:
     why.add_argument("--label", help="label that --explain explains; default: the most likely one")
     why.add_argument(
         "--explain_by", choices=("occlusion", "gradient"), default="occlusion",
-        help="change of the score without the word, or gradient x input",
+        help="score change without the word, or gradient x input",
     )  # fmt: skip
     bulk = parser.add_argument_group("files and data sets")
     bulk.add_argument(
