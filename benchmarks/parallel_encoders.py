@@ -1,8 +1,9 @@
 """Stage `encoders` with several jobs against one process with one thread, and with all threads.
 
 An encoder of 6 layers, 384 wide, with random weights, fine-tuned on the bundled sample by five
-folds (the default) and on all rows: six parts of one kind. Each way is a process of its own that starts,
-reads, trains and ends, so the start of the child processes counts. Run it on an idle machine.
+folds (the default) and on all rows: six parts of one kind. Each way is a process of its own that
+starts, reads, trains and ends, so the start of the child processes counts. Run it on an idle
+machine.
 
     python benchmarks/parallel_encoders.py --jobs 2
 """
