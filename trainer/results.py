@@ -260,8 +260,8 @@ def leak_note(entry: Mapping[str, Any]) -> str:
     if not count:
         return ""
     return (
-        f"Leaked: {count:,} of the {counted(entry['rows'], 'text')}, which an earlier split "
-        "has too: these figures are too good."
+        f"Leaked: {count:,} of the {counted(entry['rows'], 'text')} (also in an earlier split). "
+        "These figures are too good."
     )
 
 
