@@ -269,6 +269,39 @@ class Run:
         )  # fmt: skip
 
     @keywords_named()
+    def compare(
+        self,
+        *others: Run | str | Path,
+        system: str | None = None,
+        train_file: str | Path | None = None,
+        validation_file: str | Path | None = None,
+        test_file: str | Path | None = None,
+    ) -> Results:
+        """Compare other runs with this one on the same texts, as the command `compare` does.
+
+        Args:
+            *others: runs or their folders.
+            system: `meta`, `average` or an encoder; by default what each run publishes.
+            train_file: where the training file of this run is now; by default where its recipe
+                says, as for `validation_file` and `test_file`.
+            validation_file: where its validation file is now.
+            test_file: where its test file is now.
+
+        Returns:
+            Scores (`to_pandas()`) and differences (`differences()`) by split, on training texts out
+            of fold.
+
+        Raises:
+            UserError: a run has not finished or is damaged, its labels or texts differ, or the
+                texts have changed.
+        """
+        from .trainer.metrics.comparison import compare_runs
+
+        folders = [run.folder if isinstance(run, Run) else run for run in (self, *others)]
+        files = {"train": train_file, "validation": validation_file, "test": test_file}
+        return Results(compare_runs(folders, system, files))
+
+    @keywords_named()
     def review(self, train_file: str | Path | None = None) -> pandas.DataFrame:
         """The training rows whose labels look wrong to models that did not see them.
 

@@ -50,6 +50,16 @@ def disk_errors(folder: Path, option: str, needed: int | None = None) -> Iterato
         raise
 
 
+def check_file(path: Path | None, option: str) -> None:
+    """Refuse a file to write, if any, whose folder is not there.
+
+    Raises:
+        UserError: what should be its folder is not one.
+    """
+    if path and not path.absolute().parent.is_dir():
+        raise UserError(f"{option} {path}: {path.parent} is not a folder.")
+
+
 def make_folder(folder: Path, option: str) -> None:
     """Make a folder and those above it.
 

@@ -214,8 +214,8 @@ def compare_columns(
         The fields of `BootstrapResult`.
     """
     chosen = list(range(labels.shape[1]) if columns is None else columns)
-    pick = System.probabilities if metric == "macro_ap" else System.decisions
-    runs = [pick(system, split)[..., chosen] for system in (first, second)]
+    pick = "probabilities" if metric == "macro_ap" else "decisions"
+    runs = [getattr(system, pick)(split)[..., chosen] for system in (first, second)]
     seeds = max(map(len, runs))
     one, other = (np.repeat(run, seeds // len(run), axis=0) for run in runs)
     groups = len(first.repeats) + 1
@@ -293,15 +293,8 @@ def to_markdown(results: dict[str, Any]) -> str:
             f"By label, {last}:", "",
             label_table(systems[last], results["labels"], shown_thresholds(results)), "",
         ]  # fmt: skip
-        compared = results.get("comparisons", {}).get(split, {})
-        if compared:
-            columns = list(next(iter(compared.values())))
-            rows = [
-                [pair.replace(" - ", " − "), *(interval_cell(found[m]) for m in columns)]
-                for pair, found in compared.items()
-            ]
-            table = markdown_table(["difference", *(TITLES[m] for m in columns)], rows)
-            lines += [_DIFFERENCES, "", table, ""]
+        if compared := results.get("comparisons", {}).get(split):
+            lines += [differences_table(compared), ""]
     if results["splits"] and results.get("kind") != "student":
         command = baselines_command("RUN")
         lines += ["For baselines on the same texts, where RUN is the folder of the run:", "",
@@ -348,6 +341,22 @@ def systems_table(
         for name, scores in systems.items()
     ]
     return markdown_table(["system", *(TITLES[m] for m in columns)], rows, aligned)
+
+
+def differences_table(compared: Mapping[str, Mapping[str, Any]], aligned: bool = False) -> str:
+    """One row per pair of systems, and what its cells are.
+
+    Args:
+        compared: what `compare` returns, by pair.
+        aligned: see `markdown_table`.
+    """
+    columns = list(next(iter(compared.values())))
+    rows = [
+        [pair.replace(" - ", " − "), *(interval_cell(found[m]) for m in columns)]
+        for pair, found in compared.items()
+    ]
+    table = markdown_table(["difference", *(TITLES[m] for m in columns)], rows, aligned)
+    return f"{_DIFFERENCES}\n\n{table}"
 
 
 def label_table(

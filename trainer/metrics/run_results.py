@@ -82,6 +82,24 @@ class Results:
                 frame = frame[["split", "system", *kept]]
         return frame.set_index(["split", "system", "label"][: 3 if by_label else 2])
 
+    def differences(self) -> pandas.DataFrame:
+        """The differences between systems, with intervals of a paired bootstrap.
+
+        Returns:
+            A row per split, pair and metric, with the fields of `BootstrapResult`.
+        """
+        import pandas
+
+        rows = [
+            {"split": split, "pair": pair} | entry | {"metric": metric}
+            for split, pairs in self.values.get("comparisons", {}).items()
+            for pair, found in pairs.items()
+            for metric, entry in found.items()
+        ]
+        return pandas.DataFrame(
+            rows, columns=None if rows else ["split", "pair", "metric"]
+        ).set_index(["split", "pair", "metric"])
+
     def _repr_html_(self) -> str:
         table = self._marked().to_html(float_format="{:.3f}".format)
         return table if self.values["splits"] else f"<p>{NO_SCORES}</p>{table}"
