@@ -269,37 +269,26 @@ class Run:
         )  # fmt: skip
 
     @keywords_named()
-    def compare(
-        self,
-        *others: Run | str | Path,
-        system: str | None = None,
-        train_file: str | Path | None = None,
-        validation_file: str | Path | None = None,
-        test_file: str | Path | None = None,
-    ) -> Results:
+    def compare(self, *runs: Run | str | Path, system: str | None = None, **data: Any) -> Results:
         """Compare other runs with this one on the same texts, as the command `compare` does.
 
         Args:
-            *others: runs or their folders.
+            *runs: the other runs, or their folders.
             system: `meta`, `average` or an encoder; by default what each run publishes.
-            train_file: where the training file of this run is now; by default where its recipe
-                says, as for `validation_file` and `test_file`.
-            validation_file: where its validation file is now.
-            test_file: where its test file is now.
+            **data: data options that have changed since this run, such as `train_file`.
 
         Returns:
-            Scores (`to_pandas()`) and differences (`differences()`) by split, on training texts out
-            of fold.
+            Scores (`to_pandas()`) and differences (`differences()`) by split.
 
         Raises:
-            UserError: a run has not finished or is damaged, its labels or texts differ, or the
-                texts have changed.
+            UserError: a run has not finished or is damaged, or its labels or texts are others.
         """
-        from .trainer.metrics.comparison import compare_runs
+        from .data.arguments import DataArguments
+        from .trainer.metrics import comparison
 
-        folders = [run.folder if isinstance(run, Run) else run for run in (self, *others)]
-        files = {"train": train_file, "validation": validation_file, "test": test_file}
-        return Results(compare_runs(folders, system, files))
+        given = checked(DataArguments, data, "compare(): ")
+        folders = [run.folder if isinstance(run, Run) else run for run in (self, *runs)]
+        return Results(comparison.compare_runs(folders, system, given))
 
     @keywords_named()
     def review(self, train_file: str | Path | None = None) -> pandas.DataFrame:

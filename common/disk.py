@@ -51,11 +51,7 @@ def disk_errors(folder: Path, option: str, needed: int | None = None) -> Iterato
 
 
 def check_file(path: Path | None, option: str) -> None:
-    """Refuse a file to write, if any, whose folder is not there.
-
-    Raises:
-        UserError: what should be its folder is not one.
-    """
+    """Raise `UserError` if a file is to be written, and its folder is not there."""
     if path and not path.absolute().parent.is_dir():
         raise UserError(f"{option} {path}: {path.parent} is not a folder.")
 

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ..common.command_line import Commands, Parser, run_command
+from ..common.command_line import (
+    Commands,
+    Parser,
+    add_settings,
+    run_command,
+    settings_given,
+)
+from ..data.arguments import DataArguments
 from .distillation.arguments import add_distillation_options, distillation_of
 from .recipe import add_recipe_options, recipe_of
 
@@ -87,12 +94,11 @@ def _add_compare(parser: Parser) -> None:
         help="meta, average or an encoder; default: the last system, which is published",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, help="write all figures to this JSON file")
-    for split in ("train", "validation", "test"):
-        parser.add_argument(
-            f"--{split}_file",
-            help=f"where the {split} file of the first run is now; default: where its recipe says",
-        )
-    parser.set_defaults(run=_compare)
+    add_settings(
+        parser, DataArguments, only=("train_file", "validation_file", "test_file"),
+        heading="where the texts of the first run are now, if not where its recipe says",
+    )  # fmt: skip
+    parser.set_defaults(run=partial(_compare, parser))
 
 
 def _positive(text: str) -> float:
@@ -133,15 +139,14 @@ def _distill(parser: Parser, options: argparse.Namespace) -> None:
     run_distillation_command(arguments)
 
 
-def _compare(options: argparse.Namespace) -> None:
+def _compare(parser: Parser, options: argparse.Namespace) -> None:
     from ..common.disk import check_file
     from ..common.environment import environment
     from ..common.files import write_json
     from .metrics.comparison import compare_runs, comparison_markdown
 
     check_file(options.output, "--output")
-    files = {split: vars(options)[f"{split}_file"] for split in ("train", "validation", "test")}
-    found = compare_runs(options.runs, options.system, files)
+    found = compare_runs(options.runs, options.system, settings_given(parser, options))
     print(comparison_markdown(found))
     if options.output:
         write_json(options.output, found | {"environment": environment()})

@@ -47,6 +47,7 @@ class System:
         out_of_fold: (training rows, labels) logits that the decision was chosen on, if known.
         repeats: the same system of further trainings with encoders of their own, as many seeds
             each; their runs follow its own.
+        decided: by split, (seeds, rows, labels) of 0 and 1 that take the place of `decision`.
     """
 
     name: str
@@ -54,6 +55,7 @@ class System:
     logits: dict[str, np.ndarray] = field(repr=False)
     out_of_fold: np.ndarray | None = field(repr=False, default=None)
     repeats: list[System] = field(default_factory=list, repr=False)
+    decided: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def probabilities(self, split: str) -> np.ndarray:
         """(seeds, rows, labels) float64, calibrated."""
@@ -65,7 +67,11 @@ class System:
     def decisions(self, split: str) -> np.ndarray:
         """(seeds, rows, labels) of 0 and 1."""
         trainings = (self, *self.repeats)
-        return np.concatenate([one.decision.decide(one.logits[split]) for one in trainings])
+        found = (one.decided.get(split) for one in trainings)
+        return np.concatenate(
+            [one.decision.decide(one.logits[split]) if given is None else given
+             for one, given in zip(trainings, found, strict=True)]
+        )  # fmt: skip
 
     def scores(
         self, split: str, labels: np.ndarray, label_names: Sequence[str], rare: Sequence[str]
@@ -214,8 +220,8 @@ def compare_columns(
         The fields of `BootstrapResult`.
     """
     chosen = list(range(labels.shape[1]) if columns is None else columns)
-    pick = "probabilities" if metric == "macro_ap" else "decisions"
-    runs = [getattr(system, pick)(split)[..., chosen] for system in (first, second)]
+    pick = System.probabilities if metric == "macro_ap" else System.decisions
+    runs = [pick(system, split)[..., chosen] for system in (first, second)]
     seeds = max(map(len, runs))
     one, other = (np.repeat(run, seeds // len(run), axis=0) for run in runs)
     groups = len(first.repeats) + 1
@@ -344,12 +350,7 @@ def systems_table(
 
 
 def differences_table(compared: Mapping[str, Mapping[str, Any]], aligned: bool = False) -> str:
-    """One row per pair of systems, and what its cells are.
-
-    Args:
-        compared: what `compare` returns, by pair.
-        aligned: see `markdown_table`.
-    """
+    """One row per pair of systems, from what `compare` returns, below what its cells are."""
     columns = list(next(iter(compared.values())))
     rows = [
         [pair.replace(" - ", " − "), *(interval_cell(found[m]) for m in columns)]

@@ -9,7 +9,7 @@ Annotations in Multi-Label Classification Data").
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,6 @@ from .near_duplicates import conflicting_pairs
 if TYPE_CHECKING:
     import pandas
 
-_KINDS = {"train": "training", "validation": "validation", "test": "test"}
 _FEWEST = 5
 _FORGETTING = 0.8
 
@@ -69,8 +68,8 @@ def training_texts(folder: Path, train_file: str | Path | None = None) -> Labele
     Raises:
         UserError: the run has not finished, or the texts cannot be read.
     """
-    files = {"train": None if train_file is None else str(train_file)}
-    texts = load_labeled_texts(data_of_run(folder, run_results(folder), files), "train")
+    given = {} if train_file is None else {"train_file": str(train_file)}
+    texts = load_labeled_texts(data_of_run(folder, run_results(folder), given), "train")
     assert texts is not None
     return texts
 
@@ -90,31 +89,32 @@ def run_results(folder: Path) -> dict[str, Any]:
 
 
 def data_of_run(
-    folder: Path, results: Mapping[str, Any], files: Mapping[str, str | None]
-) -> DataArguments:
+    folder: Path, results: Mapping[str, Any], given: Mapping[str, Any],
+    splits: Sequence[str] = ("train",),
+) -> DataArguments:  # fmt: skip
     """The data options of a run, to read its texts again.
 
     Args:
         folder: of the run.
         results: the content of its `results.json`.
-        files: by each split that is read, where its file is now; None: where the recipe says.
+        given: options that have changed since.
+        splits: those that are read.
 
     Raises:
         UserError: a file is not there, or the recipe does not say where the texts are.
     """
     recipe = settings_of(folder, results)
-    options = {name: recipe[name] for name in hints_of(DataArguments) if name in recipe}
-    options |= {f"{split}_file": file for split, file in files.items() if file is not None}
+    options = {name: recipe[name] for name in hints_of(DataArguments) if name in recipe} | given
     if options.get("train_file") is None and not options.get("dataset_name"):
         raise UserError(
             f"The recipe of {folder} does not say where the training texts are: give --train_file."
         )
-    for split in files:
-        file = options.get(f"{split}_file")
+    for option in (f"{split}_file" for split in splits):
+        file = options.get(option)
         if file and not Path(file).expanduser().exists():
             raise UserError(
-                f"The {_KINDS[split]} file of the run, {file}, is not here. Run the command where "
-                f"you trained, or say where the file is by --{split}_file."
+                f"The {option} of the run, {file}, is not here. Run the command where you trained, "
+                f"or say where the file is by --{option}."
             )
     return DataArguments(**options)
 

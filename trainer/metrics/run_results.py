@@ -90,15 +90,14 @@ class Results:
         """
         import pandas
 
+        index = ["split", "pair", "metric"]
         rows = [
-            {"split": split, "pair": pair} | entry | {"metric": metric}
+            {**entry, "split": split, "pair": pair, "metric": metric}
             for split, pairs in self.values.get("comparisons", {}).items()
-            for pair, found in pairs.items()
-            for metric, entry in found.items()
+            for pair, metrics in pairs.items()
+            for metric, entry in metrics.items()
         ]
-        return pandas.DataFrame(
-            rows, columns=None if rows else ["split", "pair", "metric"]
-        ).set_index(["split", "pair", "metric"])
+        return pandas.DataFrame(rows, columns=None if rows else index).set_index(index)
 
     def _repr_html_(self) -> str:
         table = self._marked().to_html(float_format="{:.3f}".format)
