@@ -74,8 +74,8 @@ bench: $(INSTALLED)  ## speed, memory and loading, into docs/performance.md (abo
 	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/serving.py
 
-bench-soak: $(INSTALLED)  ## 100,000 requests to the server: lost, wrong, memory (hours)
-	$(BIN)/python benchmarks/serving.py --soak 100000
+bench-soak: demo  ## 100,000 requests to the server with the tiny demo stack: lost, wrong, memory
+	$(BIN)/python benchmarks/serving.py --model outputs/demo/model --backend torch --dtype float32 --soak 100000
 
 lint: $(INSTALLED)  ## ruff, mypy and the direction of imports
 	$(BIN)/ruff check .
