@@ -8,13 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ..common.command_line import (
-    Commands,
-    Parser,
-    add_settings,
-    run_command,
-    settings_given,
-)
+from ..common.command_line import Commands, Parser, add_settings, run_command, settings_given
 from ..data.arguments import DataArguments
 from .distillation.arguments import add_distillation_options, distillation_of
 from .recipe import add_recipe_options, recipe_of

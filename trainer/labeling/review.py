@@ -104,7 +104,7 @@ def data_of_run(
         UserError: a file is not there, or the recipe does not say where the texts are.
     """
     recipe = settings_of(folder, results)
-    options = {name: recipe[name] for name in hints_of(DataArguments) if name in recipe} | given
+    options = {name: recipe[name] for name in hints_of(DataArguments) if name in recipe} | {**given}
     if options.get("train_file") is None and not options.get("dataset_name"):
         raise UserError(
             f"The recipe of {folder} does not say where the training texts are: give --train_file."

@@ -36,6 +36,12 @@ class _Run:
     results: dict[str, Any]
     system: str
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Trainings with encoders of their own, and seeds of the layers on top in each."""
+        seeds = self.results["seeds"]
+        return len(seeds["folds_and_encoders"]), len(seeds["layers_on_top"])
+
 
 def compare_runs(
     folders: Sequence[str | Path],
@@ -71,36 +77,45 @@ def compare_runs(
             )
     texts = _texts(first, reading or {})
     why = {s: next(filter(None, (_obstacle(run, s, texts) for run in runs)), "") for s in texts}
-    splits = [split for split in texts if not why[split]]
     notes = [f"{split} is left out: {why[split]}." for split in texts if why[split]]
+    splits = [split for split in texts if not why[split]]
     if not splits:
         raise UserError(f"There is nothing to compare. {' '.join(notes)}")
-    systems = [_read_system(run, splits, texts) for run in runs]
-    notes += _same_seeds(systems)
+    sizes = [run.sizes for run in runs]
+    size = min(trainings for trainings, _ in sizes), min(seeds for _, seeds in sizes)
+    if len({*sizes}) > 1:
+        each = f"{counted(size[0], 'training')}, {counted(size[1], 'seed')} of each"
+        notes.append(f"Not all runs have as many seeds: compared are the first {each}.")
     names = [run.folder.resolve().name for run in runs]
     if len({*names}) < len(names):
         names = [f"{name} ({place})" for place, name in enumerate(names, 1)]
+    systems = [_read_system(run, splits, texts, size) for run in runs]
     named = dict(zip(names, systems, strict=True))
-    scores: dict[str, Any] = {name: {} for name in names}
-    pairs: dict[str, Any] = {}
-    for split in splits:
-        truth = texts[split].labels.astype(np.int64)
-        columns = [labels.index(name) for name in rare]
-        for name, one in named.items():
-            found = one.scores(split, truth, labels, rare)
-            if split == OUT_OF_FOLD:  # the calibration that these show has seen the texts
-                found = {m: found[m] for m in found if m not in ("brier", "ece", "micro_ap")}
-            scores[name][split] = found
-        pairs[split] = {
-            f"{name} - {names[0]}": compare(one, systems[0], split, truth, rare_columns=columns)
-            for name, one in list(named.items())[1:]
-        }
     return {
-        "format": 1, "runs": {name: one.name for name, one in named.items()}, "notes": notes,
-        "labels": labels, "rare_labels": rare, "splits": splits,
+        "runs": {name: one.name for name, one in named.items()}, "notes": notes, "labels": labels,
+        "rare_labels": rare, "splits": splits,
         "data": {split: first.results["data"][split] for split in splits},
-        "systems": scores, "comparisons": pairs,
+        **_figures(named, {split: texts[split] for split in splits}, rare),
     }  # fmt: skip
+
+
+def _figures(systems: Mapping[str, System], texts: Texts, rare: Sequence[str]) -> dict[str, Any]:
+    """Scores by run and split, and differences from the first run by split and pair."""
+    scores: dict[str, Any] = {name: {} for name in systems}
+    pairs: dict[str, Any] = {split: {} for split in texts}
+    (first, base), *others = systems.items()
+    for split, found in texts.items():
+        truth, labels = found.labels.astype(np.int64), found.label_names
+        for name, one in systems.items():
+            own = one.scores(split, truth, labels, rare)
+            if split == OUT_OF_FOLD:  # the calibration that these show has seen the texts
+                own = {m: own[m] for m in own if m not in ("brier", "ece", "micro_ap")}
+            scores[name][split] = own
+        columns = [labels.index(name) for name in rare]
+        for name, one in others:
+            entry = compare(one, base, split, truth, rare_columns=columns)
+            pairs[split][f"{name} - {first}"] = entry
+    return {"systems": scores, "comparisons": pairs}
 
 
 def comparison_markdown(found: Mapping[str, Any]) -> str:
@@ -124,7 +139,7 @@ def comparison_markdown(found: Mapping[str, Any]) -> str:
 def _open(folder: Path, system: str | None) -> _Run:
     results = run_results(folder)
     known = list(results.get("systems", ()))
-    needed = {"labels", "rare_labels", "systems", "decisions", "data", "encoders", "recipe"}
+    needed = {"labels", "systems", "decisions", "data", "encoders", "seeds", "recipe_digest"}
     if results.get("kind") == "student" or needed - {*results}:
         raise UserError(
             f"{folder} is not a training, or its results.json is damaged or of another version. "
@@ -165,7 +180,7 @@ def _obstacle(run: _Run, split: str, texts: Texts) -> str | None:
     """Why a run cannot be compared on these texts; None if it can."""
     own = _in_order(texts[split], run.results["labels"]).fingerprint()
     if run.results["data"].get(split, {}).get("fingerprint") != own:
-        return f"{run.folder} has other texts or none"
+        return f"{run.folder} has other texts, or none"
     if split == OUT_OF_FOLD and not run.results["recipe"].get("cross_fit"):
         return f"{run.folder} was trained without cross-fitting"
     if split == OUT_OF_FOLD and run.system == "joint":
@@ -173,7 +188,7 @@ def _obstacle(run: _Run, split: str, texts: Texts) -> str | None:
     return None
 
 
-def _read_system(run: _Run, splits: Sequence[str], texts: Texts) -> System:
+def _read_system(run: _Run, splits: Sequence[str], texts: Texts, size: tuple[int, int]) -> System:
     """The system of a run, decided and calibrated, with the labels in the order of the texts.
 
     Raises:
@@ -189,7 +204,7 @@ def _read_system(run: _Run, splits: Sequence[str], texts: Texts) -> System:
             logits = _logits(run, split, labels.shape)
             if split == OUT_OF_FOLD:
                 recipe = results["recipe"]
-                rules = (recipe[key] for key in ("decisions", "threshold_objective"))
+                rules = recipe["decisions"], recipe["threshold_objective"]
                 least = recipe.get("min_labels", 1)
                 again, decided = cross_fitted_decision(logits[0], labels, *rules, least)
                 fits = np.allclose(again.thresholds, decision.thresholds, atol=1e-6)
@@ -200,11 +215,11 @@ def _read_system(run: _Run, splits: Sequence[str], texts: Texts) -> System:
                 fits = np.allclose(scores, recorded[: len(scores)])
             if not fits:
                 raise ValueError(f"{split}: other figures")
-            system.logits[split] = decision.calibrated(logits)[..., columns]
-            system.decided[split] = decided.reshape(logits.shape)[..., columns]
-        for seed in results["seeds"]["folds_and_encoders"][1:]:
+            system.logits[split] = decision.calibrated(logits)[: size[1], :, columns]
+            system.decided[split] = decided.reshape(logits.shape)[: size[1], :, columns]
+        for seed in results["seeds"]["folds_and_encoders"][1 : size[0]]:
             repeat = _open(run.folder / f"seed_{seed}", run.system)
-            system.repeats.append(_read_system(repeat, splits, texts))
+            system.repeats.append(_read_system(repeat, splits, texts, size))
     except UserError:
         raise
     except (LookupError, TypeError, ValueError) as error:
@@ -235,17 +250,3 @@ def _logits(run: _Run, split: str, shape: tuple[int, ...]) -> np.ndarray:
     logits = np.fromfile(folder / file, np.float32).reshape(shape[0], len(encoders), shape[1])
     average = run.system == "average"
     return (logits.mean(1) if average else logits[:, encoders.index(run.system)])[None]
-
-
-def _same_seeds(systems: Sequence[System]) -> list[str]:
-    """Cut all systems to as many trainings and seeds as each has, and say so."""
-    sizes = [(1 + len(one.repeats), *map(len, one.logits.values())) for one in systems]
-    trainings, *seeds = np.min(sizes, axis=0).tolist()
-    for system in systems:
-        system.repeats = system.repeats[: trainings - 1]
-        for one in (system, *system.repeats):
-            for arrays in (one.logits, one.decided):
-                arrays.update({s: arrays[s][:n] for s, n in zip(arrays, seeds, strict=True)})
-    first, each = counted(trainings, "training"), counted(max(seeds), "seed")
-    note = f"Not all runs have as many seeds: compared are the first {first}, {each} of each."
-    return [note] if len({*sizes}) > 1 else []

@@ -17,11 +17,7 @@ from stacked_emotion.cli import main
 from stacked_emotion.common.errors import UserError
 from stacked_emotion.data.labeled_texts import load_splits
 from stacked_emotion.trainer import parse_recipe, run_training
-from stacked_emotion.trainer.choosing.decision_rules import (
-    Decision,
-    choose_calibrated_decision,
-    cross_fitted_decision,
-)
+from stacked_emotion.trainer.choosing.decision_rules import Decision, cross_fitted_decision
 from stacked_emotion.trainer.metrics.bootstrap import BOOTSTRAP_METRICS, paired_bootstrap
 from stacked_emotion.trainer.metrics.comparison import comparison_markdown
 
@@ -37,8 +33,7 @@ def other_run(
     folder = tmp_path_factory.mktemp("compared") / "other"
     names = json.loads((finished_run / "results.json").read_text("utf-8"))["labels"]
     options = tiny_run_options(
-        {name: tiny_encoder_folders["alpha"] for name in ("zeta", "alpha")}, folder,
-        "--label_names", *names[::-1], "--head_seeds", "0",
+        tiny_encoder_folders, folder, "--label_names", *names[::-1], "--head_seeds", "0",
     )  # fmt: skip
     options = [word for word in options if not word.startswith("zeta=")]
     run_training(parse_recipe(options))
@@ -103,29 +98,13 @@ def test_figures_are_those_of_the_bootstrap(finished_run: Path, other_run: Path)
     assert "| other − run" in text
 
 
-def test_labels_out_of_fold_do_not_depend_on_the_rows_own_fold() -> None:
-    from stacked_emotion.trainer.choosing.decision_rules import FOLDS
-    from stacked_emotion.trainer.choosing.folds import stratified_folds
-
-    generator = np.random.default_rng(0)
-    labels = (generator.random((200, 3)) < [0.5, 0.3, 0.1]).astype(int)
-    logits = generator.normal(size=labels.shape) + 2 * labels - 1
-    decision, decided = cross_fitted_decision(logits, labels, ["global"], "jaccard")
-    assert choose_calibrated_decision(logits, labels, ["global"], "jaccard").to_dict() == (
-        decision.to_dict()
-    )
-    inside = stratified_folds(labels, FOLDS) == 0
-    assert (decided != decision.decide(logits)).any()
-    assert decided[inside].shape == (inside.sum(), 3)
-
-
 def test_what_cannot_be_compared_is_left_out(finished_run: Path, run_copy: Path) -> None:
     results = results_of(run_copy)
     results["data"]["validation"]["fingerprint"] = "0" * 64
     change(run_copy, **results)
     found = Run(finished_run).compare(run_copy)
     assert found["splits"] == [OUT_OF_FOLD]
-    assert found["notes"] == [f"validation is left out: {run_copy} has other texts or none."]
+    assert found["notes"] == [f"validation is left out: {run_copy} has other texts, or none."]
     results["recipe"]["cross_fit"] = 0
     change(run_copy, **results)
     with pytest.raises(UserError, match=r"nothing to compare.*trained without cross-fitting"):
