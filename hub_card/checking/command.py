@@ -36,15 +36,14 @@ CHECK_COMMAND: Commands = {
 def _check(parser: Parser, options: argparse.Namespace) -> int:
     import sys
 
-    from ...common.errors import UserError
+    from ...common.disk import check_file
     from ...common.files import write_json
     from ...inference.model_files import local_folder
 
     local_folder(options.model, options.revision)  # a wrong path is told before anything is loaded
     from .check import check_model
 
-    if options.json and not options.json.absolute().parent.is_dir():
-        raise UserError(f"--json {options.json}: {options.json.parent} is not a folder.")
+    check_file(options.json, "--json")
     found = check_model(
         options.model,
         options.revision,
