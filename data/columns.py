@@ -61,9 +61,14 @@ def find_column(table: Table, column: str, option: str) -> str:
         DataError: The table has no such column.
     """
     if column not in table.columns:
+        columns_instead = (
+            " If the labels are columns of 0 and 1, set --labels_column null."
+            if option == "labels_column" and _binary_columns(table, set())
+            else ""
+        )
         raise table.error(
             f"there is no column {column!r}{did_you_mean(column, table.columns)}. The columns are "
-            f"{quoted(table.columns)}. Set --{option} to one of them."
+            f"{quoted(table.columns)}. Set --{option} to one of them.{columns_instead}"
         )
     return column
 

@@ -58,6 +58,7 @@ def test_a_column_of_identifiers_that_was_named_is_no_label(tmp_path):
          ["line 1 looks like a header", "Leave out --column_names"]),
         (ONE_HOT, {"label_names": ["joy", "anger"], "text_column": "joy"},
          ["column 'joy' would hold both the texts and labels", "--text_column"]),
+        (ONE_HOT, {"labels_column": "labels"}, ["no column 'labels'", "set --labels_column null"]),
         (("# exported", *ONE_HOT), {}, ["No row is left", "the header names every column"]),
     ],
 )  # fmt: skip
