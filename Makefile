@@ -20,7 +20,7 @@ $(INSTALLED): setup.py constraints.txt
 
 install: $(INSTALLED)  ## a virtual environment with the package and its tools
 
-demo: $(INSTALLED)  ## train and use a tiny stack on the embedded sample
+demo: $(INSTALLED)  ## train and use a tiny stack on the bundled sample
 	$(BIN)/stacked-emotion demo --output_dir outputs/demo
 
 publish-demo: demo  ## publish the demo to a test Hub, use it without the package, picture its pages

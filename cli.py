@@ -192,7 +192,7 @@ COMMANDS: Commands = {
     ),
     **LABELING_COMMANDS,
     "export": (
-        "write graphs for ONNX Runtime and OpenVINO, and report the differences",
+        "export a model for ONNX Runtime and OpenVINO, and report how exact it is",
         add_export_options,
     ),
     "serve": ("answer requests over HTTP", add_serve_options),

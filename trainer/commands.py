@@ -149,7 +149,7 @@ def _compare(parser: Parser, options: argparse.Namespace) -> None:
 TRAINING_COMMANDS: Commands = {
     "train": ("train a stack from a recipe, or resume an interrupted training", _add_train),
     "ablate": ("train and score a stack without each of its parts", _add_ablate),
-    "tune": ("search hyper-parameters of the layers on top, out of fold", _add_tune),
+    "tune": ("search hyper-parameters of the layers on top of the encoders", _add_tune),
     "distill": ("distill a stack into one stock encoder", _add_distill),
     "compare": ("show what differs between runs on the same texts, with intervals", _add_compare),
 }

@@ -265,8 +265,8 @@ def leak_note(entry: Mapping[str, Any]) -> str:
     if not count:
         return ""
     return (
-        f"Leaked: {count:,} of the {counted(entry['rows'], 'text')}, which an earlier split "
-        "has too: these figures are too good."
+        f"Leaked: {count:,} of the {counted(entry['rows'], 'text')} (also in an earlier split). "
+        "These figures are too good."
     )
 
 
@@ -391,7 +391,7 @@ def shown_thresholds(results: Mapping[str, Any]) -> dict[str, float] | None:
 
 
 def system_marks(results: Mapping[str, Any], split: str) -> dict[str, str]:
-    """What tables add to the names of systems: the best single encoder, stages left at their start.
+    """What tables add to the names of systems: the best single encoder, stages that were not kept.
 
     Args:
         results: of a run, or of anything that has systems.
@@ -401,10 +401,10 @@ def system_marks(results: Mapping[str, Any], split: str) -> dict[str, str]:
     if best := (results.get("best_single") or {}).get(split):
         marks[best] = " (best single encoder here)"
     if "meta" in results.get("left_at_start", ()):
-        marks["meta"] = " (left at its start: the average)"
+        marks["meta"] = " (training not kept: the average)"
     if "head" in results.get("left_at_start", ()):
         same = "meta" if results["recipe"]["ensemble_start"] else "untrained"
-        marks["stack"] = f" (head left at its start: {same})"
+        marks["stack"] = f" (stage head not kept: {same})"
     return marks
 
 

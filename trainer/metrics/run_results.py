@@ -108,7 +108,7 @@ class Results:
         return table if self.values["splits"] else f"{NO_SCORES}\n{table}"
 
     def _marked(self) -> pandas.DataFrame:
-        """`to_pandas`, with the best encoder and what was left at its start marked."""
+        """`to_pandas`, with the best encoder and the stages that were not kept marked."""
         from ..results import system_marks
 
         table = self.to_pandas()
