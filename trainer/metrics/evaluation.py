@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...common.errors import listed
+from ...common.errors import DataError, listed, quoted, spelled
 from ...common.tables import markdown_table
-from ...data.arguments import DataArguments
+from ...data.arguments import DataArguments, check_same_set
+from ...data.label_cells import FORMAT_NAMES
 from ...data.labeled_texts import LabeledTexts, load_labeled_texts
 from ..choosing.abstention import abstention_record, abstention_table
 from ..results import label_table, source_name, split_record
@@ -17,6 +19,9 @@ from .titles import TITLES
 
 if TYPE_CHECKING:
     from ...inference import StackedEmotionPredictor
+
+ORDERED = ("ids", "multi_hot")  # label formats that mean places in the set of labels
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -78,9 +83,20 @@ def labeled_for(names: list[str], test: Any, reading: Mapping[str, Any]) -> Labe
     Raises:
         DataError: the texts cannot be used, or have other labels.
     """
+    if columns := reading.get("label_columns"):
+        check_same_set("--label_columns", columns, "the labels of the model", names)
     data = DataArguments(test_file=test, **{"label_names": names, **reading})
     texts = load_labeled_texts(data, "test", names)
-    assert texts is not None
+    if texts is None:
+        raise DataError("There are no texts to score. Give a file or a table as --test_file.")
+    read = texts.inventory
+    own_names = read is None or read.facts.get("format") in ("parquet", "dataset")  # of its classes
+    if read and not own_names and read.label_format in ORDERED and "label_names" not in reading:
+        logger.warning(
+            "%s: its %s are read in the order of the model's labels, %s. If they have another "
+            "order, give it by %s.",
+            texts.source, FORMAT_NAMES[read.label_format], quoted(names), spelled("--label_names"),
+        )  # fmt: skip
     return texts
 
 
@@ -97,7 +113,7 @@ def evaluate(predictor: StackedEmotionPredictor, texts: LabeledTexts) -> Evaluat
         texts.labels.astype(int),
         found.probabilities,
         label_names=names,
-        decisions=decision.abstaining(1.0).of_probabilities(found.probabilities).astype(int),
+        decisions=decision.abstaining(1.0)(found.logits, found.has_words).astype(int),
     )
     ways = ["adaptive stacking"] * (predictor.adaptive is not None)
     ways += ["windows over long texts"] * (predictor.long_texts == "window")
