@@ -281,7 +281,7 @@ def test_the_server_says_which_encoders_were_run(limited: Copy) -> None:
 def test_the_endpoint_skips_encoders_by_request(
     limited: Copy, sample_texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = [*dict.fromkeys(sample_texts)][:25] + [""]
+    texts = [*[*dict.fromkeys(sample_texts)][:25], ""]
     folder = limited(0.0, 0.0)
     folder = limited(*middle_limits(folder, texts))
     expected, predictor = load(folder).score(texts), load(folder, adaptive=False)
