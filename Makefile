@@ -20,7 +20,7 @@ $(INSTALLED): setup.py constraints.txt
 
 install: $(INSTALLED)  ## a virtual environment with the package and its tools
 
-demo: $(INSTALLED)  ## train and use a tiny stack on the embedded sample
+demo: $(INSTALLED)  ## train and use a tiny stack on the bundled sample
 	$(BIN)/stacked-emotion demo --output_dir outputs/demo
 
 publish-demo: demo  ## publish the demo to a test Hub, use it without the package, picture its pages
@@ -74,8 +74,8 @@ bench: $(INSTALLED)  ## speed, memory and loading, into docs/performance.md (abo
 	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/serving.py
 
-bench-soak: $(INSTALLED)  ## 100,000 requests to the server: lost, wrong, memory (hours)
-	$(BIN)/python benchmarks/serving.py --soak 100000
+bench-soak: demo  ## 100,000 requests to the server with the tiny demo stack: lost, wrong, memory
+	$(BIN)/python benchmarks/serving.py --model outputs/demo/model --backend torch --dtype float32 --soak 100000
 
 lint: $(INSTALLED)  ## ruff, mypy and the direction of imports
 	$(BIN)/ruff check .

@@ -153,14 +153,13 @@ def _inspect(parser: Parser, options: argparse.Namespace) -> int:
 
 
 def _evaluate(parser: Parser, options: argparse.Namespace) -> int:
+    from .common.disk import check_file
     from .common.environment import environment
-    from .common.errors import UserError
     from .common.files import write_json
     from .inference.model_files import ModelFiles
     from .trainer.metrics.evaluation import evaluate, labeled_for
 
-    if options.output and not options.output.absolute().parent.is_dir():
-        raise UserError(f"--output {options.output}: {options.output.parent} is not a folder.")
+    check_file(options.output, "--output")
     names = list(ModelFiles(options.model, options.revision).decision().labels)
     texts = labeled_for(names, options.test_file, settings_given(parser, options))
     from .inference import StackedEmotionPredictor  # only now: it loads torch
@@ -193,7 +192,7 @@ COMMANDS: Commands = {
     ),
     **LABELING_COMMANDS,
     "export": (
-        "write graphs for ONNX Runtime and OpenVINO, and report the differences",
+        "export a model for ONNX Runtime and OpenVINO, and report how exact it is",
         add_export_options,
     ),
     "serve": ("answer requests over HTTP", add_serve_options),

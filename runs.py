@@ -272,6 +272,28 @@ class Run:
         )  # fmt: skip
 
     @keywords_named()
+    def compare(self, *runs: Run | str | Path, system: str | None = None, **data: Any) -> Results:
+        """Compare other runs with this one on the same texts, as the command `compare` does.
+
+        Args:
+            *runs: the other runs, or their folders.
+            system: `meta`, `average` or an encoder; by default what each run publishes.
+            **data: data options that have changed since this run, such as `train_file`.
+
+        Returns:
+            Scores (`to_pandas()`) and differences (`differences()`) by split.
+
+        Raises:
+            UserError: a run has not finished or is damaged, or its labels or texts are others.
+        """
+        from .data.arguments import DataArguments
+        from .trainer.metrics import comparison
+
+        given = checked(DataArguments, data, "compare(): ")
+        folders = [run.folder if isinstance(run, Run) else run for run in (self, *runs)]
+        return Results(comparison.compare_runs(folders, system, given))
+
+    @keywords_named()
     def review(self, train_file: str | Path | None = None) -> pandas.DataFrame:
         """The training rows whose labels look wrong to models that did not see them.
 

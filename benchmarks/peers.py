@@ -133,6 +133,7 @@ PEERS: dict[str, Callable[[], Answer]] = {
     "adaptive, torch bfloat16": lambda: predictor("torch", "bfloat16", True),
     "adaptive, onnx int8": lambda: predictor("onnx", "int8", True),
     "adaptive, openvino bfloat16": lambda: predictor("openvino", "bfloat16", True),
+    "adaptive, openvino int8": lambda: predictor("openvino", "int8", True),
     "matrix product": matrix_product,
 }
 

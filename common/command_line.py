@@ -94,8 +94,10 @@ class _Format(argparse.HelpFormatter):
         told = action.choices is not None or "default" in text or not action.option_strings
         if not told and action.default not in _NO_DEFAULT:
             text += f"; default: {action.default}"
-        known = action.choices is not None and action.metavar is None and action.option_strings
-        return _with_choices(text, list(action.choices or ())) if known else text
+        if action.choices is None or action.metavar is not None or not action.option_strings:
+            return text
+        default = "" if action.default in _NO_DEFAULT else str(action.default)
+        return _with_choices(text, list(action.choices), default)
 
 
 class Parser(argparse.ArgumentParser):

@@ -50,6 +50,12 @@ def disk_errors(folder: Path, option: str, needed: int | None = None) -> Iterato
         raise
 
 
+def check_file(path: Path | None, option: str) -> None:
+    """Raise `UserError` if a file is to be written, and its folder is not there."""
+    if path and not path.absolute().parent.is_dir():
+        raise UserError(f"{option} {path}: {path.parent} is not a folder.")
+
+
 def make_folder(folder: Path, option: str) -> None:
     """Make a folder and those above it.
 

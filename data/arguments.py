@@ -80,9 +80,7 @@ class DataArguments:
     labels_column: str | None = option(
         None, "one column of labels; default: the one called labels, label or emotions"
     )
-    label_format: LabelFormat | None = option(
-        None, "kind of the labels; default: the one that fits"
-    )
+    label_format: LabelFormat | None = option(None, "how labels are written; default: what fits")
     label_separator: str | None = option(
         None, "sign between two names, also tab, newline or ' '; default: found in the column"
     )
@@ -118,13 +116,13 @@ class DataArguments:
         None, "use only the first validation texts, for a quick trial"
     )
     on_bad_rows: OnBadRows = option(
-        "error", "stop at unusable rows, or leave out and report up to half of all"
+        "error", "stop at bad rows, or skip and report them (at most half of all)"
     )
     drop_leaked: bool = option(
-        False, "leave out texts that an earlier split has; else they are marked as leaked"
+        False, "leave out texts that are also in an earlier split; else mark them as leaked"
     )
     validation_fraction: float | None = option(
-        None, "share of the training texts to validate on, by hash, where no others are given"
+        None, "validate on this share of the training texts, if no validation texts are given"
     )
 
     def __post_init__(self) -> None:

@@ -87,8 +87,8 @@ def _add_verify(verify: Parser) -> None:
 
 PUBLISHING_COMMANDS: Commands = {
     "publish": ("put the model of a run on the Hub, with its card, plots and code", _add_publish),
-    "publish-metric": ("put the metric on the Hub, for evaluate", _add_publish_metric),
-    "verify": ("download a repository if its code and weights are unchanged", _add_verify),
+    "publish-metric": ("put the metric on the Hub, for evaluate.load", _add_publish_metric),
+    "verify": ("check a repository against the digest that publish printed", _add_verify),
 }
 
 

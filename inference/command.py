@@ -29,23 +29,23 @@ def add_runtime_options(parser: Parser, dtype: str, automatic: str) -> None:
     parser.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     parser.add_argument(
         "--dtype", choices=("auto", "float32", "bfloat16", "float16", "int8"), default=dtype,
-        help="auto: float32, or what an export allows",
+        help="auto: the fastest an export allows",
     )  # fmt: skip
     parser.add_argument(
         "--backend", choices=("auto", "torch", "onnx", "openvino"), default="auto",
-        help=f"runtime; auto: {automatic}",
+        help=f"auto: {automatic}",
     )  # fmt: skip
     parser.add_argument(
         "--long_texts", choices=("truncate", "window"), default="truncate",
-        help="texts that are too long: read their beginning, or all in overlapping windows",
+        help="texts that are too long: cut them, or read overlapping windows",
     )  # fmt: skip
     parser.add_argument(
         "--adaptive", action="store_true",
-        help="skip encoders where the labels are certain enough, by the limits that training chose",
+        help="skip encoders where the labels are certain enough, to save time",
     )  # fmt: skip
     parser.add_argument(
         "--abstain", type=float, metavar="SHARE",
-        help="give labels to this share of texts, the surest ones, such as 0.9, and none to others",
+        help="give labels only to this share of the texts, the surest ones, such as 0.9",
     )  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def add_predict_options(parser: Parser) -> None:
         "texts", nargs="*", metavar="TEXT", help="texts; default: the lines of standard input"
     )
     parser.add_argument("--model", required=True, help="folder of a model or run, or Hub ID")
-    add_runtime_options(parser, "auto", "torch, or the fastest that an export allows")
+    add_runtime_options(parser, "auto", "torch, or the fastest an export allows")
     parser.add_argument(
         "--format", choices=_EXPLANATION_FORMATS, default="auto",
         help="auto: bars on a terminal, else JSON lines",
@@ -69,7 +69,7 @@ def add_predict_options(parser: Parser) -> None:
     why.add_argument("--label", help="label that --explain explains; default: the most likely one")
     why.add_argument(
         "--explain_by", choices=("occlusion", "gradient"), default="occlusion",
-        help="change of the score without the word, or gradient x input",
+        help="score change without the word, or gradient x input",
     )  # fmt: skip
     bulk = parser.add_argument_group("files and data sets")
     bulk.add_argument(
@@ -87,7 +87,7 @@ def add_predict_options(parser: Parser) -> None:
     )  # fmt: skip
     bulk.add_argument("--prefix", default="", help="prefix of the names of the new columns")
     bulk.add_argument(
-        "--part_rows", type=int, help="rows per part; a finished part survives an interruption"
+        "--part_rows", type=int, help="rows per part, the unit that survives a kill; default: 4096"
     )
     for option, text in DATASET_OPTIONS.items():
         bulk.add_argument(f"--{option}", help=text)

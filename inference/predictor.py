@@ -258,7 +258,7 @@ def load_model(
 ) -> StackedEmotionForSequenceClassification:
     """The model in torch, in evaluation mode; weights of another format are converted as read.
 
-    A classifier that training left at its start, which adds zero, is taken out.
+    A classifier whose training was not kept adds zero and is taken out.
 
     Args:
         files: of the model.
@@ -301,8 +301,8 @@ def load_model(
 
 
 SKIPPED = (
-    "training left the classifier at its start, where it adds zero: Bi-LSTM, pooling and "
-    "classifier are skipped, with the same logits"
+    "the classifier adds zero, because its training was not kept: Bi-LSTM, pooling and classifier "
+    "are skipped, with the same logits"
 )
 
 

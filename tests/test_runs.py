@@ -98,7 +98,7 @@ def test_results_are_a_table(run: Run) -> None:
     assert "jaccard" in repr(run.results)
     left = Results(run.results.to_dict() | {"left_at_start": ["meta"]})
     for shown in (repr(left), left._repr_html_()):
-        assert "meta (left at its start: the average)" in shown
+        assert "meta (training not kept: the average)" in shown
         assert "(best single encoder here)" in shown
     assert ("validation", "meta") in left.to_pandas().index
 

@@ -56,7 +56,7 @@ class StackArguments:
     normalization: list[str] = option([], "what to normalize: diacritics, tatweel, elongation")
     max_length: int = option(128, "sub-words that an encoder reads per text", least=1)
     stacking_level: str = option("word", "word or sentence", metavar="word|sentence")
-    use_meta_learner: bool = option(True, "learn the gates; otherwise encoders count the same")
+    use_meta_learner: bool = option(True, "learn which encoders to trust; else all count the same")
     use_lstm: bool = option(True, "run the Bi-LSTM; otherwise pool the stacked words")
     ensemble_start: bool = option(True, "start as the average of the encoders")
     meta_hidden_size: int = option(64, "width of the meta-learner")
@@ -64,8 +64,8 @@ class StackArguments:
     classifier_hidden_size: int = option(64, "width of the classifier's hidden layer")
     contrastive_dim: int = option(64, "width of the projection for the contrastive loss", least=0)
     dropout: float = option(0.3, "dropout of the layers on top of the encoders")
-    encoder_dropout: float = option(0.1, "chance that an encoder is left out of a text")
-    word_dropout: float = option(0.1, "chance that a word is left out")
+    encoder_dropout: float = option(0.1, "chance that an encoder is left out in training")
+    word_dropout: float = option(0.1, "chance that a word is left out in training")
 
     def config_options(self) -> dict[str, Any]:
         """Fields of `StackedEmotionConfig`."""
@@ -90,7 +90,9 @@ class StageArguments:
     train_encoders: list[str] = option(
         [], "fine-tune only these, so that machines can share the work", metavar="NAME"
     )
-    jobs: int = option(1, "encoder parts trained at a time, each in a one-thread process", least=1)
+    jobs: int = option(
+        1, "folds of encoders trained at a time, each in a one-thread process", least=1
+    )
     seed: int = option(0, "seed of the folds and of the encoders", **SEED)
     encoder_seeds: list[int] = option(
         [], "repeat the whole training, once per seed of folds and encoders", **SEED
@@ -98,14 +100,12 @@ class StageArguments:
     head_seeds: list[int] = option(
         [0, 1, 2], "seeds of the layers on top, trained once each; the first is kept", **SEED
     )
-    cross_fit: int = option(
-        5, "folds of cross-fitting; 0: features of texts that encoders have seen"
-    )
+    cross_fit: int = option(5, "folds; 0: train on features of texts that the encoders have seen")
     probe_gap_limit: float = option(
-        0.1, "stack only logits if the folds' features differ by more macro AP", least=0
+        0.1, "stack only logits if the probe gap of the folds (macro AP) is larger", least=0
     )
     trust_factor: float = option(
-        50.0, "learning rate of the trust, as a multiple of meta's and head's", least=0
+        50.0, "learning rate of the trust in encoders, as a multiple of the stage's", least=0
     )
     threshold_objective: str = option(
         "jaccard+macro_f1",
@@ -113,20 +113,20 @@ class StageArguments:
     )
     decisions: list[str] = option(
         ["global", "shrunk", "expected_jaccard"],
-        "rules to choose from; default: all (global, shrunk, expected_jaccard)", metavar="RULE",
+        "decision rules to try; default: all (global, shrunk, expected_jaccard)", metavar="RULE",
     )  # fmt: skip
     min_labels: int = option(
-        1, "fewest labels of a text by expected_jaccard: 1 or 0", least=0, most=1
+        1, "fewest labels that expected_jaccard gives a text: 1 or 0", least=0, most=1
     )
     abstain: float | None = option(
-        None, "share of texts that get labels, the surest ones, such as 0.9; default: all",
+        None, "give labels only to this share of texts, the surest, such as 0.9; default: all",
         above=0, most=1,
     )  # fmt: skip
     gain_in_errors: float = option(
-        1.0, "standard errors that a part must gain out of fold, to be kept"
+        1.0, "keep what a stage trains if it gains this many standard errors"
     )
     adaptive_agreement: float = option(
-        0.99, "share of labels on which adaptive prediction must agree",
+        0.99, "label agreement that adaptive prediction keeps with the full stack",
         above=0, most=1,
     )  # fmt: skip
     logging_steps: int | None = option(
@@ -189,9 +189,9 @@ class Description:
     language: list[str] | str = option(
         [], "ISO 639 codes of the texts, such as ar or en", metavar="CODE"
     )
-    label_definitions: dict[str, str] = option({}, "what each label means, by label")
+    label_definitions: dict[str, str] = option({}, "what each label means, as a YAML mapping")
     examples: dict[str, str] = option(
-        {}, "invented texts to try, by caption; the card and the app show them"
+        {}, "invented texts for card and app, by caption, as a YAML mapping"
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The commands `train`, `ablate`, `tune` and `distill` of the command line."""
+"""The commands `train`, `ablate`, `tune`, `distill` and `compare` of the command line."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
-from ..common.command_line import Commands, Parser, run_command
+from ..common.command_line import Commands, Parser, add_settings, run_command, settings_given
+from ..data.arguments import DataArguments
 from .distillation.arguments import add_distillation_options, distillation_of
 from .recipe import add_recipe_options, recipe_of
 
@@ -16,7 +18,7 @@ def command_main(name: str, arguments: Sequence[str] | None = None) -> int:
     """Run one of the commands, as `python -m` does.
 
     Args:
-        name: train, ablate, tune or distill.
+        name: one of `TRAINING_COMMANDS`.
         arguments: the words after the command; by default those of this process.
 
     Returns:
@@ -76,6 +78,23 @@ def _add_distill(parser: Parser) -> None:
     parser.set_defaults(run=partial(_distill, parser))
 
 
+def _add_compare(parser: Parser) -> None:
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN",
+        help="folders of finished trainings; the others are compared with the first",
+    )  # fmt: skip
+    parser.add_argument(
+        "--system", metavar="NAME",
+        help="meta, average or an encoder; default: the last system, which is published",
+    )  # fmt: skip
+    parser.add_argument("--output", type=Path, help="write all figures to this JSON file")
+    add_settings(
+        parser, DataArguments, only=("train_file", "validation_file", "test_file"),
+        heading="where the texts of the first run are now, if not where its recipe says",
+    )  # fmt: skip
+    parser.set_defaults(run=partial(_compare, parser))
+
+
 def _positive(text: str) -> float:
     try:
         number = float(text)
@@ -114,9 +133,23 @@ def _distill(parser: Parser, options: argparse.Namespace) -> None:
     run_distillation_command(arguments)
 
 
+def _compare(parser: Parser, options: argparse.Namespace) -> None:
+    from ..common.disk import check_file
+    from ..common.environment import environment
+    from ..common.files import write_json
+    from .metrics.comparison import compare_runs, comparison_markdown
+
+    check_file(options.output, "--output")
+    found = compare_runs(options.runs, options.system, settings_given(parser, options))
+    print(comparison_markdown(found))
+    if options.output:
+        write_json(options.output, found | {"environment": environment()})
+
+
 TRAINING_COMMANDS: Commands = {
     "train": ("train a stack from a recipe, or resume an interrupted training", _add_train),
     "ablate": ("train and score a stack without each of its parts", _add_ablate),
-    "tune": ("search hyper-parameters of the layers on top, out of fold", _add_tune),
+    "tune": ("search hyper-parameters of the layers on top of the encoders", _add_tune),
     "distill": ("distill a stack into one stock encoder", _add_distill),
+    "compare": ("show what differs between runs on the same texts, with intervals", _add_compare),
 }

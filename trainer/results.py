@@ -47,6 +47,7 @@ class System:
         out_of_fold: (training rows, labels) logits that the decision was chosen on, if known.
         repeats: the same system of further trainings with encoders of their own, as many seeds
             each; their runs follow its own.
+        decided: by split, (seeds, rows, labels) of 0 and 1 that take the place of `decision`.
     """
 
     name: str
@@ -54,6 +55,7 @@ class System:
     logits: dict[str, np.ndarray] = field(repr=False)
     out_of_fold: np.ndarray | None = field(repr=False, default=None)
     repeats: list[System] = field(default_factory=list, repr=False)
+    decided: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def probabilities(self, split: str) -> np.ndarray:
         """(seeds, rows, labels) float64, calibrated."""
@@ -65,7 +67,11 @@ class System:
     def decisions(self, split: str) -> np.ndarray:
         """(seeds, rows, labels) of 0 and 1."""
         trainings = (self, *self.repeats)
-        return np.concatenate([one.decision.decide(one.logits[split]) for one in trainings])
+        found = (one.decided.get(split) for one in trainings)
+        return np.concatenate(
+            [one.decision.decide(one.logits[split]) if given is None else given
+             for one, given in zip(trainings, found, strict=True)]
+        )  # fmt: skip
 
     def scores(
         self, split: str, labels: np.ndarray, label_names: Sequence[str], rare: Sequence[str]
@@ -260,8 +266,8 @@ def leak_note(entry: Mapping[str, Any]) -> str:
     if not count:
         return ""
     return (
-        f"Leaked: {count:,} of the {counted(entry['rows'], 'text')}, which an earlier split "
-        "has too: these figures are too good."
+        f"Leaked: {count:,} of the {counted(entry['rows'], 'text')} (also in an earlier split). "
+        "These figures are too good."
     )
 
 
@@ -293,15 +299,8 @@ def to_markdown(results: dict[str, Any]) -> str:
             f"By label, {last}:", "",
             label_table(systems[last], results["labels"], shown_thresholds(results)), "",
         ]  # fmt: skip
-        compared = results.get("comparisons", {}).get(split, {})
-        if compared:
-            columns = list(next(iter(compared.values())))
-            rows = [
-                [pair.replace(" - ", " − "), *(interval_cell(found[m]) for m in columns)]
-                for pair, found in compared.items()
-            ]
-            table = markdown_table(["difference", *(TITLES[m] for m in columns)], rows)
-            lines += [_DIFFERENCES, "", table, ""]
+        if compared := results.get("comparisons", {}).get(split):
+            lines += [differences_table(compared), ""]
     if results["splits"] and results.get("kind") != "student":
         command = baselines_command("RUN")
         lines += ["For baselines on the same texts, where RUN is the folder of the run:", "",
@@ -350,6 +349,17 @@ def systems_table(
     return markdown_table(["system", *(TITLES[m] for m in columns)], rows, aligned)
 
 
+def differences_table(compared: Mapping[str, Mapping[str, Any]], aligned: bool = False) -> str:
+    """One row per pair of systems, from what `compare` returns, below what its cells are."""
+    columns = list(next(iter(compared.values())))
+    rows = [
+        [pair.replace(" - ", " − "), *(interval_cell(found[m]) for m in columns)]
+        for pair, found in compared.items()
+    ]
+    table = markdown_table(["difference", *(TITLES[m] for m in columns)], rows, aligned)
+    return f"{_DIFFERENCES}\n\n{table}"
+
+
 def label_table(
     scores: Mapping[str, Any],
     labels: Sequence[str],
@@ -382,7 +392,7 @@ def shown_thresholds(results: Mapping[str, Any]) -> dict[str, float] | None:
 
 
 def system_marks(results: Mapping[str, Any], split: str) -> dict[str, str]:
-    """What tables add to the names of systems: the best single encoder, stages left at their start.
+    """What tables add to the names of systems: the best single encoder, stages that were not kept.
 
     Args:
         results: of a run, or of anything that has systems.
@@ -392,10 +402,10 @@ def system_marks(results: Mapping[str, Any], split: str) -> dict[str, str]:
     if best := (results.get("best_single") or {}).get(split):
         marks[best] = " (best single encoder here)"
     if "meta" in results.get("left_at_start", ()):
-        marks["meta"] = " (left at its start: the average)"
+        marks["meta"] = " (training not kept: the average)"
     if "head" in results.get("left_at_start", ()):
         same = "meta" if results["recipe"]["ensemble_start"] else "untrained"
-        marks["stack"] = f" (head left at its start: {same})"
+        marks["stack"] = f" (stage head not kept: {same})"
     return marks
 
 

@@ -91,7 +91,7 @@ class FineTuning(Optimization):
         1.0, "learning rate of a layer, as a multiple of that of the layer above", least=0
     )
     frozen_layers: int = option(
-        -1, "layers not trained, from the embeddings up; -1: all are trained", least=-1
+        -1, "lowest layers not to train; 0: the embeddings alone; -1: train all", least=-1
     )
     lora_rank: int = option(
         0, "train LoRA adapters of this rank instead (peft); 0 for none", least=0

@@ -234,7 +234,7 @@ def _stages(record: RunRecord) -> list[tuple[str, str, str]]:
                 if part == stage or part.startswith(f"{stage},")
             ]
             if stage in record.left_at_start:
-                what += ". It gained too little and was left at its start"
+                what += ". This gained too little, so it was not kept"
             rows.append((stage, what, f"{sum(took):,.0f} s" if took else "not recorded"))
     return rows
 
@@ -277,7 +277,7 @@ def _losses(record: RunRecord) -> list[dict[str, Any]]:
         )
     for stage, where in (("meta", "the meta-learner"), ("head", "Bi-LSTM and classifier")):
         if isinstance(stages.get(stage), Mapping) and stages[stage].get("loss"):
-            start = ", left at its start" if stage in record.left_at_start else ""
+            start = " (not kept)" if stage in record.left_at_start else ""
             found.append((where + start, stages[stage]["loss"]))
     if results.get("loss") and not any(loss == results["loss"] for _, loss in found):
         found.append(("the last stage", results["loss"]))

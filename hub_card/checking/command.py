@@ -17,34 +17,33 @@ def _add_check_options(check: Parser) -> None:
     check.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     check.add_argument(
         "--run_its_code", action="store_true",
-        help="run code that is not that of this release; read it first",
+        help="run the model's code even if it is not that of this release; read it first",
     )  # fmt: skip
     check.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON too")
     check.add_argument(
         "--test_file",
-        help="labeled texts that results.json has figures of; default: those of the run",
+        help="labeled texts to compare with the figures in results.json; default: the run's",
     )
     add_settings(check, DataArguments, only=READING_OPTIONS, heading="reading")
     check.set_defaults(run=partial(_check, check))
 
 
 CHECK_COMMAND: Commands = {
-    "check": ("check a model: code, weights, invariances, figures and graphs", _add_check_options)
+    "check": ("check a model: code, weights, scores, figures and graphs", _add_check_options)
 }
 
 
 def _check(parser: Parser, options: argparse.Namespace) -> int:
     import sys
 
-    from ...common.errors import UserError
+    from ...common.disk import check_file
     from ...common.files import write_json
     from ...inference.model_files import local_folder
 
     local_folder(options.model, options.revision)  # a wrong path is told before anything is loaded
     from .check import check_model
 
-    if options.json and not options.json.absolute().parent.is_dir():
-        raise UserError(f"--json {options.json}: {options.json.parent} is not a folder.")
+    check_file(options.json, "--json")
     found = check_model(
         options.model,
         options.revision,

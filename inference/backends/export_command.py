@@ -22,7 +22,7 @@ def add_export_options(parser: Parser) -> None:
     parser.add_argument("--quantize", choices=("int8",), help="write an int8 graph too")
     parser.add_argument(
         "--test_file",
-        help="labeled texts to compare on; default: the bundled sample, which never admits int8",
+        help="labeled texts to compare on; default: the bundled sample, which never allows int8",
     )
     add_settings(parser, DataArguments, only=READING_OPTIONS, heading="reading")
 

@@ -11,7 +11,8 @@ MIN_LABEL_AGREEMENT = {"float32": 1.0, "bfloat16": 0.995, "int8": 0.985}
 MAX_JACCARD_DIFFERENCE = 0.005
 _MODULES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 
-# fastest first, measured as docs/performance.md says
+# Fastest first, measured as docs/performance.md says. ONNX Runtime's int8 comes before OpenVINO's,
+# which is up to 1.3 times as fast, because its scores do not depend on the batch.
 _WITH_TILES = ["openvino bfloat16", "openvino int8", "onnx int8", "torch bfloat16"]
 _WITH_BFLOAT16 = ["onnx int8", "openvino int8", "openvino bfloat16", "torch bfloat16"]
 _WITHOUT = ["onnx int8", "onnx float32", "openvino float32"]

@@ -48,9 +48,9 @@ def add_serve_options(parser: Parser) -> None:
         help=f"file with the bearer token that clients send; or set the variable {TOKEN}",
     )  # fmt: skip
     load = parser.add_argument_group("load")
-    load.add_argument("--workers", type=int, default=1, help="processes, which share the weights")
+    load.add_argument("--workers", type=int, default=1, help="processes on the port")
     load.add_argument(
-        "--queue", type=int, default=256, help="texts that may wait per worker; beyond it: 429"
+        "--queue", type=int, default=256, help="texts that may wait per worker; more get status 429"
     )
     load.add_argument("--max_texts", type=int, default=limits.texts, help="texts per request")
     load.add_argument(

@@ -62,7 +62,7 @@ def test_label_counts(tmp_path, tiny_encoder_folders, capsys, count, rows):
     record = RunRecord.from_folder(tmp_path / "run")
     card = card_content(record, "somebody/model", "apache-2.0", [], ["ar"]).render()
     assert_in(card, f"(leaked: {rows} texts", f"**{rows} of these texts also occur",
-              "What the train split was read as", f"| {names[-1]} |")  # fmt: skip
+              "How the train split was read", f"| {names[-1]} |")  # fmt: skip
 
 
 def test_labels_that_a_fold_lacks(tmp_path, tiny_encoder_folders, capsys):

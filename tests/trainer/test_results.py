@@ -13,6 +13,7 @@ import pytest
 from markdown_it import MarkdownIt
 from tiny_runs import tiny_run_options
 
+from stacked_emotion import Run
 from stacked_emotion.cli import build_parser
 from stacked_emotion.common.environment import environment, git_state
 from stacked_emotion.common.files import file_digest
@@ -72,7 +73,7 @@ def test_encoders_data_and_seeds_are_recorded(
 
 
 def test_encoder_seeds_repeat_everything(
-    run_copy: Path, tiny_encoder_folders: dict[str, Path]
+    run_copy: Path, finished_run: Path, tiny_encoder_folders: dict[str, Path]
 ) -> None:
     before = json.loads((run_copy / "results.json").read_text(encoding="utf-8"))
     options = tiny_run_options(tiny_encoder_folders, run_copy, "--encoder_seeds", "0", "1")
@@ -96,6 +97,15 @@ def test_encoder_seeds_repeat_everything(
     text = (run_copy / "results.md").read_text(encoding="utf-8")
     assert "whole trainings, encoders and folds too, with the seeds 0 and 1, each with" in text
     assert "| training with seed 1 |" in text
+    compared = Run(run_copy).compare(finished_run)
+    assert "first 1 training, 2 seeds of each" in compared["notes"][0]
+    for name in ("run (1)", "run (2)"):
+        found = compared["systems"][name]["validation"]["macro_ap"]["values"]
+        assert found == pytest.approx(scores[0])
+    compared = Run(run_copy).compare(run_copy)
+    found = compared["systems"]["run (1)"]
+    assert found["validation"]["macro_ap"]["values"] == pytest.approx(scores[2])
+    assert len(set(found["out of fold"]["jaccard"]["values"])) == 2
 
 
 def test_seeds_of_one_training_are_drawn_together() -> None:

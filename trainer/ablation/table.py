@@ -18,8 +18,8 @@ paired bootstrap over texts and seeds; `*` marks intervals that do not contain 0
 corrected for the number of rows: of twenty rows without any effect, one is marked by chance.
 """
 _AT_START = (
-    "Stage head gained too little out of fold and was left at its start (`gain_in_errors`), so "
-    "these rows show the result of stage meta: "
+    "Stage head gained too little out of fold to be kept (`gain_in_errors`), so these rows show "
+    "the result of stage meta: "
 )
 _RARE = """\
 In fewer than a tenth of the training texts: {names}. Mean average precision of these (rare AP), the

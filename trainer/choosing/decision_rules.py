@@ -83,19 +83,33 @@ def choose_calibrated_decision(
     Returns:
         The decision with its `calibration`, for uncalibrated logits.
     """
+    return cross_fitted_decision(logits, labels, candidates, objective, min_labels)[0]
+
+
+def cross_fitted_decision(
+    logits: np.ndarray, labels: np.ndarray, candidates: Sequence[str], objective: str,
+    min_labels: int = 1,
+) -> tuple[Decision, np.ndarray]:  # fmt: skip
+    """What `choose_calibrated_decision` returns, and the labels of the same rows out of fold.
+
+    Returns:
+        The decision; and (rows, labels) of 0 and 1: the labels of each row by the calibration, if
+        it won, and the winning rule, both fitted without the row's fold.
+    """
     labels = np.asarray(labels, np.int64)
     calibrated, options = cross_calibrated(logits, labels), (candidates, objective, min_labels)
     plain, without = _chosen(logits, labels, *options)
     found, decided = _chosen(calibrated, labels, *options)
     if jaccard_per_row(labels, decided).mean() >= jaccard_per_row(labels, without).mean():
-        return replace(found, calibration=fit_calibration(logits, labels))
+        return replace(found, calibration=fit_calibration(logits, labels)), decided
     shared = fit_calibration(logits, labels, per_label=False)
-    return replace(
+    same = replace(
         plain,
         thresholds=sigmoid(shared(logit(plain.thresholds, 1e-6))),
         scale=plain.scale / float(shared.scale[0]),
         calibration=shared,
     )
+    return same, without
 
 
 def _chosen(

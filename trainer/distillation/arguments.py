@@ -84,7 +84,7 @@ class DistillationArguments(Optimization):
         "sqrt_inverse", "class weights"
     )
     class_weight_power: float | None = option(
-        None, "exponent of the class weights, instead of that method's own"
+        None, "exponent of the class weights, in place of the one above"
     )
     epochs: float = option(4.0, "epochs of the student over training and unlabeled texts", least=0)
     alone_epochs: float | None = option(
@@ -111,7 +111,7 @@ class DistillationArguments(Optimization):
         "teacher", "give each label as often as the teacher, or as the labels say"
     )
     threshold_objective: Literal["jaccard", "micro_f1", "macro_f1", "jaccard+macro_f1"] = option(
-        "jaccard+macro_f1", "thresholds maximize"
+        "jaccard+macro_f1", "what thresholds maximize"
     )
     fold_thresholds: bool = option(
         False, "shift the student's scores so that 0.5 is each label's threshold"

@@ -9,6 +9,7 @@ Annotations in Multi-Label Classification Data").
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,28 +68,55 @@ def training_texts(folder: Path, train_file: str | Path | None = None) -> Labele
     Raises:
         UserError: the run has not finished, or the texts cannot be read.
     """
+    given = {} if train_file is None else {"train_file": str(train_file)}
+    texts = load_labeled_texts(data_of_run(folder, run_results(folder), given), "train")
+    assert texts is not None
+    return texts
+
+
+def run_results(folder: Path) -> dict[str, Any]:
+    """The content of a run's `results.json`.
+
+    Raises:
+        UserError: the run has not finished, or there is none.
+    """
     if not (folder / "results.json").is_file():
         raise UserError(
             f"{folder} holds no finished run: results.json is missing. Give the folder of a "
-            "finished training."
+            "finished training, not that of a model."
         )
-    recipe = settings_of(folder, read_json(folder / "results.json"))
-    options = {name: recipe[name] for name in hints_of(DataArguments) if name in recipe}
-    if train_file is not None:
-        options["train_file"] = str(train_file)
-    file = options.get("train_file")
-    if file is None and not options.get("dataset_name"):
+    return read_json(folder / "results.json")
+
+
+def data_of_run(
+    folder: Path, results: Mapping[str, Any], given: Mapping[str, Any],
+    splits: Sequence[str] = ("train",),
+) -> DataArguments:  # fmt: skip
+    """The data options of a run, to read its texts again.
+
+    Args:
+        folder: of the run.
+        results: the content of its `results.json`.
+        given: options that have changed since.
+        splits: those that are read.
+
+    Raises:
+        UserError: a file is not there, or the recipe does not say where the texts are.
+    """
+    recipe = settings_of(folder, results)
+    options = {name: recipe[name] for name in hints_of(DataArguments) if name in recipe} | {**given}
+    if options.get("train_file") is None and not options.get("dataset_name"):
         raise UserError(
             f"The recipe of {folder} does not say where the training texts are: give --train_file."
         )
-    if file is not None and not Path(file).expanduser().exists():
-        raise UserError(
-            f"The training file of the run, {file}, is not here. Run the command where you "
-            "trained, or say where the file is by --train_file."
-        )
-    texts = load_labeled_texts(DataArguments(**options), "train")
-    assert texts is not None
-    return texts
+    for option in (f"{split}_file" for split in splits):
+        file = options.get(option)
+        if file and not Path(file).expanduser().exists():
+            raise UserError(
+                f"The {option} of the run, {file}, is not here. Run the command where you trained, "
+                f"or say where the file is by --{option}."
+            )
+    return DataArguments(**options)
 
 
 def review_run(folder: str | Path, train_file: str | Path | None = None) -> Review:

@@ -82,6 +82,23 @@ class Results:
                 frame = frame[["split", "system", *kept]]
         return frame.set_index(["split", "system", "label"][: 3 if by_label else 2])
 
+    def differences(self) -> pandas.DataFrame:
+        """The differences between systems, with intervals of a paired bootstrap.
+
+        Returns:
+            A row per split, pair and metric, with the fields of `BootstrapResult`.
+        """
+        import pandas
+
+        index = ["split", "pair", "metric"]
+        rows = [
+            {**entry, "split": split, "pair": pair, "metric": metric}
+            for split, pairs in self.values.get("comparisons", {}).items()
+            for pair, metrics in pairs.items()
+            for metric, entry in metrics.items()
+        ]
+        return pandas.DataFrame(rows, columns=None if rows else index).set_index(index)
+
     def _repr_html_(self) -> str:
         table = self._marked().to_html(float_format="{:.3f}".format)
         return table if self.values["splits"] else f"<p>{NO_SCORES}</p>{table}"
@@ -91,7 +108,7 @@ class Results:
         return table if self.values["splits"] else f"{NO_SCORES}\n{table}"
 
     def _marked(self) -> pandas.DataFrame:
-        """`to_pandas`, with the best encoder and what was left at its start marked."""
+        """`to_pandas`, with the best encoder and the stages that were not kept marked."""
         from ..results import system_marks
 
         table = self.to_pandas()

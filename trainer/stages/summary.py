@@ -70,12 +70,10 @@ def _parts(results: Mapping[str, Any]) -> list[str]:
     lstm = ["the Bi-LSTM"] if recipe["use_lstm"] else []
     names = {"meta": ["the meta-learner"], "head": [*lstm, "the classifier"]}
     text = (
-        f"Left at {'its start: stage' if len(stages) == 1 else 'their start: stages'} "
-        f"{listed(stages)}. "
         f"The data did not support {listed([n for stage in stages for n in names[stage]])}: "
-        "training gained "
+        f"training in stage{'s' * (len(stages) > 1)} {listed(stages)} gained "
     )
-    text += "no more than its standard error" if recipe["gain_in_errors"] else "nothing"
+    text += "no more than the standard error" if recipe["gain_in_errors"] else "nothing"
     text += " on out-of-fold predictions."
     saved = "head" in stages and recipe["ensemble_start"] and "joint" not in results["stages"]
     return [text + " The saved model does without them." * saved]

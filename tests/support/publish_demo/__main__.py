@@ -1,7 +1,7 @@
 """`make publish-demo`: publish to the test Hub, use it without the package, look at the pages.
 
-`PYTHONPATH=tests python -m publish_demo RUN OUTPUT [--install]`: RUN is a finished run. With
-`--install` the fresh environment gets its packages from the registry by the repository's own
+`PYTHONPATH=tests/support python -m publish_demo RUN OUTPUT [--install]`: RUN is a finished run.
+With `--install` the fresh environment gets its packages from the registry by the repository's own
 `requirements.txt`; without, it borrows the packages of this one, but not this project's.
 """
 

@@ -12,16 +12,21 @@ import torch
 from transformers import BertConfig
 
 from stacked_emotion import StackedEmotionConfig
-from stacked_emotion.common.numerics import logit
+from stacked_emotion.common.numerics import logit, sigmoid
 from stacked_emotion.inference.decisions import largest_expected_jaccard
 from stacked_emotion.modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from stacked_emotion.trainer.choosing.calibration import cross_calibrated
 from stacked_emotion.trainer.choosing.decision_rules import (
     DECISIONS,
+    FOLDS,
     Decision,
     choose_decision,
+    cross_fitted_decision,
     decision_objective,
     tilted_thresholds,
 )
+from stacked_emotion.trainer.choosing.folds import stratified_folds
+from stacked_emotion.trainer.choosing.thresholds import best_global_threshold
 from stacked_emotion.trainer.metrics.scores import jaccard_per_row
 
 
@@ -84,3 +89,22 @@ def test_the_choice_is_made_out_of_fold() -> None:
         choose_decision(logits, labels, ["nope"])
     with pytest.raises(ValueError, match="decision"):
         StackedEmotionConfig(encoders={"a": BertConfig()}, decision="best")
+
+
+def test_labels_out_of_fold_come_from_thresholds_of_the_other_folds() -> None:
+    generator = np.random.default_rng(0)
+    labels = (generator.random((120, 3)) < [0.5, 0.3, 0.1]).astype(int)
+    logits = 3 * (generator.normal(size=labels.shape) + labels)
+    fold_of_row, expected = stratified_folds(labels, FOLDS), []
+    for scores in (sigmoid(cross_calibrated(logits, labels)), sigmoid(logits)):
+        given = np.zeros_like(labels)
+        for fold in range(FOLDS):
+            rest = fold_of_row != fold
+            limit = best_global_threshold(scores[rest], labels[rest], "jaccard")
+            given[~rest] = scores[~rest] >= limit
+        expected.append(given)
+    assert (expected[0] != expected[1]).any()
+    jaccard = [jaccard_per_row(labels, given).mean() for given in expected]
+    decision, decided = cross_fitted_decision(logits, labels, ["global"], "jaccard")
+    assert (decided == expected[int(np.argmax(jaccard))]).all()
+    assert (decided != decision.decide(logits)).any()
