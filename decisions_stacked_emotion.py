@@ -79,6 +79,13 @@ def expected_jaccard(odds: Tensor, given: Tensor) -> Tensor:
     return torch.where(given.any(-1), expected, (1 - chances).prod(-1))
 
 
+def uncertainty(
+    logits: Tensor, thresholds: Sequence[float], given: Tensor, scale: float = 1.0
+) -> Tensor:
+    """1 minus the `expected_jaccard` of the labels given: (B, L) logits and bool to (B,)."""
+    return 1 - expected_jaccard(log_odds(logits, thresholds, scale), given)
+
+
 def log_odds(logits: Tensor, thresholds: Sequence[float], scale: float = 1.0) -> Tensor:
     """(B, L) float64: 0 at the thresholds.
 
@@ -125,7 +132,7 @@ def decide(
     else:
         given = decide_by_expected_jaccard(logits, thresholds, scale, min_labels)
     if limit is not None:
-        sure = 1 - expected_jaccard(log_odds(logits, thresholds, scale), given) <= limit
+        sure = uncertainty(logits, thresholds, given, scale) <= limit
         given &= sure.unsqueeze(-1)
     if has_words is None:
         return given

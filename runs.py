@@ -202,6 +202,7 @@ class Run:
             UserError: the run has not finished, or its model is a student.
         """
         from .inference import StackedEmotionPredictor
+        from .inference.predictor import load_sharing
 
         folder = self._finished("model/config.json").parent
         if read_json(folder / "config.json").get("model_type") != "stacked_emotion":
@@ -209,7 +210,9 @@ class Run:
                 f"The model of {self.folder} is a stock encoder: use "
                 f"transformers.pipeline('text-classification', '{folder}', top_k=None)."
             )
-        return StackedEmotionPredictor.from_pretrained(str(folder))
+        loaded: Any = self.__dict__.get("model")  # one copy of the weights for both
+        shared = None if loaded is None else load_sharing(str(folder), loaded)
+        return shared or StackedEmotionPredictor.from_pretrained(str(folder))
 
     def predict(self, texts: Any, text: str | None = None) -> Predictions:
         """Labels and scores of texts; `StackedEmotionPredictor.predict` says which forms it takes.
@@ -354,8 +357,7 @@ class Run:
         Args:
             repo_id: `user/name`.
             license: identifier of the license of the weights; there is no default.
-            **options: as `stacked_emotion.hub_card.publish`; `language` is another name of
-                `languages`.
+            **options: as `stacked_emotion.hub_card.publish`.
 
         Raises:
             UserError: no license was chosen, the run has not finished, the Hub refused, or there
@@ -363,8 +365,6 @@ class Run:
         """
         from .hub_card import publish
 
-        if "language" in options:
-            options.setdefault("languages", options.pop("language"))
         known = signature(publish).parameters
         if unknown := [name for name in options if name not in known]:
             near = did_you_mean(unknown[0], known)

@@ -309,6 +309,8 @@ def _pairs(source: str, form: str, verb: str = "") -> str:
 def _misfit(hint: Any, value: Any, source: str, where: str) -> UserError:
     wanted = describe(hint, source)
     advice = "; put it in quotes" * (wanted == "a text" and isinstance(value, (int, float)))
+    if get_origin(hint) is Literal:
+        advice = did_you_mean(str(value), [str(one) for one in get_args(hint)])
     return UserError(f"{source}{where} is {shorten(value)}; it must be {wanted}{advice}.")
 
 

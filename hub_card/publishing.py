@@ -73,6 +73,7 @@ def publish(
     revision_tag: str | None = None,
     dry_run: bool = False,
     languages: Sequence[str] | str | None = None,
+    language: Sequence[str] | str | None = None,
     label_definitions: Mapping[str, str] | None = None,
     examples: Sequence[str] | None = None,
     base_models: Mapping[str, str] | None = None,
@@ -101,6 +102,7 @@ def publish(
         revision_tag: a tag for this version.
         dry_run: do everything but touch the repository.
         languages: ISO 639 codes, or one; by default those of the data, where they are known.
+        language: another name of `languages`.
         label_definitions: definition by label; by default those of the data, where they are known.
         examples: texts for the card; by default invented ones, where the data is known.
         base_models: Hub ID by encoder name, for encoders that were trained from local copies.
@@ -126,6 +128,7 @@ def publish(
         >>> publish("runs/mine", "user/name", license="apache-2.0")  # doctest: +SKIP
     """
     say = report or (lambda line: None)
+    languages = language if languages is None else languages
     try:
         record, wrong = RunRecord.from_folder(run, base_models), []
     except UserError as error:

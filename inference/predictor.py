@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,28 @@ class StackedEmotionPredictor(TextPredictor):
             assert self._files is not None
             self._model = load_model(self._files, torch.float32)
         return self._model
+
+
+def load_sharing(
+    folder: str, model: StackedEmotionForSequenceClassification
+) -> StackedEmotionPredictor | None:
+    """What `from_pretrained` gives for a folder, with the weights of its model in float32.
+
+    Args:
+        folder: of the model.
+        model: the model of that folder, already loaded; only its weights are shared.
+
+    Returns:
+        The predictor; None if it would not run in torch in float32 where the model is.
+    """
+    files, device = ModelFiles(folder), device_of("auto")
+    if runtime(files, "auto", "auto", device) != ("torch", "float32") or model.device != device:
+        return None
+    tensors = model.state_dict(keep_vars=True).values()
+    sharing = deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    without_dead_parts(sharing)
+    tokenizer = load_tokenizer(files)
+    return StackedEmotionPredictor(sharing, tokenizer, device, source=files.location)
 
 
 def load_config(files: ModelFiles) -> StackedEmotionConfig:

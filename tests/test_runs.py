@@ -289,6 +289,17 @@ def test_a_run_scores_and_explains(
     )["use_classifier"]  # fmt: skip
     assert (again.model is predictor.model) == (predictor.backend == "torch float32" and whole)
     assert again.model.dtype == torch.float32
+    other = Run(run.folder)
+    model, later = other.model, other.predictor
+    assert later.backend == predictor.backend
+    shared = {id(weight) for weight in later.model.parameters()}
+    assert (shared <= {id(weight) for weight in model.parameters()}) == (
+        predictor.backend == "torch float32"
+    )
+    assert model.config.use_classifier == again.model.config.use_classifier
+    np.testing.assert_array_equal(
+        later.score(["فرحان جدا"]).logits, predictor.score(["فرحان جدا"]).logits
+    )
 
 
 def test_mistakes(frame: pandas.DataFrame, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from ..common.settings import (
 )
 from ..data.arguments import DataArguments
 from .training_sections import (
+    PARTS,
     DataCredit,
     EncoderSettings,
     EncoderTraining,
@@ -224,6 +225,9 @@ class TrainingRecipe:
         description: what card and app say of texts and labels.
         credit: what they say of the data's authors.
         source: the recipe file, if there is one.
+
+    Raises:
+        UserError: `joint.frozen_parts` names a part that no such stack has.
     """
 
     data: DataArguments = flat(DataArguments, "data")
@@ -247,6 +251,15 @@ class TrainingRecipe:
     description: Description = flat(Description, "model card and app")
     credit: DataCredit = flat(DataCredit, "model card and app")
     source: str | None = hidden(None)
+
+    def __post_init__(self) -> None:
+        parts = [*self.encoders, *PARTS]
+        for name in self.joint.frozen_parts if self.encoders else ():
+            if name not in parts:
+                raise UserError(
+                    f"joint.frozen_parts: there is no part {name!r}{did_you_mean(name, parts)}; "
+                    f"there are {', '.join(parts)}."
+                )
 
     def sources(self) -> dict[str, str]:
         """Encoder name to Hub ID or folder, in the order of the stack.

@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from ..common.errors import UserError, did_you_mean
+from ..common.errors import UserError
 from ..modeling_stacked_emotion import StackedEmotionForSequenceClassification
+from .training_sections import PARTS
 
 REFERENCE_WIDTH = 768
 REFERENCE_LEARNING_RATE = 2.5e-5
@@ -39,29 +40,22 @@ def parts_of(model: StackedEmotionForSequenceClassification) -> dict[str, list[n
     parts: dict[str, list[nn.Module]] = {name: [encoder] for name, encoder in encoders.items()}
     parts["encoders"] = list(encoders.values())
     parts["heads"] = [model.get_encoder_head(name) for name in names]
-    for name, child in [*model.stack.named_children(), ("classifier", model.classifier)]:
-        if (
-            not name.startswith(("encoder_", "head_"))
-            and next(child.parameters(), None) is not None
-        ):
+    for name in PARTS[2:]:
+        child = model.classifier if name == "classifier" else getattr(model.stack, name, None)
+        if child is not None and next(child.parameters(), None) is not None:
             parts[name] = [child]
     return parts
 
 
 def freeze_parts(model: StackedEmotionForSequenceClassification, names: list[str]) -> None:
-    """Leave parts of the stack, by their names in `parts_of`, out of training.
+    """Leave parts of the stack, by names in `parts_of`, out of training; absent ones are ignored.
 
     Raises:
-        UserError: an unknown part, or none left to be trained.
+        UserError: nothing is left to be trained.
     """
     parts = parts_of(model)
     for name in names:
-        if name not in parts:
-            raise UserError(
-                f"joint.frozen_parts: there is no part {name!r}{did_you_mean(name, list(parts))}; "
-                f"there are {', '.join(parts)}."
-            )
-        for module in parts[name]:
+        for module in parts.get(name, []):
             module.requires_grad_(False)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UserError("joint.frozen_parts leaves nothing to be trained in stage joint.")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from enum import EnumMeta
 from functools import cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import torch
 from accelerate import PartialState
@@ -50,7 +51,9 @@ def field_types() -> dict[str, Any]:
     types: dict[str, Any] = {}
     for entry in fields(TrainingArguments):
         name = entry.name
-        types[name] = hints[name]
+        enums = [one for one in get_args(hints[name]) if isinstance(one, EnumMeta)]
+        words = tuple(member.value for enum in enums for member in enum)
+        types[name] = Literal[words] if words else hints[name]
         if name.startswith("eval_"):
             types[name] = _NO_EVALUATION
         elif name.startswith("hub_"):

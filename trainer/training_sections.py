@@ -226,6 +226,11 @@ class HeadTraining(MetaTraining):
     loss: LossSettings = _loss("hybrid")
 
 
+PARTS = ("encoders", "heads", "stack_norm", "meta_learner", "lstm", "pooling", "projection",
+         "classifier")  # fmt: skip
+"""Parts of a stack by their names in `frozen_parts`; so is every encoder's own name."""
+
+
 @dataclass
 class JointTraining(Optimization):
     """How stage `joint` trains the whole stack; its loss is that of stage `head`."""

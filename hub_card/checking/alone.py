@@ -213,13 +213,18 @@ class Probe:
         return float((scores.double() - torch.sigmoid(self.logits)).abs().max())
 
     def _of_graph(self, run: Any) -> dict[str, Any]:
-        """Differences of a graph's scores over batches of several sizes and lengths."""
-        halves = [self.texts[:1], self.texts[1:4], self.texts[4:], self.texts]
-        found = [run({k: v.numpy() for k, v in self._encoded(part).items()}) for part in halves]
-        expected = torch.cat([self._run(part) for part in halves])
+        """Differences of a graph's scores over batches of several sizes and lengths.
+
+        `moved` is how far a score moves between these batches.
+        """
+        parts = [self.texts[:1], self.texts[1:4], self.texts[4:], self.texts]
+        found = [run({k: v.numpy() for k, v in self._encoded(part).items()}) for part in parts]
+        expected = torch.cat([self._run(part) for part in parts])
         scores = torch.sigmoid(torch.from_numpy(np.concatenate(found)).double())
         gap = (scores - torch.sigmoid(expected)).abs()
-        return {"largest": float(gap.max()), "mean": float(gap.mean())}
+        apart, together = scores.chunk(2)
+        moved = float((apart - together).abs().max())
+        return {"largest": float(gap.max()), "mean": float(gap.mean()), "moved": moved}
 
     def _positions(self) -> int:
         """Positions that surely fit; RoBERTa and its kin use two of them otherwise."""

@@ -26,6 +26,8 @@ TOLERANCE = 1e-4
 """Largest change of a score that counts as rounding."""
 INT8_TOLERANCE = 0.02
 """Largest mean change of a score by a graph in int8, unless its export measured more."""
+INT8_BATCHES = 2e-3
+"""Largest change of a score by an int8 graph when other texts share the batch."""
 TEXTS = 16
 _PROBES = ("", "a b c", "😍 ✨", "don't @user https://t.co/a #وسم_طويل", "كلمة " * 200)
 _DIGEST = re.compile(r'verify_published\([^)]*"([0-9a-f]{64})"')
@@ -285,7 +287,11 @@ def _graph_outcomes(graphs: Mapping[str, Any], loaded: Loaded) -> list[Outcome]:
             known = (report.get("differences") or {}).get("onnx int8") or {}
             limit = max(INT8_TOLERANCE, 2 * float(known.get("mean_score_difference") or 0))
             text = f"scores differ by {answer['mean']:.1e} on average, at most {limit:.2g}"
-            outcomes.append(judged(check, [] if answer["mean"] <= limit else [text], text))
+            why = [] if answer["mean"] <= limit else [text]
+            moved = f"they move by {answer['moved']:.1e} with the other texts of a batch"
+            if answer["moved"] > INT8_BATCHES:
+                why.append(f"{moved}, at most {INT8_BATCHES:.2g}: export the model again")
+            outcomes.append(judged(check, why, f"{text}; {moved}"))
         else:
             outcomes.append(_gaps(check, answer, ("largest",), "against torch"))
     return outcomes

@@ -299,8 +299,17 @@ def _good(found: dict[str, Any]) -> bool:
     return exact_enough({"differences": {"onnx int8": measured}}, "onnx int8")
 
 
-def quantize_graph(source: Path, target: Path, nodes: list[str]) -> None:
-    """Write a graph with these linear layers in int8, activations quantized by row as it runs."""
+def quantize_graph(
+    source: Path, target: Path, nodes: list[str] | None = None, external_data: bool = True
+) -> None:
+    """Write a graph with linear layers in int8, activations quantized by row as it runs.
+
+    Args:
+        source: the float32 graph.
+        target: the file to write.
+        nodes: names of the products to quantize; None for all whose one factor is constant.
+        external_data: write the weights into a file beside the graph.
+    """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     for path in target.parent.glob(f"{target.name}*"):
@@ -313,7 +322,7 @@ def quantize_graph(source: Path, target: Path, nodes: list[str]) -> None:
             nodes_to_quantize=nodes,
             per_channel=True,
             weight_type=QuantType.QInt8,
-            use_external_data_format=True,
+            use_external_data_format=external_data,
             extra_options={"MatMulConstBOnly": True},
         )
     quantize_by_row(target)

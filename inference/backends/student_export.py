@@ -1,4 +1,4 @@
-"""A stock student as ONNX: fp32 and dynamically quantized int8."""
+"""A stock student as ONNX: float32, and int8 with activations quantized by row."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ...common.errors import UserError
 from ...common.files import fingerprint, remove, replace_folder
 from ...common.finished import finish
 from ..model_files import EXPORTED, ModelFiles
+from .export import quantize_graph
 
 OPSET = 18
 GRAPHS = {"float32": "model.onnx", "int8": "model_quantized.onnx"}
@@ -54,9 +55,10 @@ def export_student(model: str | Path, int8: bool = True) -> StudentExport:
     """Export a stock sequence classifier, check it against PyTorch, and quantize it.
 
     Both graphs take `input_ids` and `attention_mask` (batch, sequence) int64, of any size, and give
-    `logits` (batch, labels). int8 is dynamic: weights of matrix products in 8 bits, one scale per
-    column; activations are quantized while the graph runs. The folder is then laid out as
-    transformers.js expects a model: its names for the graphs are `dtype: "fp32"` and `"q8"`.
+    `logits` (batch, labels). In int8, the weights of linear layers have one scale per column.
+    Activations are quantized while the graph runs, with one scale per sub-word, so a text's scores
+    do not depend on its batch. The folder is then laid out as transformers.js expects a model: its
+    names for the graphs are `dtype: "fp32"` and `"q8"`.
 
     Args:
         model: the folder of the student; `onnx/model.onnx` and `onnx/model_quantized.onnx` go
@@ -86,7 +88,7 @@ def export_student(model: str | Path, int8: bool = True) -> StudentExport:
     quantized, quantized_difference = None, None
     if int8:
         quantized = folder / "onnx" / GRAPHS["int8"]
-        _quantize(file, partial / quantized.name)
+        quantize_graph(file, partial / quantized.name, external_data=False)
         quantized_difference = _difference(
             onnxruntime, partial / quantized.name, network, tokenizer
         )
@@ -100,6 +102,8 @@ def export_student(model: str | Path, int8: bool = True) -> StudentExport:
 
 def _trace(network: PreTrainedModel, tokenizer: Any, file: Path) -> None:
     """Write the float32 graph."""
+    import onnx
+
     example = tokenizer(["نص واحد", "نص ثان"], padding=True, return_tensors="pt")
     dynamic = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
     with torch.no_grad():
@@ -114,25 +118,9 @@ def _trace(network: PreTrainedModel, tokenizer: Any, file: Path) -> None:
             verbose=False,
         )
     assert program is not None
-    program.save(str(file))
-
-
-def _quantize(source: Path, target: Path) -> None:
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    graph = onnx.load(source)
+    graph = program.model_proto
     del graph.graph.value_info[:]  # stale shapes stop the quantizer's shape inference
-    stripped = target.with_name(f"{target.name}.partial")
-    onnx.save(graph, stripped)
-    quantize_dynamic(
-        stripped,
-        target,
-        op_types_to_quantize=["MatMul", "Gemm"],
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-    )
-    stripped.unlink()
+    onnx.save_model(graph, file)
 
 
 def _difference(onnxruntime: Any, file: Path, network: PreTrainedModel, tokenizer: Any) -> float:

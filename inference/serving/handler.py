@@ -7,6 +7,8 @@ A request is `{"inputs": "…" | ["…", …], "parameters": {…}}`. All parame
   labels by default.
 * `explain`: true to add the words of the text to each label. A word has the label's score minus the
   score without the word, and the trust in each encoder there.
+* `adaptive`: true to run further encoders only on the texts whose labels are not certain yet. The
+  model must have limits for adaptive stacking. Not with `explain`.
 * `function_to_apply`: `"sigmoid"`, the only function that fits several labels per text, or `"none"`
   for the logits.
 
@@ -15,7 +17,8 @@ gives for a list of texts. A bad request, or one beyond `EndpointHandler.limits`
 `ValueError`; the endpoint answers it with status 400 and the message.
 
 A published repository holds a copy of this file, which needs torch and transformers only. So words
-are left out here as `inference.explanations` does, and `limits.py` lies beside the copy.
+are left out here as `inference.explanations` does, encoders as `inference.adaptive` does, and what
+is imported lies beside the copy.
 """
 
 from __future__ import annotations
@@ -33,16 +36,22 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 try:
+    from ...decisions_stacked_emotion import decide, uncertainty
     from ..limits import Limits
 except ImportError:  # published: the repository's folder is on the path
     from limits import Limits  # type: ignore[import-not-found, no-redef]
+
+    from decisions_stacked_emotion import (  # type: ignore[import-not-found, no-redef]
+        decide,
+        uncertainty,
+    )
 
 BATCH_TEXTS = 64
 """Texts of a round, and of a batch."""
 ROUND_CHARACTERS = 16_384
 """Characters of a round, of which each text counts at most `TEXT_CHARACTERS`."""
 TEXT_CHARACTERS = 512
-_PARAMETERS = ("top_k", "threshold", "explain", "function_to_apply")
+_PARAMETERS = ("top_k", "threshold", "explain", "adaptive", "function_to_apply")
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,7 @@ class Options:
     top_k: int | None = None
     threshold: float | str | None = None
     explain: bool = False
+    adaptive: bool | None = None
     raw: bool = False
 
 
@@ -139,11 +149,22 @@ class EndpointHandler:
             ValueError: the request is malformed or beyond the limits; the message says how.
         """
         request = Request(_texts(data), _options(data.get("parameters")))
+        self._check(request.options)
         self.limits.check(request.texts)
         if request.options.explain:
             words = sum(len(self.tokenizer.word_offsets(text)) for text in request.texts)
             self.limits.check_explained(words)
         return request
+
+    def _check(self, options: Options) -> None:
+        """Refuse what this model cannot do."""
+        if options.adaptive and self.model.config.adaptive is None:
+            raise ValueError(
+                '"adaptive" is true, but this model has no limits for adaptive stacking. Leave it '
+                "out."
+            )
+        if options.adaptive and options.explain:
+            raise ValueError('"explain" reads every encoder: leave out "adaptive".')
 
     def submit(self, request: Request) -> Future[list[dict[str, Any]]]:
         """Compute a request; its `answer`, for `listed`."""
@@ -185,16 +206,18 @@ class EndpointHandler:
                 while True:
                     waiting.append(self._arrived.get_nowait())
             taken = _round(waiting)
-            for explain in (False, True):
-                part = [one for one in taken if one[0].options.explain == explain]
-                if part:
-                    self._answer(part, explain)
+            ways: dict[tuple[Any, ...], list[tuple[Request, int]]] = {}
+            for one in taken:
+                options = one[0].options
+                ways.setdefault((options.explain, options.adaptive), []).append(one)
+            for part in ways.values():
+                self._answer(part)
 
-    def _answer(self, taken: list[tuple[Request, int]], explain: bool) -> None:
-        """Give the requests the rows of these of their texts."""
+    def _answer(self, taken: list[tuple[Request, int]]) -> None:
+        """Give the requests the rows of these of their texts, which are computed in one way."""
         try:
             texts = [request.texts[place] for request, place in taken]
-            for places, rows in self._rows(texts, explain):
+            for places, rows in self._rows(texts, taken[0][0].options):
                 for (request, place), row in zip((taken[i] for i in places), rows, strict=True):
                     request.put(place, row)
         except Exception as error:  # the worker must survive any batch
@@ -206,45 +229,86 @@ class EndpointHandler:
                 next(iter(failed)).fail(error)
                 return
             for part in failed.values():  # one request must not spoil the others in its batch
-                self._answer(part, explain)
+                self._answer(part)
 
     def _rows(
-        self, texts: list[str], explain: bool
+        self, texts: list[str], options: Options
     ) -> Iterator[tuple[Iterable[int], list[dict[str, Any]]]]:
         """The rows of texts, batch by batch as they are computed, and their places."""
-        yield range(len(texts)), self._run(texts, explain)
+        yield range(len(texts)), self._run(texts, options)
 
-    def _run(self, texts: list[str], explain: bool) -> list[dict[str, Any]]:
+    def _run(self, texts: list[str], options: Options) -> list[dict[str, Any]]:
         """Scores, decisions and, if asked for, words of texts, in their order."""
         lengths = [len(text) for text in texts]
         order = sorted(range(len(texts)), key=lengths.__getitem__)
         rows: list[dict[str, Any]] = [{}] * len(texts)
         for start in range(0, len(order), BATCH_TEXTS):
             part = order[start : start + BATCH_TEXTS]
-            answers = self._batch([texts[index] for index in part], explain)
+            answers = self._batch([texts[index] for index in part], options)
             for index, answer in zip(part, answers, strict=True):
                 rows[index] = answer
         return rows
 
-    def _batch(self, texts: list[str], explain: bool) -> list[dict[str, Any]]:
+    def _batch(self, texts: list[str], options: Options) -> list[dict[str, Any]]:
         batch = self.tokenizer(texts, padding=True, return_tensors="pt", return_word_offsets=True)
         spans = batch.pop("word_offsets")
         inputs = {name: value.to(self.model.device) for name, value in batch.items()}
+        gates: Any = None
         with torch.inference_mode():
-            output = self.model(**inputs, output_gates=explain)
+            if options.adaptive:
+                logits = self._adaptive(inputs)
+            else:
+                output = self.model(**inputs, output_gates=options.explain)
+                logits, gates = output.logits.float(), output.gates
         has_words = inputs["word_index"].amax((1, 2)) > 0
-        given = self.model.decide(output.logits, has_words).tolist()
-        logits = output.logits.float()
+        given = self.model.decide(logits, has_words).tolist()
         rows = [
             {"logits": row, "scores": score, "given": chosen, "words": []}
             for row, score, chosen in zip(
                 logits.tolist(), torch.sigmoid(logits).tolist(), given, strict=True
             )
         ]
-        if explain:
-            for row, text, words, gates in zip(rows, texts, spans, output.gates, strict=True):
-                row["words"] = self._words(text, words, row["scores"], gates.tolist())
+        if options.explain:
+            for row, text, words, trust in zip(rows, texts, spans, gates, strict=True):
+                row["words"] = self._words(text, words, row["scores"], trust.tolist())
         return rows
+
+    def _adaptive(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Logits (B, L) of a batch; each encoder reads the texts left undecided before it."""
+        config, device = self.model.config, self.model.device
+        left = torch.arange(len(inputs["word_index"]), device=device)
+        thresholds = config.thresholds or [0.5] * config.num_labels
+        scale = config.decision_scale if config.decision == "expected_jaccard" else 1.0
+        rule = (config.decision, scale, None, config.min_labels)
+        places = [config.encoder_names.index(name) for name in config.adaptive["order"]]
+        logits = torch.zeros(len(left), config.num_labels, device=device)
+        words: dict[int, torch.Tensor] = {}  # (texts left, words, hidden size) by encoder
+        own: dict[int, torch.Tensor] = {}  # (texts left, L)
+        for place, stage in zip(places, [*config.adaptive["stages"], None], strict=True):
+            part = {name: value[left] for name, value in inputs.items()}
+            words[place], own[place] = self.model.stacked.encode_one(place, **part)
+            if stage is None or stage["limit"] <= 0:
+                continue
+            weights, bias = (
+                torch.tensor(stage[name], dtype=torch.float64, device=device)
+                for name in ("weights", "bias")
+            )
+            estimate = ((torch.stack([*own.values()], 1) * weights).sum(1) + bias).float()
+            given = decide(estimate, thresholds, *rule)
+            stops = uncertainty(estimate, thresholds, given, scale) < stage["limit"]
+            logits[left[stops]] = estimate[stops]
+            left = left[~stops]
+            words, own = ({p: v[~stops] for p, v in found.items()} for found in (words, own))
+            if not len(left):
+                return logits
+        counts = inputs["word_index"][left].amax((1, 2))
+        longest = max(int(counts.max()), 1)
+        logits[left] = self.model(
+            word_embeddings=torch.cat([words[place][:, :longest] for place in sorted(words)], -1),
+            word_mask=torch.arange(longest, device=device) < counts[:, None],
+            encoder_logits=torch.stack([own[place] for place in sorted(own)], 1),
+        ).logits.float()
+        return logits
 
     def _words(
         self, text: str, spans: list[Any], scores: list[float], gates: list[list[float]]
@@ -253,7 +317,7 @@ class EndpointHandler:
         if not spans:
             return []
         seen = text[: spans[-1][1]]  # what was cut off must stay out
-        occluded = self._run([_without(seen, start, end) for start, end in spans], explain=False)
+        occluded = self._run([_without(seen, start, end) for start, end in spans], Options())
         names = self.model.config.encoder_names
         found = []
         for place, (start, end) in enumerate(spans):
@@ -328,14 +392,16 @@ def _options(parameters: Any) -> Options:
     number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
     if not (threshold is None or threshold == "stored" or (number and 0 <= threshold <= 1)):
         raise ValueError(f'"threshold" is {_short(threshold)}; it must be in 0..1, or "stored".')
-    if not (explain is None or isinstance(explain, bool)):
-        raise ValueError(f'"explain" is {_short(explain)}; it must be true or false.')
+    for name in ("explain", "adaptive"):
+        if not isinstance(parameters.get(name), bool | None):
+            raise ValueError(f'"{name}" is {_short(parameters[name])}; it must be true or false.')
     if function not in (None, "sigmoid", "none"):
         raise ValueError(
             f'"function_to_apply" is {_short(function)}; several labels per text need "sigmoid", '
             'or "none" for the logits.'
         )
-    return Options(top_k, threshold, bool(explain), raw=function == "none")
+    adaptive = parameters.get("adaptive")
+    return Options(top_k, threshold, bool(explain), adaptive, raw=function == "none")
 
 
 def _short(value: Any) -> str:

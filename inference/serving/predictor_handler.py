@@ -9,7 +9,7 @@ from typing import Any
 from ..limits import Limits
 from ..predictions import TextScores
 from ..predictor import StackedEmotionPredictor
-from .handler import EndpointHandler, Request
+from .handler import EndpointHandler, Options
 
 Observer = Callable[[TextScores, float], Any]
 """Called after each batch with its scores and its seconds."""
@@ -49,11 +49,9 @@ class PredictorHandler(EndpointHandler):
         torch, whole = predictor.runner.backend == "torch", predictor.adaptive is None
         return torch and whole and predictor.long_texts == "truncate"
 
-    def read(self, data: Any) -> Request:
-        """As `EndpointHandler.read`."""
-        request = super().read(data)
-        if request.options.explain and not self._explains:
-            predictor = self.predictor
+    def _check(self, options: Options) -> None:
+        predictor = self.predictor
+        if options.explain and not self._explains:
             remedies = {
                 "with --backend torch --dtype float32": predictor.runner.backend != "torch",
                 "without --long_texts window": predictor.long_texts != "truncate",
@@ -64,7 +62,12 @@ class PredictorHandler(EndpointHandler):
                 f'"explain" does not work on this server, which has {predictor.backend}: start it '
                 f"{asked}."
             )
-        return request
+        started = predictor.adaptive is not None
+        if options.adaptive not in (None, started):
+            raise ValueError(
+                f'"adaptive" is {str(options.adaptive).lower()}, but this server was started '
+                f"with{'' if started else 'out'} --adaptive. Leave it out."
+            )
 
     def headers(self, rows: Sequence[dict[str, Any]]) -> dict[str, str]:
         """Headers of an answer: with adaptive stacking, which encoders were run on each text.
@@ -80,10 +83,10 @@ class PredictorHandler(EndpointHandler):
         }
 
     def _rows(
-        self, texts: list[str], explain: bool
+        self, texts: list[str], options: Options
     ) -> Iterator[tuple[Iterable[int], list[dict[str, Any]]]]:
-        if explain:
-            yield from super()._rows(texts, explain)
+        if options.explain:
+            yield from super()._rows(texts, options)
             return
         start = time.perf_counter()
         for places, scores in self.predictor.score_batches(texts, self.batch_tokens):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...common.errors import DataError, quoted, spelled
+from ...common.errors import DataError, listed, quoted, spelled
 from ...common.tables import markdown_table
 from ...data.arguments import DataArguments, check_same_set
 from ...data.label_cells import FORMAT_NAMES
@@ -31,6 +31,8 @@ class Evaluation:
     Attributes:
         texts: what it was scored on.
         scores: as `emotion_scores` returns them.
+        computed: by which backend, in which numbers, and what else is not the default.
+        truncated: texts whose end was not read.
         thresholds: by label, where the model decides by thresholds.
         abstain: the share of texts that get labels, where it is not all.
         abstention: the figures of the surest texts; see `abstention_record`.
@@ -38,6 +40,8 @@ class Evaluation:
 
     texts: LabeledTexts = field(repr=False)
     scores: dict[str, float]
+    computed: str
+    truncated: int = 0
     thresholds: dict[str, float] | None = None
     abstain: float | None = None
     abstention: dict[str, Any] | None = None
@@ -50,7 +54,9 @@ class Evaluation:
         names, scores = self.texts.label_names, self.scores
         overall = [(TITLES[name], f"{scores[name]:.4f}") for name in TITLES if name in scores]
         by_label = {name: {"mean": score, "values": [score]} for name, score in scores.items()}
+        cut = f"Texts that were too long and were truncated: {self.truncated:,}."
         parts = [
+            f"Computed with {self.computed}. {cut}",
             markdown_table(["metric", "value"], overall, aligned=True),
             label_table(by_label, names, self.thresholds, aligned=True),
         ]
@@ -62,6 +68,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """The texts, without their content, and all figures."""
         found = {"data": split_record(self.texts), "scores": self.scores}
+        found |= {"computed": self.computed, "truncated": self.truncated}
         return found | {"abstention": self.abstention}
 
 
@@ -108,7 +115,10 @@ def evaluate(predictor: StackedEmotionPredictor, texts: LabeledTexts) -> Evaluat
         label_names=names,
         decisions=decision.abstaining(1.0)(found.logits, found.has_words).astype(int),
     )
-    result = Evaluation(texts, scores)
+    ways = ["adaptive stacking"] * (predictor.adaptive is not None)
+    ways += ["windows over long texts"] * (predictor.long_texts == "window")
+    computed, truncated = listed([predictor.backend, *ways]), int(found.truncated.sum())
+    result = Evaluation(texts, scores, computed, truncated)
     if decision.rule == "threshold":
         result.thresholds = dict(zip(names, predictor.thresholds, strict=True))
     if decision.may_abstain:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file, save_file
+from students import exported_student
 from tiny_models import ROOT
 
 from stacked_emotion.common.settings import build, checked
@@ -62,3 +63,21 @@ def test_damage(student: Path, tmp_path: Path) -> None:
     config["auto_map"] = {"AutoModelForSequenceClassification": "modeling_other.Other"}
     (folder / "model/config.json").write_text(json.dumps(config), encoding="utf-8")
     assert check_model(folder).failed == ["known code only"]
+
+
+@pytest.mark.slow
+def test_an_int8_graph_with_one_scale_per_batch(
+    family_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    name = "onnx/model_quantized.onnx"
+    folder = exported_student(family_folders["bert"], tmp_path / "model", (0.3, 0.5, 0.7))
+    before = {one.check: one for one in check_model(folder).outcomes}
+    assert before[f"{name}, ONNX Runtime"].result == "passed", before
+    quantize_dynamic(
+        folder / "onnx/model.onnx", folder / name, per_channel=True, weight_type=QuantType.QInt8
+    )
+    after = {one.check: one for one in check_model(folder).outcomes}
+    assert after[f"{name}, ONNX Runtime"].result == "failed"
+    assert "with the other texts of a batch" in after[f"{name}, ONNX Runtime"].detail

@@ -31,6 +31,7 @@ from stacked_emotion.inference import (
 from stacked_emotion.inference.decisions import Decision, decide
 from stacked_emotion.inference.model_files import ModelFiles
 from stacked_emotion.inference.serving.app import ServiceSettings
+from stacked_emotion.inference.serving.handler import EndpointHandler
 
 ORDER = ["mid", "zeta", "alpha"]
 PLACES = [2, 0, 1]  # in the stack: zeta, alpha, mid
@@ -257,6 +258,10 @@ def test_the_server_says_which_encoders_were_run(limited: Copy) -> None:
         one = running.post({"inputs": texts[0]}, "/predict")
         assert httpx.get(f"{running.address}/info").json()["adaptive"] == ORDER
         refused = running.post({"inputs": "a", "parameters": {"explain": True}})
+        same, other = (
+            running.post({"inputs": texts[0], "parameters": {"adaptive": wanted}})
+            for wanted in (True, False)
+        )
     assert runs == expected
     for row, whole in zip(answers, alone, strict=True):
         found = {label["label"]: label["score"] for label in row}
@@ -269,6 +274,47 @@ def test_the_server_says_which_encoders_were_run(limited: Copy) -> None:
     assert one.headers["X-Encoders-Run"] == str(expected[0])
     assert refused.status_code == 400
     assert refused.json()["error"].endswith("start it without --adaptive.")
+    assert same.headers["X-Encoders-Run"] == str(expected[0])
+    assert (other.status_code, "was started with --adaptive" in other.text) == (400, True)
+
+
+def test_the_endpoint_skips_encoders_by_request(
+    limited: Copy, sample_texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [*[*dict.fromkeys(sample_texts)][:25], ""]
+    folder = limited(0.0, 0.0)
+    folder = limited(*middle_limits(folder, texts))
+    expected, predictor = load(folder).score(texts), load(folder, adaptive=False)
+    handler = EndpointHandler(str(folder))
+    monkeypatch.setattr(handler, "limits", Limits(texts=100))
+    whole = handler({"inputs": texts, "parameters": {"adaptive": False}})
+    assert whole == handler({"inputs": texts})
+    counts: Counter[int] = Counter()
+    run = handler.model.stacked.encode_one
+
+    def counted(place: int, **inputs: Any) -> Any:
+        counts[place] += len(inputs["input_ids"])
+        return run(place, **inputs)
+
+    monkeypatch.setattr(handler.model.stacked, "encode_one", counted)
+    found = handler({"inputs": texts, "parameters": {"adaptive": True}})
+    given = handler({"inputs": texts, "parameters": {"adaptive": True, "threshold": "stored"}})
+    runs = expected.encoders_run
+    assert runs is not None
+    assert {*runs.tolist()} == {1, 2, 3}
+    assert counts == {place: 2 * int((runs > step).sum()) for step, place in enumerate(PLACES)}
+    for rows, scores in ((found, expected), (whole, predictor.score(texts))):
+        for row, wanted in zip(rows, scores.probabilities.tolist(), strict=True):
+            scored = {entry["label"]: entry["score"] for entry in row}
+            assert scored == pytest.approx(dict(zip(LABELS, wanted, strict=True)), abs=1e-5)
+    assert [{entry["label"] for entry in row} for row in given] == [
+        {label for label, on in zip(LABELS, row, strict=True) if on} for row in expected.given
+    ]
+    with pytest.raises(ValueError, match='leave out "adaptive"'):
+        handler({"inputs": "a", "parameters": {"adaptive": True, "explain": True}})
+    handler.model.config.adaptive = None
+    with pytest.raises(ValueError, match="has no limits for adaptive stacking"):
+        handler({"inputs": "a", "parameters": {"adaptive": True}})
 
 
 def test_a_server_without_limits_says_so(tiny_stack_folder: Path) -> None:

@@ -56,11 +56,11 @@ class Held:
         held = self
 
         class Handler(PredictorHandler):
-            def _rows(self, texts: list[str], explain: bool) -> Any:
+            def _rows(self, texts: list[str], options: Any) -> Any:
                 held.batches.append(texts)
                 held.busy.set()
                 assert held.door.wait(60)
-                yield from super()._rows(texts, explain)
+                yield from super()._rows(texts, options)
 
         return Handler(self.predictor, settings.limits, observe)
 

@@ -58,6 +58,27 @@ def test_limits_keep_the_agreement(agreement: float) -> None:
     assert outcome(chosen, fresh_encoders, fresh)[0] >= agreement - 0.01
 
 
+def test_fresh_texts_agree_with_confidence() -> None:
+    """Of many choices on small samples, nearly all keep the agreement on texts not chosen on."""
+    decision, agreement = Decision(LABELS, [0.5] * 4), 0.97
+    everything = made_up(30_000)
+    fresh_encoders, fresh = everything[0][20_000:], everything[1][20_000:]
+    kept = []
+    for start in range(0, 20_000, 1_000):
+        part = slice(start, start + 1_000)
+        encoders, full, folds = (values[part] for values in everything)
+        chosen = choose_limits(
+            encoders[:, :2], full, decision, folds, NAMES[:2], COSTS[:2], agreement
+        )
+        assert chosen is not None
+        chosen = {
+            "order": [*chosen["order"], "useless"],
+            "stages": [*chosen["stages"], {"limit": 0, "weights": [[0] * 4] * 2, "bias": [0] * 4}],
+        }
+        kept.append(outcome(chosen, fresh_encoders, fresh)[0] >= agreement)
+    assert np.mean(kept) >= 0.85
+
+
 def test_less_agreement_saves_more() -> None:
     encoders, full, folds = made_up()
     decision, saved = Decision(LABELS, [0.5] * 4), []

@@ -208,10 +208,23 @@ def test_parts_are_frozen_by_name(tiny_encoder_folders: dict[str, Path]) -> None
     assert not [name for name in trained if "encoder_zeta" in name or "lstm" in name]
     assert any("encoder_alpha" in name for name in trained)
     assert any("head_zeta" in name for name in trained)
-    with pytest.raises(UserError, match="did you mean 'lstm'"):
-        freeze_parts(model, ["lstn"])
     with pytest.raises(UserError, match="nothing to be trained"):
         freeze_parts(model, list(parts_of(model)))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--joint.frozen_parts", "lstn", r"frozen_parts.*'lstn' \(did you mean 'lstm'.*zeta, enc"),
+        ("--joint.frozen_parts", "alpha", "there is no part 'alpha'"),
+        ("--head.optim", "adamw_tourch", r"head\.optim is 'adamw_tourch'.*mean 'adamw_torch'"),
+        ("--encoders.zeta.optim", "best", r"encoders\.zeta\.optim is 'best'.*one of adamw_torch"),
+        ("--joint.lr_scheduler_type", "cosin", r"joint\.lr_scheduler_type.*mean 'cosine'"),
+    ],
+)
+def test_wrong_names_are_told_when_the_recipe_is_read(option: str, value: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        parse_recipe(["--train_file", "a.csv", "--encoders", "zeta=a/b", option, value])
 
 
 def test_all_stages_in_bf16_on_a_cpu(tiny_encoder_folders: dict[str, Path], tmp_path: Path) -> None:
