@@ -51,7 +51,7 @@ def field_types() -> dict[str, Any]:
     types: dict[str, Any] = {}
     for entry in fields(TrainingArguments):
         name = entry.name
-        enums = [one for one in get_args(hints[name]) if isinstance(one, EnumMeta)]
+        enums: list[Any] = [one for one in get_args(hints[name]) if isinstance(one, EnumMeta)]
         words = tuple(member.value for enum in enums for member in enum)
         types[name] = Literal[words] if words else hints[name]
         if name.startswith("eval_"):

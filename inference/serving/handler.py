@@ -41,10 +41,7 @@ try:
 except ImportError:  # published: the repository's folder is on the path
     from limits import Limits  # type: ignore[import-not-found, no-redef]
 
-    from decisions_stacked_emotion import (  # type: ignore[import-not-found, no-redef]
-        decide,
-        uncertainty,
-    )
+    from decisions_stacked_emotion import decide, uncertainty
 
 BATCH_TEXTS = 64
 """Texts of a round, and of a batch."""
