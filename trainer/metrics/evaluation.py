@@ -67,7 +67,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """The texts, without their content, and all figures."""
-        found = {"data": split_record(self.texts), "scores": self.scores}
+        found: dict[str, Any] = {"data": split_record(self.texts), "scores": self.scores}
         found |= {"computed": self.computed, "truncated": self.truncated}
         return found | {"abstention": self.abstention}
 
