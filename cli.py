@@ -27,7 +27,7 @@ from .hub_card.checking.command import CHECK_COMMAND
 from .hub_card.commands import PUBLISHING_COMMANDS
 from .hub_card.space.commands import DEMO_COMMANDS
 from .inference.backends.export_command import add_export_options
-from .inference.command import add_predict_options
+from .inference.command import add_predict_options, add_runtime_options
 from .inference.serving.command import add_serve_options
 from .trainer.commands import TRAINING_COMMANDS
 from .trainer.labeling.commands import LABELING_COMMANDS
@@ -91,13 +91,9 @@ def _add_demo_options(parser: Parser) -> None:
 
 def _add_evaluate_options(parser: Parser) -> None:
     parser.add_argument("--model", required=True, help="folder of a model or run, or Hub ID")
-    parser.add_argument("--revision", help="commit, tag or branch of a Hub ID")
     parser.add_argument("--test_file", required=True, help="labeled texts, as for training")
     parser.add_argument("--output", type=Path, help="write all figures to this JSON file")
-    parser.add_argument(
-        "--abstain", type=float, metavar="SHARE",
-        help="also score the surest texts alone, this share of them, such as 0.9",
-    )  # fmt: skip
+    add_runtime_options(parser, "auto", "torch, or the fastest an export allows")
     add_settings(parser, DataArguments, only=READING_OPTIONS, heading="reading")
     parser.set_defaults(run=partial(_evaluate, parser))
 
@@ -165,7 +161,13 @@ def _evaluate(parser: Parser, options: argparse.Namespace) -> int:
     from .inference import StackedEmotionPredictor  # only now: it loads torch
 
     predictor = StackedEmotionPredictor.from_pretrained(
-        options.model, revision=options.revision, abstain=options.abstain
+        options.model,
+        revision=options.revision,
+        dtype=options.dtype,
+        backend=options.backend,
+        long_texts=options.long_texts,
+        adaptive=options.adaptive,
+        abstain=options.abstain,
     )
     if texts.inventory is not None:
         print(f"{texts.inventory.to_text()}\n")

@@ -1,7 +1,8 @@
-"""Markdown tables."""
+"""Tables in Markdown, and several names in one cell."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 
@@ -36,3 +37,13 @@ def markdown_table(
 
 def _cell(value: object) -> str:
     return " ".join(_BAR.sub(r"\\|", str(value)).splitlines())
+
+
+def names_in_cell(names: Sequence[str]) -> str:
+    """Names between commas, or a JSON list if one of them holds a comma.
+
+    Example:
+        >>> names_in_cell(["joy", "love"]), names_in_cell(["joy, pride", "love"])
+        ('joy,love', '["joy, pride", "love"]')
+    """
+    return json.dumps(names, ensure_ascii=False) if "," in "".join(names) else ",".join(names)

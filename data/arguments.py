@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Literal, get_args
 
 from ..common.errors import DataError, quoted, shorten
@@ -161,6 +161,15 @@ class DataArguments:
                 "--label_columns and --labels_column exclude each other: the labels are either "
                 "columns of 0 and 1, or one column."
             )
+        uses = ("text_column", "id_column", "labels_column", "label_columns", "ignore_columns")
+        named = [getattr(self, use) or () for use in uses]
+        sets = [{names} if isinstance(names, str) else set(names) for names in named]
+        for (one, names), (other, others) in combinations(zip(uses, sets, strict=True), 2):
+            if both := names & others:
+                raise DataError(
+                    f"--{one} and --{other} both name {quoted(sorted(both))}. A column has one "
+                    "use: leave it out of one of them."
+                )
         if self.label_format == "columns" and self.labels_column is not None:
             raise DataError("--label_format columns needs --label_columns, not --labels_column.")
         if self.label_columns is not None and self.label_format not in (None, "columns"):
@@ -183,8 +192,8 @@ class DataArguments:
             self.delimiter = check_delimiter(self.delimiter)
         if self.encoding is not None:
             try:
-                codecs.lookup(self.encoding)
-            except LookupError:
+                "".encode(self.encoding)  # a codec such as hex is no encoding of texts
+            except (LookupError, ValueError):
                 raise DataError(
                     f"--encoding {self.encoding!r} is not known. Use a name such as UTF-8, UTF-16 "
                     "or WINDOWS-1256."

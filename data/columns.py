@@ -61,9 +61,14 @@ def find_column(table: Table, column: str, option: str) -> str:
         DataError: The table has no such column.
     """
     if column not in table.columns:
+        columns_instead = (
+            " If the labels are columns of 0 and 1, set --labels_column null."
+            if option == "labels_column" and _binary_columns(table, set())
+            else ""
+        )
         raise table.error(
             f"there is no column {column!r}{did_you_mean(column, table.columns)}. The columns are "
-            f"{quoted(table.columns)}. Set --{option} to one of them."
+            f"{quoted(table.columns)}. Set --{option} to one of them.{columns_instead}"
         )
     return column
 
@@ -128,6 +133,11 @@ def find_columns(
         column = find_column(table, arguments.id_column, "id_column")
     if column in (*columns.labels, columns.names):
         column = None
+    if text in (*columns.labels, columns.names):
+        raise table.error(
+            f"column {text!r} would hold both the texts and labels. Set --text_column to another "
+            f"of {quoted(table.columns)}."
+        )
     doubted = tuple(name for name in columns.labels if looks_like_metadata(name))
     return replace(columns, id=column, metadata=doubted if columns.inferred else ())
 
@@ -141,7 +151,7 @@ def _label_columns(
         return Columns(text, labels=tuple(label_names or arguments.label_columns))
     if arguments.labels_column is not None:
         return Columns(text, names=find_column(table, arguments.labels_column, "labels_column"))
-    skipped = {text, *ignored}
+    skipped = {text, *ignored, arguments.id_column or text}
     if label_names is None:
         return _infer_labels(table, arguments, skipped, text)
     lists = _cell_columns(table, skipped, binary_too=True)
@@ -274,9 +284,16 @@ def _infer_labels(table: Table, arguments: DataArguments, skipped: set[str], tex
         )
     labels = [name for name in table.columns if name in (*binary, *strengths)]
     unused = _unused(table, text, labels, skipped)
+    if not labels and label_format in CELL_FORMATS:
+        raise table.error(
+            f"--label_format {label_format} needs one column of labels, and none is called labels "
+            f"or similar; the columns are {quoted(table.columns)}. Name it by --labels_column, or "
+            "leave out --label_format."
+        )
     if not labels:
         hint = f" Labels must be 0 or 1; these are not: {'; '.join(unused)}." if unused else ""
-        error = unlabeled_error(table, "no column holds 0 and 1, or is called 'labels'")
+        named = "" if label_format == "columns" else ", or is called 'labels'"
+        error = unlabeled_error(table, f"no column holds 0 and 1{named}")
         raise DataError(f"{error}{hint}")
     for name in labels:
         if reason := why_no_name(name):

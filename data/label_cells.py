@@ -26,7 +26,7 @@ FORMAT_NAMES = {
 }  # fmt: skip
 
 Token = str | int | float | bool
-_WORDS = {"true": 1, "yes": 1, "نعم": 1, "false": 0, "no": 0, "لا": 0}
+_WORDS = {"true": 1, "yes": 1, "نعم": 1, "sí": 1, "false": 0, "no": 0, "لا": 0}
 _CLOSING = {"[": "]", "(": ")", "{": "}"}
 _CALL = re.compile(
     r"(?:(?:np|numpy|torch|pd|pandas)\.)?(?:array|tensor|frozenset|set|list|tuple|Index|Series)"

@@ -59,8 +59,13 @@ def read_label_cells(
         kind = _decide(table, column, cells, label_names)
     if kind == "multi_hot":
         return _vectors(table, column, cells, label_names), list(label_names or ()), kind
-    if kind == "ids" and not numbered:
-        index = next(i for i, cell in enumerate(cells) if cell.tokens)
+    index = next((i for i, cell in enumerate(cells) if cell.tokens), None)
+    if kind == "ids" and not numbered and index is not None:
+        if not isinstance(number(cells[index].tokens[0]), int):
+            raise table.error(
+                f"{table.row(index)}, column {column!r}: {shorten(values[index])} is not a class "
+                "number. Leave out --label_format ids, or set --labels_column to another column."
+            )
         what = "holds numbers, not label names" if len(cells[index].tokens) > 1 else (
             "is a number, not a label name")  # fmt: skip
         raise table.error(

@@ -18,14 +18,13 @@ from .columns import find_columns, read_label_columns
 from .inventory import Inventory, metadata_message, plain_text
 from .label_kinds import read_label_cells
 from .label_statistics import LabelStatistics
-from .names import clean_name, near_equal_names
+from .names import clean_name, is_blank, near_equal_names
 from .tables import Table, read_table, table_from_arrow
 
 logger = logging.getLogger(__name__)
 
 Split = Literal["train", "validation", "test"]
 
-_VISIBLE = re.compile("[^\\s\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -170,7 +169,9 @@ def labeled_table(
         DataError: See `load_labeled_texts`.
     """
     if not len(table):
-        raise DataError(f"{table.problems.describe('cannot be used')}\nNo row is left.")
+        of_file = table.facts.get("format") != "memory"
+        advice = " Check the extension, and that the header names every column." * of_file
+        raise DataError(f"{table.problems.describe('cannot be used')}\nNo row is left.{advice}")
     if label_names is not None:
         label_names = [clean_name(name) for name in label_names]
     order = label_names
@@ -303,7 +304,7 @@ def _why_no_text(value: Any) -> tuple[str | None, str]:
             f"the text is {shorten(value)}, of type {kind}, not a string",
             "text that is not a string",
         )
-    if _VISIBLE.search(value) is None:
+    if is_blank(value):
         return f"the text {shorten(value)} is empty", "empty text"
     if "\0" in value:
         return f"the text {shorten(value)} holds a NUL character", "text with a NUL character"

@@ -24,6 +24,7 @@ MORE_LABELS_COLUMNS = frozenset(
 )  # fmt: skip
 ID_COLUMNS = frozenset({"id", "ids", "tweet_id", "text_id"})
 INDEX_COLUMNS = ID_COLUMNS | {"index", "idx", "row", "unnamed: 0", "__index_level_0__"}
+KNOWN_COLUMNS = TEXT_COLUMNS | LABELS_COLUMNS | INDEX_COLUMNS | MORE_LABELS_COLUMNS
 
 _METADATA = """
     age agreement ann annotated annotation annotator annotators app approved archived
@@ -60,15 +61,26 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 NUMBER = re.compile(r"[+-]?\d+(?:[.٫]\d*)?")
 NUMBERS = re.compile(rf"\s*{NUMBER.pattern}(?:\s*[,;|/،؛\s]\s*{NUMBER.pattern})*\s*")
 _BOOLEAN = frozenset({"true", "false", "yes", "no"})
+_SCORED = re.compile(  # joy: 3, joy=.5, joy (3), joy 80%, joy 0.8; not e17 or emotion 3
+    r".*\S\s*[:=]\s*\d*[.,٫]?\d+\s*[%٪]?"
+    r"|.*\S\s*\(\s*\d*[.,٫]?\d+\s*[%٪]?\s*\)"
+    r"|.*[^\s\d.,٫]\s*\d+(?:[.,٫]\d+)?\s*[%٪]|.*[^\s\d.,٫]\s+\d*[.,٫]\d+"
+)
 _WORDS_OF_A_SENTENCE = 5
 _LONG = 60
 
+_VISIBLE = re.compile("[^\\s\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _JOINERS = "\u200c\u200d"  # they change how letters join, and are invisible only at the ends
 _NULLS = frozenset({"nan", "null", "nat", "<na>", "n/a", "#n/a"})
 _LETTERS = str.maketrans(
     {"ى": "ي", "ی": "ي", "ے": "ي", "ک": "ك", "ة": "ه", "ہ": "ه", "ھ": "ه", "ۀ": "ه", "ٱ": "ا",
      "ـ": None}
 )  # fmt: skip
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a text has no visible character."""
+    return _VISIBLE.search(text) is None
 
 
 def clean_name(name: str) -> str:
@@ -114,7 +126,7 @@ def why_no_name(name: str, column: str | None = None) -> str | None:
         return f"{name!r} is a missing value, not a label name"
     if re.fullmatch(r"[+-]?[\d.,٫\s:_/+-]*\d[\d.,٫\s:_/+-]*", name):
         return f"{name!r} is a number, not a label name"
-    if column is not None and re.fullmatch(r".*\S\s*[:=]\s*\d*[.,٫]?\d+\s*%?", name):
+    if column is not None and _SCORED.fullmatch(name):
         return f"{name!r} is a name with a number, not a label name"
     if all(unicodedata.category(character)[0] in "PZ" for character in name):
         return f"{name!r} is punctuation, not a label name"
@@ -199,8 +211,7 @@ def check_header(
         below = {row[place].strip() for row in rows if len(row) == len(header)}
         if cell in given and not below & given:
             return
-    known = TEXT_COLUMNS | LABELS_COLUMNS | INDEX_COLUMNS | MORE_LABELS_COLUMNS
-    if columns_called(header, known):
+    if columns_called(header, KNOWN_COLUMNS):
         return
     reason = _data_in(header, [row for row in rows if list(row) != list(header)])
     if reason is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..common.errors import DataError, RowProblems, shorten
+from ..common.errors import DataError, RowProblems, quoted, shorten
 from .files.delimited import DelimitedRows
 from .files.excel import ExcelRows
 from .files.opening import DELIMITED, EXCEL, FORMATS, Rows, open_rows
@@ -126,7 +126,7 @@ def read_table(given: Any, arguments: DataArguments) -> Table:
             reason = error.strerror or error
             raise DataError(f"{given}: the file cannot be read ({reason}).") from error
     if not len(table) and not table.problems:
-        raise DataError(f"{table.source}: the file has no rows. Give at least one text.")
+        raise DataError(f"{table.source}: there are no rows. Give at least one text.")
     return table
 
 
@@ -154,7 +154,12 @@ def _gathered(rows: Rows) -> Table:
                 elif cell.strip() and (place or cell.strip() != str(len(numbers))):
                     nameless.setdefault(place + 1, cell)
         else:
-            _add_record(columns, row.values, len(numbers))
+            record = {clean_name(str(key)): value for key, value in row.values.items()}
+            if len(record) < len(row.values):
+                reason = f"two of the keys {quoted(row.values)} mean the same column"
+                problems.add(row.number, reason, kind="unreadable row")
+                continue
+            _add_record(columns, record, len(numbers))
         numbers.append(row.number)
     columns.pop("", None)
     for place, cell in nameless.items():
@@ -173,13 +178,11 @@ def _gathered(rows: Rows) -> Table:
 
 def _add_record(columns: dict[str, list[Any]], record: dict[str, Any], rows: int) -> None:
     """Add a JSON object; a key that a record lacks is None there."""
-    for key, value in record.items():
-        name = clean_name(str(key))
+    for name, value in record.items():
         values = columns.get(name)
         if values is None:
             values = columns[name] = [None] * rows
-        if len(values) == rows:
-            values.append(value)
+        values.append(value)
     for values in columns.values():
         if len(values) == rows:
             values.append(None)
@@ -226,10 +229,11 @@ def table_from_arrow(rows: Any, facts: dict[str, Any] | None = None) -> Table:
 
     cleaned = {name: clean_name(name) for name in rows.columns}
     check_columns(list(cleaned.values()), rows.name)
-    columns: dict[str, list[Any]] = {
-        name: [] for name, kind in zip(rows.columns, rows.schema.types, strict=True)
-        if not (types.is_map(kind) or types.is_binary(kind) or types.is_large_binary(kind))
+    left_out = {
+        name: kind for name, kind in zip(rows.columns, rows.schema.types, strict=True)
+        if types.is_map(kind) or types.is_binary(kind) or types.is_large_binary(kind)
     }  # fmt: skip
+    columns: dict[str, list[Any]] = {name: [] for name in rows.columns if name not in left_out}
     count = 0
     for table in rows.tables(_ROWS_AT_ONCE):
         count += table.num_rows
@@ -238,5 +242,10 @@ def table_from_arrow(rows: Any, facts: dict[str, Any] | None = None) -> Table:
     named = {cleaned[name]: names for name, names in class_names(rows.schema).items()}
     columns = {cleaned[name]: values for name, values in columns.items()}
     problems = RowProblems(rows.name, "row", "rows are counted from 1")
+    problems.notes += [
+        f"{rows.name}: the column {name!r} is not read: it holds {kind}. If it holds texts, write "
+        "them as strings."
+        for name, kind in left_out.items()
+    ]
     kept = facts or {"format": "parquet" if rows.name.endswith(".parquet") else "dataset"}
     return Table(rows.name, columns, range(1, count + 1), problems, named, kept)

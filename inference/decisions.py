@@ -201,8 +201,10 @@ class Decision:
             )
         try:
             return replace(self, abstain=coverage)
-        except ValueError as error:
-            raise UserError(str(error)) from None
+        except ValueError:
+            raise UserError(
+                f"abstain is {coverage!r}; it must be above 0 and at most 1, such as 0.9."
+            ) from None
 
     @cached_property
     def limit(self) -> float | None:

@@ -40,7 +40,11 @@ def texts_of(given: Any, column: str | None = None) -> tuple[list[str], Any]:
             f"There is no column {column!r}: text= is for a DataFrame or a data set, not for "
             f"{type(given).__name__}."
         )
-    elif isinstance(given, dict | bytes) or not isinstance(given, Iterable):
+    elif (
+        isinstance(given, dict | bytes)
+        or not isinstance(given, Iterable)
+        or getattr(given, "ndim", 1) == 0
+    ):
         raise UserError(
             f"Give a text, or a list of texts, not {type(given).__name__}: {shorten(given)}."
         )

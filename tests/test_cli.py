@@ -269,9 +269,11 @@ def test_evaluate(
     command = ["evaluate", "--model", str(tiny_stack_folder), "--test_file",
                str(tmp_path / "test.csv"), "--output", str(tmp_path / "figures.json")]  # fmt: skip
     assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "Computed with torch float32. Texts that were too long and were truncated: 0." in printed
     overall = [
         [cell.strip() for cell in line.split("|")[1:-1]]
-        for line in capsys.readouterr().out.splitlines()
+        for line in printed.splitlines()
         if line.count("|") == 3
     ]
     names = [title for name, title in TITLES.items() if name != "rare_ap"]
@@ -281,6 +283,8 @@ def test_evaluate(
     assert 0 <= report["scores"]["jaccard"] <= 1
     assert overall[2][1] == f"{report['scores']['jaccard']:.4f}"
     assert {"support_joy", "samples_f1", "micro_ap"} <= set(report["scores"])
+    assert main([*command, "--dtype", "bfloat16", "--long_texts", "window"]) == 0
+    assert "Computed with torch bfloat16 and windows over long texts." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -67,10 +67,9 @@ class System:
     def decisions(self, split: str) -> np.ndarray:
         """(seeds, rows, labels) of 0 and 1."""
         trainings = (self, *self.repeats)
-        found = (one.decided.get(split) for one in trainings)
         return np.concatenate(
-            [one.decision.decide(one.logits[split]) if given is None else given
-             for one, given in zip(trainings, found, strict=True)]
+            [one.decided[split] if split in one.decided else one.decision.decide(one.logits[split])
+             for one in trainings]
         )  # fmt: skip
 
     def scores(

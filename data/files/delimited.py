@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from ...common.errors import DataError, shorten
+from ...common.errors import DataError, listed, shorten
 from ..names import clean_name
 from .text import (
     UNDECODABLE,
@@ -110,6 +110,12 @@ class DelimitedRows:
                 f"{shorten(shown(first.raw))}."
             )
         cells = [clean_name(name) for name in first.values]
+        if delimiter and len(cells) == 1 and (others := set(_USUAL) & set(first.raw)):
+            raise DataError(
+                f"{path}: --delimiter {delimiter!r} does not occur in line {first.number}, "
+                f"{shorten(shown(first.raw.strip()))}. Leave it out, or set it to "
+                f"{listed([repr(sign) for sign in _USUAL if sign in others], 'or')}."
+            )
         quoted = all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells)
         if quoted and not self.dialect.quoted and quoting == "auto":
             raise DataError(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...common.errors import DataError, quoted, shorten
+from ..names import clean_name
 from .delimited import DelimitedRows
 from .excel import ExcelRows
 from .json_rows import JsonLines, JsonRecords, begins_with_list, open_json
@@ -102,7 +103,7 @@ def _open_memory(given: Any) -> JsonRecords | ArrowRows:
     elif hasattr(given, "columns") and hasattr(given, "iloc"):
         if any(isinstance(column, tuple) for column in given.columns):
             raise DataError(f"The columns of the {name} have several levels: give each one name.")
-        check_columns([str(column) for column in given.columns], f"The {name}")
+        check_columns([clean_name(str(column)) for column in given.columns], f"The {name}")
         columns = {
             str(key): [None if _is_null(value) else value for value in given[key].tolist()]
             for key in given.columns

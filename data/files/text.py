@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ...common.errors import DataError, counted, did_you_mean, quoted, shorten
-from ..names import check_header, clean_name
+from ..names import KNOWN_COLUMNS, check_header, clean_name, columns_called
 
 UNDECODABLE = re.compile("[\udc80-\udcff]")
 
@@ -67,13 +67,10 @@ def check_columns(names: Sequence[str], source: str) -> None:
     """Refuse a header without a name, or with one twice; nameless columns are never read.
 
     Raises:
-        DataError: Naming the duplicates.
+        DataError: There is no name, or one occurs twice.
     """
     if not any(names):
-        raise DataError(
-            f"{source}: line 1 is the header and has no column name. "
-            "Write the names of the columns into line 1, or give them by --column_names."
-        )
+        raise DataError(f"{source}: no column has a name. Name the columns.")
     counts = {name: names.count(name) for name in names if name and names.count(name) > 1}
     if counts:
         listed = ", ".join(f"{name!r} ({count} times)" for name, count in counts.items())
@@ -111,7 +108,17 @@ def take_header(
             f"{source}: --column_names gives {counted(len(column_names), 'name')}, and {unit} "
             f"{number} has {len(cells)} fields: {shorten(list(cells))}. Name every column."
         )
+    elif not has_header and len(columns_called(columns, KNOWN_COLUMNS)) > 1:
+        raise DataError(
+            f"{source}: {unit} {number} looks like a header, {shorten(list(cells))}, and "
+            "--column_names says that there is none. Leave out --column_names, or remove the line."
+        )
     columns = list(column_names or columns)
+    if not any(columns):
+        raise DataError(
+            f"{source}: {unit} {number} is the header and has no column name. "
+            "Write the names of the columns there, or give them by --column_names."
+        )
     check_columns(columns, source)
     return columns, has_header
 

@@ -10,6 +10,7 @@ import torch
 
 from ...common.errors import UserError
 from ...common.inert_text import in_html, one_line
+from ...common.tables import names_in_cell
 from ...inference import StackedEmotionPredictor, explain
 from ...inference.explanations.encoder_weights import encoder_weights
 from ...inference.limits import Limits
@@ -107,7 +108,7 @@ class DemoApp:
             for row, answer in zip(
                 rows, self.predictor.predict([texts[row] for row in rows]), strict=True
             ):
-                labels[row], scores[row] = ",".join(answer.labels), answer.scores
+                labels[row], scores[row] = names_in_cell(answer.labels), answer.scores
         shown = [
             (text, "(no text)" if given is None else given.replace(",", ", ") or "none")
             for text, given in zip(texts[:PREVIEW_ROWS], labels[:PREVIEW_ROWS], strict=True)

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet as parquet
 
+from ...common.tables import names_in_cell
 from .parts import delimited_lines, json_line, write_lines
 from .predictions import Columns
 from .rows import Problem
@@ -104,7 +105,7 @@ def _json_cells(record: dict[str, Any], names: Sequence[str], lists: list[int]) 
     cells: list[Any] = [record.get(name) for name in names]
     for place in lists:
         if cells[place] is not None:
-            cells[place] = ",".join(cells[place])
+            cells[place] = names_in_cell(cells[place])
     return cells
 
 

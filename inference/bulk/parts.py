@@ -19,6 +19,7 @@ import pyarrow.parquet as parquet
 from ...common.errors import UserError
 from ...common.files import replace_file
 from ...common.inert_text import in_spreadsheet
+from ...common.tables import names_in_cell
 from ...data.files.arrow_rows import python_values
 from .predictions import Answers, Columns
 from .rows import Chunk, JsonRows, Problem, TableRows
@@ -74,7 +75,7 @@ def write_part(
 
 
 def _joined(lists: Sequence[list[str] | None]) -> list[str | None]:
-    return [None if names is None else ",".join(names) for names in lists]
+    return [None if names is None else names_in_cell(names) for names in lists]
 
 
 def _with_answers(rows: TableRows, answers: Answers, columns: Columns) -> pyarrow.Table:
@@ -207,7 +208,7 @@ def check_table_path(path: Path) -> None:
 def write_table(path: Path, frame: pandas.DataFrame, spreadsheet_safe: bool = False) -> None:
     """Write a DataFrame in the format of its name, one of `FORMATS`, in one step.
 
-    In CSV and TSV the items of a list are separated by commas.
+    In CSV and TSV the items of a list are separated by commas; see `names_in_cell`.
     """
     names = list(frame.columns)
 
@@ -218,7 +219,10 @@ def write_table(path: Path, frame: pandas.DataFrame, spreadsheet_safe: bool = Fa
             write_lines(partial, map(json_line, frame.to_dict("records")))
         else:
             rows = (
-                [",".join(map(str, cell)) if isinstance(cell, list) else cell for cell in row]
+                [
+                    names_in_cell(list(map(str, cell))) if isinstance(cell, list) else cell
+                    for cell in row
+                ]
                 for row in frame.itertuples(index=False)
             )
             lines = chain([names], rows)

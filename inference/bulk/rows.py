@@ -14,7 +14,7 @@ import pyarrow
 from ...common.errors import UserError, did_you_mean, quoted
 from ...common.files import fingerprint
 from ...data.files.arrow_rows import python_values
-from ...data.names import text_columns
+from ...data.names import is_blank, text_columns
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Source(Protocol):
 def text_problem(value: Any) -> str | None:
     """Why a value cannot be predicted, or None for a text."""
     if isinstance(value, str):
-        return None if value.strip() else "an empty text"
+        return "an empty text" if is_blank(value) else None
     if value is None:
         return "no text (null)"
     if isinstance(value, bytes):

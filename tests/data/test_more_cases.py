@@ -193,7 +193,11 @@ def test_quotes_around_every_cell_of_a_tsv(tmp_path):
     assert look(path, quoting="csv").texts.texts == ["a b", "b"]
 
 
-@pytest.mark.parametrize("cell", ["joy:0.9", "joy: 3, anger: 1", "joy=1", "joy:90%", "joy : .5"])
+@pytest.mark.parametrize(
+    "cell",
+    ["joy:0.9", "joy: 3, anger: 1", "joy=1", "joy:90%", "joy : .5", "joy 80%", "joy80 %, anger 20%",
+     "joy(0.8)", "joy (3), anger (1)", "فرح ٨٠٪", "joy 0.8", "fear .5"],
+)  # fmt: skip
 def test_names_with_scores_are_bad_rows(tmp_path, cell):
     path = cell_file(tmp_path, "joy", cell, "anger", "fear")
     assert_in(refusal(path), "line 3, column 'labels'", "a name with a number")

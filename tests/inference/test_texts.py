@@ -71,6 +71,7 @@ def test_one_text_and_nothing() -> None:
         (datasets.DatasetDict(train=datasets.Dataset.from_pandas(FRAME)), None, "one split"),
         (7, None, "not int"),
         (b"text", None, "not bytes"),
+        (np.array("text"), None, "not ndarray"),
     ],
 )
 def test_what_is_refused(given: Any, column: str | None, message: str) -> None:

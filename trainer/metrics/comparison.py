@@ -36,12 +36,6 @@ class _Run:
     results: dict[str, Any]
     system: str
 
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Trainings with encoders of their own, and seeds of the layers on top in each."""
-        seeds = self.results["seeds"]
-        return len(seeds["folds_and_encoders"]), len(seeds["layers_on_top"])
-
 
 def compare_runs(
     folders: Sequence[str | Path],
@@ -81,8 +75,9 @@ def compare_runs(
     splits = [split for split in texts if not why[split]]
     if not splits:
         raise UserError(f"There is nothing to compare. {' '.join(notes)}")
-    sizes = [run.sizes for run in runs]
-    size = min(trainings for trainings, _ in sizes), min(seeds for _, seeds in sizes)
+    counts = ("folds_and_encoders", "layers_on_top")
+    sizes = [tuple(len(run.results["seeds"][key]) for key in counts) for run in runs]
+    size = min(one[0] for one in sizes), min(one[1] for one in sizes)
     if len({*sizes}) > 1:
         each = f"{counted(size[0], 'training')}, {counted(size[1], 'seed')} of each"
         notes.append(f"Not all runs have as many seeds: compared are the first {each}.")

@@ -13,6 +13,7 @@ from ...common.disk import disk_errors
 from ...common.errors import UserError
 from ...common.files import fingerprint, replace_file
 from ...data.arguments import DataArguments
+from ...data.names import clean_name, why_no_name
 from ...data.tables import Table, read_table
 from ...inference.bulk.parts import json_line, write_lines
 
@@ -77,16 +78,31 @@ class KeptTables:
 
 
 def _json_lines(table: Table) -> Iterable[str]:
-    """A table that was read as JSON lines, with the names of its classes."""
+    """A table that was read as JSON lines, with the names of its classes.
+
+    Classes that have no names, such as "0", stay numbers: `label_names` has to name them.
+    """
     columns = dict(table.columns)
     for name, classes in table.class_names.items():
-        columns[name] = [_named(value, classes) for value in columns[name]]
+        if not any(why_no_name(clean_name(each)) for each in classes):
+            columns[name] = _named(columns[name], classes)
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     return map(json_line, rows)
 
 
-def _named(value: Any, classes: list[str]) -> Any:
-    """The names of class numbers; a missing one stays missing."""
-    if isinstance(value, list):
-        return [_named(number, classes) for number in value]
-    return None if value is None or value < 0 else classes[value]
+def _named(values: list[Any], classes: list[str]) -> list[Any]:
+    """Class numbers as lists of names, which no sign separates; a missing one stays missing.
+
+    The first one names all classes, also those that no text has.
+    """
+    found: list[Any] = []
+    for value in values:
+        numbers = value if isinstance(value, list) else [value]
+        if any(number is None or number < 0 for number in numbers):
+            found.append(None)
+        else:
+            found.append([classes[number] for number in numbers])
+    first = next((place for place, names in enumerate(found) if names is not None), None)
+    if first is not None:
+        found[first] = {name: int(name in found[first]) for name in classes}
+    return found

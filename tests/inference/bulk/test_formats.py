@@ -189,6 +189,31 @@ def test_line_breaks_and_quotes_in_csv(tmp_path: Path, tiny_stack_folder: Path) 
     assert [row["text"] for row in read_rows(tmp_path / "2.csv")] == texts
 
 
+@pytest.mark.parametrize(("source", "target"), [(".csv", ".csv"), (".jsonl", ".tsv")])
+def test_labels_with_a_comma_can_be_told_apart(
+    source: str, target: str, tmp_path: Path, tiny_stack_folder: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_stack_folder, model)
+    config = json.loads((model / "config.json").read_text())
+    names = [f"{name}, {name[::-1]}" for name in config["id2label"].values()]
+    config |= {
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: place for place, name in enumerate(names)},
+        "thresholds": [0.0] * len(names),
+        "decision": "threshold",
+    }
+    (model / "config.json").write_text(json.dumps(config))
+    texts = ["يوم جميل", "\u200b\u200f", "b"]
+    given = write_rows(tmp_path / f"in{source}", [{"text": text} for text in texts])
+    output = tmp_path / f"out{target}"
+    assert run(model, given, output).without_answer == 1
+    cells = [row["labels"] for row in read_rows(output)]
+    assert [sorted(json.loads(cell)) if cell else [] for cell in cells] == [
+        sorted(names), [], sorted(names)
+    ]  # fmt: skip
+
+
 def test_delimiter_and_quoting(tmp_path: Path, tiny_stack_folder: Path) -> None:
     (tmp_path / "in.csv").write_text('id;text\n1;"a;b"\n', encoding="utf-8")
     run(tiny_stack_folder, tmp_path / "in.csv", tmp_path / "out.jsonl",
