@@ -148,8 +148,8 @@ def onnx_files(record: RunRecord) -> list[Path]:
     made_of = None if found is None else found.record["made_of"]
     if found is None or made_of != files.export_inputs():
         raise UserError(
-            f"{folder} {problem or 'is not an export of these weights'}: export them again, or "
-            "remove it."
+            f"{folder} {problem or 'is not an export of these weights by this version'}: export "
+            "them again, or remove it."
         )
     return sorted([report, *(folder / name for name in found.files)])
 

@@ -24,6 +24,8 @@ from .decisions import Decision
 CONFIG = "config.json"
 TOKENIZER = "tokenizer_config.json"
 ONNX_REPORT = "onnx/report.json"
+EXPORT_VERSION = 4
+"""Raised when the same model comes to another graph; older graphs have to be exported again."""
 EXPORT_FORM = Form(
     {"made_of": dict, "files": {str: [str]}, "differences": {str: dict}}, ("*.onnx",)
 )
@@ -238,14 +240,15 @@ class ModelFiles:
         return [Path(self(name)) for name in names]
 
     def export_inputs(self) -> dict[str, Any]:
-        """What a graph is made of: digests of the weights, and of the fields of the configuration.
+        """What a graph is made of: how, and digests of the weights and the configuration's fields.
 
         Without the thresholds and other fields that a graph does not hold, and without the weights
         where they are on the Hub or were removed.
         """
         local = self.folder is not None and (self.find(WEIGHTS) or self.find(WEIGHTS_INDEX))
         weights = {path.name: file_digest(path) for path in self.weight_files()} if local else None
-        return {"weights": weights, "config": fingerprint(_traced(self.read_json(CONFIG)))}
+        config = fingerprint(_traced(self.read_json(CONFIG)))
+        return {"version": EXPORT_VERSION, "weights": weights, "config": config}
 
     def onnx_report(self) -> dict[str, Any] | None:
         """What the export measured; None if there is no export, or one of other weights.

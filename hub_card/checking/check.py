@@ -274,7 +274,8 @@ def _graph_outcomes(graphs: Mapping[str, Any], loaded: Loaded) -> list[Outcome]:
             report = files.onnx_report() or {}
             for dtype in report.get("files", {}):
                 files.graph(report, dtype)
-            why = [] if report else ["onnx/ was exported from other weights, or has no report"]
+            stale = "onnx/ has no report, or was exported from other weights or by an older version"
+            why = [] if report else [stale]
         except UserError as error:
             why = [str(error)]
         outcomes.append(judged("export of these weights", why, "digests as in onnx/report.json"))

@@ -37,8 +37,6 @@ from .row_scales import quantize_by_row
 GRAPHS = {"float32": "model.onnx", "int8": "model_int8.onnx"}
 MAX_FLOAT32_DIFFERENCE = 1e-5
 _LINEAR = ("MatMul",)
-# Raised when the same model comes to another graph: it is then exported again.
-EXPORT_VERSION = 4
 REPORT = "report.json"
 _VERSIONS = ("torch", "transformers", "onnx", "onnxruntime")
 
@@ -172,7 +170,6 @@ def _key(files: ModelFiles, quantize: str | None, check: CheckTexts) -> str:
     ]
     packages = (*_VERSIONS, "openvino")
     return fingerprint(
-        EXPORT_VERSION,
         files.export_inputs(),
         files.read_json(CONFIG),
         [file_digest(Path(files(name))) for name in names],

@@ -143,7 +143,7 @@ def exported(files: ModelFiles, dtype: str = "") -> dict[str, Any]:
     report = files.onnx_report()
     if report is None:
         stale = files.find(ONNX_REPORT) is not None
-        why = "an export of other weights" if stale else "no ONNX export"
+        why = "an export of other weights, or by an older version" if stale else "no ONNX export"
         raise ModelError(f"{files.location} has {why}. Run: {export_command(files, dtype)}")
     return report
 
