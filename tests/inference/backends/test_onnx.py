@@ -218,6 +218,14 @@ def test_one_changed_number_of_large_weights_is_noticed(exported: Path, tmp_path
         tensors["large"][place] = 0
 
 
+def test_an_export_by_an_older_version_is_not_used(exported: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "model"))
+    made_of = ModelFiles(folder).export_inputs()
+    forge(folder / "onnx/report.json", {"made_of": made_of | {"version": made_of["version"] - 1}})
+    with pytest.raises(ModelError, match="by an older version"):
+        StackedEmotionPredictor.from_pretrained(folder, backend="onnx")
+
+
 def test_exported_graphs_are_those_that_were_exported(exported: Path, tmp_path: Path) -> None:
     model = Path(shutil.copytree(exported, tmp_path / "model"))
     report = model / "onnx/report.json"
