@@ -127,9 +127,9 @@ def test_one_value_of_the_training_arguments_that_does_not_fit(
 ) -> None:
     """It is refused before anything is trained, with its section."""
     for words, message in (
-        (["--encoder_defaults.optim", "adamm"], r"encoders\.zeta: .*adamm"),
-        (["--head.lr_scheduler_type", "linar"], r"head: .*linar"),
-        (["--joint.save_strategy", "sometimes"], r"joint: .*sometimes"),
+        (["--encoder_defaults.optim", "adamm"], r"--encoder_defaults\.optim is 'adamm'"),
+        (["--head.lr_scheduler_type", "linar"], "it must be .*did you mean 'linear'"),
+        (["--joint.save_strategy", "sometimes"], r"--joint\.save_strategy is 'sometimes'"),
         (["--dropout", "2"], "dropout is 2"),
         (["--head.loss.options.temperature", "-1"], r"head\.loss: .*temperature"),
         (["--stacking_level", "letter"], "stacking_level"),
