@@ -27,7 +27,7 @@ from .hub_card.checking.command import CHECK_COMMAND
 from .hub_card.commands import PUBLISHING_COMMANDS
 from .hub_card.space.commands import DEMO_COMMANDS
 from .inference.backends.export_command import add_export_options
-from .inference.command import add_predict_options, add_runtime_options
+from .inference.command import add_predict_options, add_runtime_options, runtime_given
 from .inference.serving.command import add_serve_options
 from .trainer.commands import TRAINING_COMMANDS
 from .trainer.labeling.commands import LABELING_COMMANDS
@@ -160,15 +160,7 @@ def _evaluate(parser: Parser, options: argparse.Namespace) -> int:
     texts = labeled_for(names, options.test_file, settings_given(parser, options))
     from .inference import StackedEmotionPredictor  # only now: it loads torch
 
-    predictor = StackedEmotionPredictor.from_pretrained(
-        options.model,
-        revision=options.revision,
-        dtype=options.dtype,
-        backend=options.backend,
-        long_texts=options.long_texts,
-        adaptive=options.adaptive,
-        abstain=options.abstain,
-    )
+    predictor = StackedEmotionPredictor.from_pretrained(options.model, **runtime_given(options))
     if texts.inventory is not None:
         print(f"{texts.inventory.to_text()}\n")
     found = evaluate(predictor, texts)

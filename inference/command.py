@@ -49,6 +49,12 @@ def add_runtime_options(parser: Parser, dtype: str, automatic: str) -> None:
     )  # fmt: skip
 
 
+def runtime_given(options: argparse.Namespace) -> dict[str, Any]:
+    """What `add_runtime_options` declared, as keywords of `from_pretrained`."""
+    names = ("revision", "dtype", "backend", "long_texts", "adaptive", "abstain")
+    return {name: getattr(options, name) for name in names}
+
+
 def add_predict_options(parser: Parser) -> None:
     """Declare the options of `predict`; nothing heavy is imported."""
     parser.set_defaults(run=partial(run_predict, parser))
@@ -131,22 +137,19 @@ def run_predict(parser: Parser, options: argparse.Namespace) -> int:
 def _predict_file(options: argparse.Namespace, reading: dict[str, Any]) -> int:
     from .bulk import PART_ROWS, predict_file
 
+    runtime = runtime_given(options).items()  # resuming compares what was given, not defaults
+    given = {name: value for name, value in runtime if value is not None and value is not False}
     report = predict_file(
         options.model,
         options.input,
         options.output,
         text_column=reading.pop("text_column", None),
-        revision=options.revision,
         part_rows=PART_ROWS if options.part_rows is None else options.part_rows,
         prefix=options.prefix,
         overwrite=options.overwrite,
         spreadsheet_safe=options.spreadsheet_safe,
         source_options=reading | {name: getattr(options, name) for name in DATASET_OPTIONS},
-        dtype=options.dtype,
-        backend=options.backend,
-        long_texts=options.long_texts,
-        **({"adaptive": True} if options.adaptive else {}),
-        **({} if options.abstain is None else {"abstain": options.abstain}),
+        **given,
     )
     if report is not None:
         print(report)
@@ -169,15 +172,7 @@ def _predict_texts(options: argparse.Namespace, texts: Iterable[str]) -> int:
     from .predictor import StackedEmotionPredictor
     from .score_bars import bars
 
-    predictor = StackedEmotionPredictor.from_pretrained(
-        options.model,
-        revision=options.revision,
-        dtype=options.dtype,
-        backend=options.backend,
-        long_texts=options.long_texts,
-        adaptive=options.adaptive,
-        abstain=options.abstain,
-    )
+    predictor = StackedEmotionPredictor.from_pretrained(options.model, **runtime_given(options))
     truncated = 0
     show_bars = options.format == "bars" or (options.format == "auto" and sys.stdout.isatty())
     texts = iter(texts)

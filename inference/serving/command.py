@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ...common.command_line import USER_MISTAKE, Parser
 from ...common.errors import UserError
-from ..command import add_runtime_options
+from ..command import add_runtime_options, runtime_given
 from ..limits import Limits
 
 if TYPE_CHECKING:
@@ -148,10 +148,9 @@ def _serve(options: argparse.Namespace, token: str | None) -> int:
     from .logs import log_settings, logger
     from .metrics import SHARED
 
-    names = ("revision", "dtype", "backend", "long_texts", "adaptive", "abstain")
     settings = ServiceSettings(
         options.model,
-        {name: getattr(options, name) for name in names},
+        runtime_given(options),
         Limits(options.max_characters, options.max_texts, options.max_bytes,
                options.max_explained_words),
         options.queue,
